@@ -1,0 +1,1 @@
+//! Backup sets: a data file with its `.sha256` and `.meta`.

@@ -1,0 +1,1 @@
+//! psql's lexical rules: where a statement ends, and whether psql would see anything else in it.

@@ -1,0 +1,18 @@
+//! pgstow: backup and restore for PostgreSQL without pg_dump, pg_restore or psql.
+//!
+//! The engine is this library; [`cli`] is a thin customer of it. ARCHITECTURE.md has the map
+//! of the modules, the life of a dump and of a restore, and the invariants.
+
+pub mod archive;
+pub mod backup;
+pub mod cli;
+pub mod conn;
+pub mod dump;
+pub mod error;
+pub mod event;
+pub mod lexer;
+pub mod objects;
+pub mod order;
+pub mod restore;
+
+pub use error::{Error, ErrorKind, Result};

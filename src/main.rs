@@ -1,0 +1,5 @@
+//! The `pgstow` binary.
+
+fn main() -> std::process::ExitCode {
+    pgstow::cli::run()
+}

@@ -1,0 +1,36 @@
+//! attribute_default: to be written.
+
+use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use crate::Result;
+use crate::conn::Session;
+
+/// To be written.
+#[derive(Clone, Debug)]
+pub struct AttributeDefault {
+    id: ObjectId,
+}
+
+impl DumpObject for AttributeDefault {
+    fn kind(&self) -> Kind {
+        Kind::Default
+    }
+    fn id(&self) -> ObjectId {
+        self.id
+    }
+    fn schema(&self) -> Option<&str> {
+        None
+    }
+    fn tag(&self) -> String {
+        String::new()
+    }
+    fn section(&self) -> Section {
+        Section::PreData
+    }
+    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
+        Rendered::default()
+    }
+}
+
+pub(crate) async fn read(_session: &Session) -> Result<Vec<AttributeDefault>> {
+    Ok(Vec::new())
+}

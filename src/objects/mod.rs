@@ -1,0 +1,562 @@
+//! Kinds of database objects: one file per kind, which holds its struct, the one query that reads
+//! it, and the pure functions that render it as SQL.
+//!
+//! This file holds what the kinds have in common: their list ([`Kind`], [`Object`]), what each must
+//! be able to tell about itself ([`DumpObject`]), and what rendering gives ([`Rendered`]).
+
+pub mod quote;
+
+pub(crate) mod acl;
+pub(crate) mod aggregate;
+pub(crate) mod attribute_default;
+pub(crate) mod check_constraint;
+pub(crate) mod composite_type;
+pub(crate) mod constraint;
+pub(crate) mod default_acl;
+pub(crate) mod domain;
+pub(crate) mod enum_type;
+pub(crate) mod extension;
+pub(crate) mod foreign_key;
+pub(crate) mod function;
+pub(crate) mod index;
+pub(crate) mod index_attach;
+pub(crate) mod large_object;
+pub(crate) mod materialized_view;
+pub(crate) mod policy;
+pub(crate) mod range_type;
+pub(crate) mod row_security;
+pub(crate) mod rule;
+pub(crate) mod schema;
+pub(crate) mod sequence;
+pub(crate) mod sequence_owner;
+pub(crate) mod sequence_set;
+pub(crate) mod shell_type;
+pub(crate) mod table;
+pub(crate) mod table_attach;
+pub(crate) mod table_data;
+pub(crate) mod trigger;
+pub(crate) mod view;
+
+use std::fmt;
+
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
+
+pub use crate::archive::Section;
+use crate::conn::ServerVersion;
+pub use aggregate::Aggregate;
+pub use attribute_default::AttributeDefault;
+pub use check_constraint::CheckConstraint;
+pub use composite_type::CompositeType;
+pub use constraint::Constraint;
+pub use default_acl::DefaultAcl;
+pub use domain::Domain;
+pub use enum_type::EnumType;
+pub use extension::Extension;
+pub use foreign_key::ForeignKey;
+pub use function::Function;
+pub use index::Index;
+pub use index_attach::IndexAttach;
+pub use large_object::{LargeObject, LargeObjectData};
+pub use materialized_view::{MaterializedView, MaterializedViewData};
+pub use policy::Policy;
+pub use range_type::RangeType;
+pub use row_security::RowSecurity;
+pub use rule::Rule;
+pub use schema::Schema;
+pub use sequence::Sequence;
+pub use sequence_owner::SequenceOwner;
+pub use sequence_set::SequenceSet;
+pub use shell_type::ShellType;
+pub use table::Table;
+pub use table_attach::TableAttach;
+pub use table_data::TableData;
+pub use trigger::Trigger;
+pub use view::{View, ViewQuery};
+
+/// An object identifier. Valid in one database only; never sorted by, never written to an archive
+/// (large objects excepted, whose OID is their name).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Oid(pub u32);
+
+impl Oid {
+    /// Objects below are made by initdb (`FirstNormalObjectId`, access/transam.h).
+    pub const FIRST_NORMAL: Oid = Oid(16384);
+}
+
+impl fmt::Display for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'a> FromSql<'a> for Oid {
+    fn from_sql(
+        ty: &Type,
+        raw: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        u32::from_sql(ty, raw).map(Oid)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <u32 as FromSql>::accepts(ty)
+    }
+}
+
+impl ToSql for Oid {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        self.0.to_sql(ty, out)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        <u32 as ToSql>::accepts(ty)
+    }
+
+    to_sql_checked!();
+}
+
+/// The OIDs of the system catalogs themselves: the same in every version (their headers fix them).
+pub mod catalog {
+    use super::Oid;
+
+    /// `pg_type`
+    pub const PG_TYPE: Oid = Oid(1247);
+    /// `pg_proc` (functions, procedures, aggregates)
+    pub const PG_PROC: Oid = Oid(1255);
+    /// `pg_class`
+    pub const PG_CLASS: Oid = Oid(1259);
+    /// `pg_attrdef`
+    pub const PG_ATTRDEF: Oid = Oid(2604);
+    /// `pg_constraint`
+    pub const PG_CONSTRAINT: Oid = Oid(2606);
+    /// `pg_largeobject`, the class under which pg_depend and pg_description know large objects
+    pub const PG_LARGEOBJECT: Oid = Oid(2613);
+    /// `pg_namespace`
+    pub const PG_NAMESPACE: Oid = Oid(2615);
+    /// `pg_rewrite`
+    pub const PG_REWRITE: Oid = Oid(2618);
+    /// `pg_trigger`
+    pub const PG_TRIGGER: Oid = Oid(2620);
+    /// `pg_default_acl`
+    pub const PG_DEFAULT_ACL: Oid = Oid(826);
+    /// `pg_extension`
+    pub const PG_EXTENSION: Oid = Oid(3079);
+    /// `pg_policy`
+    pub const PG_POLICY: Oid = Oid(3256);
+}
+
+/// What a row of a system catalog is known by in `pg_depend`: (`classid`, `objid`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CatalogId {
+    /// The catalog, see [`catalog`].
+    pub class: Oid,
+    /// The row's OID.
+    pub oid: Oid,
+}
+
+impl CatalogId {
+    /// A row of a catalog.
+    pub const fn new(class: Oid, oid: Oid) -> Self {
+        CatalogId { class, oid }
+    }
+}
+
+/// What identifies an object among those of one run.
+///
+/// Most are a catalog row of their own. Data, sequence values and the like belong to the row of
+/// their table and have none: `part` tells them from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId {
+    /// The catalog row.
+    pub catalog: CatalogId,
+    /// Which of the objects that share the row.
+    pub part: Part,
+}
+
+/// The objects that can share a catalog row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The definition itself.
+    Definition,
+    /// The rows of a table, the value of a sequence, the rows of a materialized view.
+    Data,
+    /// What binds it to a parent: ATTACH PARTITION, index ATTACH PARTITION, OWNED BY.
+    Attach,
+    /// A shell of a type, made before the functions that the type needs.
+    Shell,
+}
+
+impl ObjectId {
+    /// The definition that a catalog row stands for.
+    pub const fn definition(class: Oid, oid: Oid) -> Self {
+        ObjectId {
+            catalog: CatalogId::new(class, oid),
+            part: Part::Definition,
+        }
+    }
+
+    /// Another part of the same catalog row.
+    #[must_use]
+    pub const fn with_part(self, part: Part) -> Self {
+        ObjectId {
+            catalog: self.catalog,
+            part,
+        }
+    }
+}
+
+/// The kinds of TOC entries, in the order in which a script has them where no dependency says
+/// otherwise. The order of the variants IS the type priority (`order` sorts by it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// CREATE SCHEMA
+    Schema,
+    /// CREATE EXTENSION
+    Extension,
+    /// CREATE TYPE ... AS ENUM
+    EnumType,
+    /// CREATE TYPE without definition, before functions that need the type
+    ShellType,
+    /// CREATE TYPE ... AS (...)
+    CompositeType,
+    /// CREATE TYPE ... AS RANGE
+    RangeType,
+    /// CREATE DOMAIN
+    Domain,
+    /// CREATE FUNCTION
+    Function,
+    /// CREATE PROCEDURE
+    Procedure,
+    /// CREATE AGGREGATE
+    Aggregate,
+    /// CREATE SEQUENCE
+    Sequence,
+    /// CREATE TABLE
+    Table,
+    /// ALTER TABLE ... ATTACH PARTITION
+    TableAttach,
+    /// A column default that could not stand in its CREATE TABLE
+    Default,
+    /// ALTER SEQUENCE ... OWNED BY
+    SequenceOwner,
+    /// CREATE VIEW
+    View,
+    /// CREATE OR REPLACE VIEW over a view that had to be made as a dummy first
+    ViewQuery,
+    /// CREATE MATERIALIZED VIEW
+    MaterializedView,
+    /// COPY of a table
+    TableData,
+    /// lo_create of large objects
+    LargeObject,
+    /// The contents of large objects
+    LargeObjectData,
+    /// setval
+    SequenceSet,
+    /// CHECK (and, from 18, not-null) constraints that could not stand in their table or domain
+    CheckConstraint,
+    /// CREATE INDEX
+    Index,
+    /// PRIMARY KEY, UNIQUE, EXCLUDE
+    Constraint,
+    /// ALTER INDEX ... ATTACH PARTITION
+    IndexAttach,
+    /// CREATE RULE
+    Rule,
+    /// CREATE TRIGGER
+    Trigger,
+    /// FOREIGN KEY
+    ForeignKey,
+    /// CREATE POLICY
+    Policy,
+    /// ENABLE ROW LEVEL SECURITY
+    RowSecurity,
+    /// COMMENT ON
+    Comment,
+    /// GRANT and REVOKE
+    Acl,
+    /// ALTER DEFAULT PRIVILEGES
+    DefaultAcl,
+    /// REFRESH MATERIALIZED VIEW
+    MaterializedViewData,
+}
+
+impl Kind {
+    /// Every kind, in order.
+    pub const ALL: [Kind; 35] = [
+        Kind::Schema,
+        Kind::Extension,
+        Kind::EnumType,
+        Kind::ShellType,
+        Kind::CompositeType,
+        Kind::RangeType,
+        Kind::Domain,
+        Kind::Function,
+        Kind::Procedure,
+        Kind::Aggregate,
+        Kind::Sequence,
+        Kind::Table,
+        Kind::TableAttach,
+        Kind::Default,
+        Kind::SequenceOwner,
+        Kind::View,
+        Kind::ViewQuery,
+        Kind::MaterializedView,
+        Kind::TableData,
+        Kind::LargeObject,
+        Kind::LargeObjectData,
+        Kind::SequenceSet,
+        Kind::CheckConstraint,
+        Kind::Index,
+        Kind::Constraint,
+        Kind::IndexAttach,
+        Kind::Rule,
+        Kind::Trigger,
+        Kind::ForeignKey,
+        Kind::Policy,
+        Kind::RowSecurity,
+        Kind::Comment,
+        Kind::Acl,
+        Kind::DefaultAcl,
+        Kind::MaterializedViewData,
+    ];
+
+    /// The kind's name in the archive's table of contents: pg_dump's words where it has them.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Schema => "SCHEMA",
+            Kind::Extension => "EXTENSION",
+            Kind::EnumType => "ENUM",
+            Kind::ShellType => "SHELL TYPE",
+            Kind::CompositeType => "TYPE",
+            Kind::RangeType => "RANGE TYPE",
+            Kind::Domain => "DOMAIN",
+            Kind::Function => "FUNCTION",
+            Kind::Procedure => "PROCEDURE",
+            Kind::Aggregate => "AGGREGATE",
+            Kind::Sequence => "SEQUENCE",
+            Kind::Table => "TABLE",
+            Kind::TableAttach => "TABLE ATTACH",
+            Kind::Default => "DEFAULT",
+            Kind::SequenceOwner => "SEQUENCE OWNED BY",
+            Kind::View => "VIEW",
+            Kind::ViewQuery => "VIEW QUERY",
+            Kind::MaterializedView => "MATERIALIZED VIEW",
+            Kind::TableData => "TABLE DATA",
+            Kind::LargeObject => "BLOB METADATA",
+            Kind::LargeObjectData => "BLOBS",
+            Kind::SequenceSet => "SEQUENCE SET",
+            Kind::CheckConstraint => "CHECK CONSTRAINT",
+            Kind::Index => "INDEX",
+            Kind::Constraint => "CONSTRAINT",
+            Kind::IndexAttach => "INDEX ATTACH",
+            Kind::Rule => "RULE",
+            Kind::Trigger => "TRIGGER",
+            Kind::ForeignKey => "FK CONSTRAINT",
+            Kind::Policy => "POLICY",
+            Kind::RowSecurity => "ROW SECURITY",
+            Kind::Comment => "COMMENT",
+            Kind::Acl => "ACL",
+            Kind::DefaultAcl => "DEFAULT ACL",
+            Kind::MaterializedViewData => "MATERIALIZED VIEW DATA",
+        }
+    }
+
+    /// The kind of a name that [`Kind::as_str`] gave.
+    pub fn parse(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How strongly a statement locks a relation while it runs, as far as the parallel restore must
+/// know (manual: "Explicit Locking").
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum LockStrength {
+    /// Several such statements may run on the relation at once (CREATE INDEX).
+    Shared,
+    /// One at a time (ALTER TABLE, CREATE TRIGGER, foreign keys on both of their tables).
+    Exclusive,
+}
+
+/// What an object renders to. Every string is ONE statement with its semicolon, without a newline
+/// at the end; `dump` passes each through the lexical guard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// The statements that create the object, without owner, comments and privileges.
+    pub create: Vec<String>,
+    /// The statement that drops it, with IF EXISTS, without CASCADE. `None` where dropping the
+    /// parent suffices or nothing is to be dropped (comments, data, triggers' tables...).
+    pub drop: Option<String>,
+    /// ALTER ... OWNER TO.
+    pub alter_owner: Option<String>,
+    /// COMMENT ON the object and its parts.
+    pub comments: Vec<String>,
+    /// GRANT and REVOKE, in the order in which they must run.
+    pub acl: Vec<String>,
+}
+
+/// What rendering may ask about the rest of the dump.
+pub struct RenderContext<'a> {
+    /// The source server.
+    pub server: ServerVersion,
+    /// Objects that loop repair took out of the one they are normally printed in (defaults, check
+    /// constraints, the query of a view): see [`crate::order`].
+    pub separate: &'a std::collections::HashSet<ObjectId>,
+}
+
+impl RenderContext<'_> {
+    /// Whether the object must be printed by itself, outside of its owner's CREATE statement.
+    pub fn is_separate(&self, id: ObjectId) -> bool {
+        self.separate.contains(&id)
+    }
+}
+
+/// What every object can tell about itself. All of it is pure.
+pub trait DumpObject {
+    /// Its kind.
+    fn kind(&self) -> Kind;
+
+    /// What identifies it.
+    fn id(&self) -> ObjectId;
+
+    /// Every catalog row that this object accounts for: its own and those that come and go with it
+    /// (a table's row type, array type and TOAST table; a constraint's index; a view's ON SELECT rule).
+    /// `pg_depend` edges of these rows become edges of this object; the catalog sweep ticks them off.
+    /// Rows shared by two objects (a table and its data) are claimed by the definition alone.
+    fn claims(&self) -> Vec<CatalogId> {
+        vec![self.id().catalog]
+    }
+
+    /// The schema it lies in; `None` for schemas, extensions, large objects.
+    fn schema(&self) -> Option<&str>;
+
+    /// Its name in the table of contents, unique within kind and schema in practice: functions with
+    /// their identity arguments, a trigger as "table trigger", as in pg_dump's TOC.
+    fn tag(&self) -> String;
+
+    /// Its owner's role name. `None` for kinds without an owner of their own.
+    fn owner(&self) -> Option<&str> {
+        None
+    }
+
+    /// Where it belongs.
+    fn section(&self) -> Section;
+
+    /// What it needs beyond what `pg_depend` says of the rows it claims.
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        Vec::new()
+    }
+
+    /// The object whose CREATE statement prints this one, unless a dependency loop forbids it: a
+    /// default's or check's table or domain, a view for its query. Loop repair turns the edge round.
+    fn folded_into(&self) -> Option<ObjectId> {
+        None
+    }
+
+    /// The table that selection (`-t`, `-T`), data and locks go by: an index's, trigger's, policy's
+    /// table; the object's own row for tables, views, sequences; `None` for others.
+    fn relation(&self) -> Option<ObjectId> {
+        None
+    }
+
+    /// Relations (tables) that its create statements lock, and how.
+    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
+        Vec::new()
+    }
+
+    /// Its SQL. `create` is empty where the owner prints it (see [`DumpObject::folded_into`]).
+    fn render(&self, context: &RenderContext<'_>) -> Rendered;
+}
+
+/// An object of any kind. A new kind is a new variant: nothing compiles until every module knows it.
+#[derive(Clone, Debug)]
+#[allow(
+    missing_docs,
+    reason = "each variant is named after the struct it holds"
+)]
+pub enum Object {
+    Aggregate(Aggregate),
+    AttributeDefault(AttributeDefault),
+    CheckConstraint(CheckConstraint),
+    CompositeType(CompositeType),
+    Constraint(Constraint),
+    DefaultAcl(DefaultAcl),
+    Domain(Domain),
+    EnumType(EnumType),
+    Extension(Extension),
+    ForeignKey(ForeignKey),
+    Function(Function),
+    Index(Index),
+    IndexAttach(IndexAttach),
+    LargeObject(LargeObject),
+    LargeObjectData(LargeObjectData),
+    MaterializedView(MaterializedView),
+    MaterializedViewData(MaterializedViewData),
+    Policy(Policy),
+    RangeType(RangeType),
+    RowSecurity(RowSecurity),
+    Rule(Rule),
+    Schema(Schema),
+    Sequence(Sequence),
+    SequenceOwner(SequenceOwner),
+    SequenceSet(SequenceSet),
+    ShellType(ShellType),
+    Table(Table),
+    TableAttach(TableAttach),
+    TableData(TableData),
+    Trigger(Trigger),
+    View(View),
+    ViewQuery(ViewQuery),
+}
+
+impl Object {
+    /// The object behind its common face.
+    pub fn as_dump_object(&self) -> &dyn DumpObject {
+        match self {
+            Object::Aggregate(object) => object,
+            Object::AttributeDefault(object) => object,
+            Object::CheckConstraint(object) => object,
+            Object::CompositeType(object) => object,
+            Object::Constraint(object) => object,
+            Object::DefaultAcl(object) => object,
+            Object::Domain(object) => object,
+            Object::EnumType(object) => object,
+            Object::Extension(object) => object,
+            Object::ForeignKey(object) => object,
+            Object::Function(object) => object,
+            Object::Index(object) => object,
+            Object::IndexAttach(object) => object,
+            Object::LargeObject(object) => object,
+            Object::LargeObjectData(object) => object,
+            Object::MaterializedView(object) => object,
+            Object::MaterializedViewData(object) => object,
+            Object::Policy(object) => object,
+            Object::RangeType(object) => object,
+            Object::RowSecurity(object) => object,
+            Object::Rule(object) => object,
+            Object::Schema(object) => object,
+            Object::Sequence(object) => object,
+            Object::SequenceOwner(object) => object,
+            Object::SequenceSet(object) => object,
+            Object::ShellType(object) => object,
+            Object::Table(object) => object,
+            Object::TableAttach(object) => object,
+            Object::TableData(object) => object,
+            Object::Trigger(object) => object,
+            Object::View(object) => object,
+            Object::ViewQuery(object) => object,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Quoting: the only place where names and values become SQL text.
+
+use std::borrow::Cow;
+
+/// A name as an identifier. Always in double quotes: no list of keywords of some version can then
+/// be wrong, and equal names always look the same. (Text deparsed by the server is left as it is.)
+pub fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// `schema.name`, both quoted.
+pub fn qualified(schema: &str, name: &str) -> String {
+    format!("{}.{}", ident(schema), ident(name))
+}
+
+/// A string literal that reads the same whether `standard_conforming_strings` is on or off: one
+/// with a backslash takes the `E''` form.
+pub fn literal(value: &str) -> String {
+    let doubled = value.replace('\'', "''");
+    if doubled.contains('\\') {
+        format!("E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
+}
+
+/// A string in dollar quotes whose tag does not occur in it.
+pub fn dollar(body: &str) -> String {
+    let mut tag = String::from("_");
+    while body.contains(&format!("${tag}")) {
+        tag.push('X');
+    }
+    format!("${tag}${body}${tag}$")
+}
+
+/// A role in GRANT, REVOKE and OWNER TO; the empty name stands for PUBLIC.
+pub fn role(name: &str) -> String {
+    if name.is_empty() {
+        "PUBLIC".to_owned()
+    } else {
+        ident(name)
+    }
+}
+
+/// A text made safe for one line of a comment, a log or a terminal: control characters become
+/// escapes such as `\n` or `\u{1b}`.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) && !text.contains(['\u{2028}', '\u{2029}']) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ident_doubles_quotes() {
+        assert_eq!(ident("a\"b"), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn literal_with_backslash_takes_the_e_form() {
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("a\\'b"), "E'a\\\\''b'");
+    }
+
+    #[test]
+    fn dollar_tag_does_not_occur_in_the_body() {
+        assert_eq!(dollar("x"), "$_$x$_$");
+        assert_eq!(dollar("x$_$y"), "$_X$x$_$y$_X$");
+        assert_eq!(dollar("$"), "$_$$$_$");
+    }
+
+    #[test]
+    fn one_line_leaves_no_control_character() {
+        assert_eq!(one_line("a\nb\u{1b}c"), "a\\nb\\u{1b}c");
+    }
+}

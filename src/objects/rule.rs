@@ -1,0 +1,36 @@
+//! rule: to be written.
+
+use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use crate::Result;
+use crate::conn::Session;
+
+/// To be written.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    id: ObjectId,
+}
+
+impl DumpObject for Rule {
+    fn kind(&self) -> Kind {
+        Kind::Rule
+    }
+    fn id(&self) -> ObjectId {
+        self.id
+    }
+    fn schema(&self) -> Option<&str> {
+        None
+    }
+    fn tag(&self) -> String {
+        String::new()
+    }
+    fn section(&self) -> Section {
+        Section::PreData
+    }
+    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
+        Rendered::default()
+    }
+}
+
+pub(crate) async fn read(_session: &Session) -> Result<Vec<Rule>> {
+    Ok(Vec::new())
+}

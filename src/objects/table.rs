@@ -1,0 +1,36 @@
+//! table: to be written.
+
+use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use crate::Result;
+use crate::conn::Session;
+
+/// To be written.
+#[derive(Clone, Debug)]
+pub struct Table {
+    id: ObjectId,
+}
+
+impl DumpObject for Table {
+    fn kind(&self) -> Kind {
+        Kind::Table
+    }
+    fn id(&self) -> ObjectId {
+        self.id
+    }
+    fn schema(&self) -> Option<&str> {
+        None
+    }
+    fn tag(&self) -> String {
+        String::new()
+    }
+    fn section(&self) -> Section {
+        Section::PreData
+    }
+    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
+        Rendered::default()
+    }
+}
+
+pub(crate) async fn read(_session: &Session) -> Result<Vec<Table>> {
+    Ok(Vec::new())
+}

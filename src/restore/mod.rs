@@ -1,0 +1,1 @@
+//! Restoring an archive into a database.
