@@ -42,8 +42,12 @@ impl Footer {
     pub(super) fn find(tail: &[u8]) -> Option<(Footer, Codec)> {
         Codec::ALL.into_iter().find_map(|codec| {
             let line_end = tail.len().checked_sub(bytes_after_line(codec))?;
-            let line = tail.get(line_end.checked_sub(LINE_LENGTH)?..line_end)?;
-            let footer = Footer::parse(line)?;
+            let line_start = line_end.checked_sub(LINE_LENGTH)?;
+            // A damaged frame around an intact line must not pass for a plain archive.
+            if codec == Codec::None && tail.get(line_start.checked_sub(1)?) != Some(&b'\n') {
+                return None;
+            }
+            let footer = Footer::parse(tail.get(line_start..line_end)?)?;
             tail.ends_with(&footer.encode(codec))
                 .then_some((footer, codec))
         })
@@ -141,7 +145,7 @@ mod tests {
     #[test]
     fn footer_comes_back_from_the_end_of_a_file() {
         for codec in Codec::ALL {
-            let mut tail = b"what stands before".to_vec();
+            let mut tail = b"what stands before\n".to_vec();
             tail.extend(footer().encode(codec));
             assert_eq!(Footer::find(&tail), Some((footer(), codec)));
             tail.push(b'\n');

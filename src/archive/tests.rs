@@ -95,7 +95,9 @@ pub(super) fn entries() -> Vec<TocEntry> {
     table.depends_on = vec![DumpId(1)];
     let mut data = entry(3, "TABLE DATA", "t", Section::Data);
     let mut digest = RowDigest::default();
-    [b"1", b"2", b"3"].map(|row| digest.add_row(row));
+    [b"1", b"2", b"3"]
+        .iter()
+        .for_each(|row| digest.add_row(*row));
     data.rows = Some(TableRows {
         columns: vec!["a".to_owned()],
         rows: 3,
