@@ -80,7 +80,10 @@ mod tests {
     #[test]
     fn values_come_out_as_the_server_writes_csv() {
         assert_eq!(csv("1\ttext\t\\N\t"), "1,text,,\"\"\n");
-        assert_eq!(csv("a,b\tsay \"x\"\tl1\\nl2"), "\"a,b\",\"say \"\"x\"\"\",\"l1\nl2\"\n");
+        assert_eq!(
+            csv("a,b\tsay \"x\"\tl1\\nl2"),
+            "\"a,b\",\"say \"\"x\"\"\",\"l1\nl2\"\n"
+        );
         assert_eq!(csv("back\\\\slash\ttab\\there"), "back\\slash,tab\there\n");
         assert_eq!(csv("\\\\."), "\"\\.\"\n");
         assert_eq!(csv("\\\\N"), "\\N\n");

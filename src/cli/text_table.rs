@@ -51,6 +51,11 @@ impl TextTable {
     }
 }
 
+/// A number of things: `1 table`, `2 tables`.
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// A number of bytes: `999 B`, `1.2 MiB`.
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub(super) fn bytes(bytes: u64) -> String {
@@ -77,7 +82,11 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_without_trailing_spaces() {
-        let mut table = TextTable::new(&[("ID", Align::Right), ("NAME", Align::Left), ("ROWS", Align::Right)]);
+        let mut table = TextTable::new(&[
+            ("ID", Align::Right),
+            ("NAME", Align::Left),
+            ("ROWS", Align::Right),
+        ]);
         table.push(vec!["7".into(), "größe".into(), "12".into()]);
         table.push(vec!["100".into(), "t".into(), String::new()]);
         let mut out = Vec::new();

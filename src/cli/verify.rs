@@ -11,7 +11,7 @@ use crate::event::Events;
 
 /// Verifies an archive: every checksum, every row, every statement. Exit status 4 if it is damaged.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The archive
     file: PathBuf,
     /// Only footer, index and sizes
@@ -29,15 +29,15 @@ pub struct Args {
 ///
 /// # Errors
 /// `Damaged`, listing what is wrong; others of [`verify_file`].
-pub(crate) fn run(args: &Args, events: &Events) -> Result<()> {
+pub(super) fn run(args: &Args, events: &Events) -> Result<()> {
     let level = if args.quick {
         VerifyLevel::Quick
     } else {
         VerifyLevel::Full
     };
-    let jobs = args.jobs.unwrap_or_else(|| {
-        std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-    });
+    let jobs = args
+        .jobs
+        .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
     let report = verify_file(&args.file, level, jobs, events)?;
     if args.json {
         write_stdout(|out| {
@@ -47,23 +47,32 @@ pub(crate) fn run(args: &Args, events: &Events) -> Result<()> {
         return report.into_result().map(drop);
     }
     let report = report.into_result()?;
-    write_stdout(|out| lines(&report).iter().try_for_each(|line| writeln!(out, "{line}")))
+    write_stdout(|out| {
+        lines(&report)
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))
+    })
 }
 
 /// What people read of an intact archive.
 fn lines(report: &VerifyReport) -> Vec<String> {
     let size = text_table::bytes(report.size_bytes);
-    let (members, tables, rows) = (report.members, report.tables, report.rows);
+    let members = text_table::count(report.members, "member", "members");
+    let tables = text_table::count(report.tables, "table", "tables");
+    let rows = text_table::count(report.rows, "row", "rows");
     let mut lines = match report.level {
         VerifyLevel::Full => vec![
             format!("archive \"{}\" is intact", report.archive),
-            format!("  {members} members, {size}: every checksum and every statement verified"),
-            format!("  {tables} tables, {rows} rows: every row counted and every digest verified"),
+            format!("  {members}, {size}: every checksum and every statement verified"),
+            format!("  {tables}, {rows}: every row counted and every digest verified"),
         ],
         VerifyLevel::Quick => vec![
-            format!("archive \"{}\" is complete; its members were not read", report.archive),
-            format!("  {members} members, {size}: footer, index and sizes verified"),
-            format!("  {tables} tables, {rows} rows, says the index"),
+            format!(
+                "archive \"{}\" is complete; its members were not read",
+                report.archive
+            ),
+            format!("  {members}, {size}: footer, index and sizes verified"),
+            format!("  {tables}, {rows}, says the index"),
         ],
     };
     if report.sha256 == Comparison::Equal {
