@@ -13,6 +13,7 @@ use crate::{Error, ErrorKind, Result};
 
 use super::catalog::{Catalog, describe, read_catalog};
 use super::selection::Selection;
+use super::sweep::{sweep, unsupported};
 use super::wanted;
 
 /// Which parts of the selected objects are wanted.
@@ -95,11 +96,27 @@ pub async fn read_contents(
 ) -> Result<Contents> {
     let selection = resolve(session, selection).await?;
     let catalog = read_catalog(session).await?;
-    let wanted = wanted::choose(&catalog, &selection, options);
-    let ordered = order_objects(&catalog, &wanted)?;
+    let leftovers = sweep(session, &catalog, &selection, !options.no_privileges).await?;
+    if !leftovers.lines.is_empty() && !options.skip_unsupported {
+        return Err(unsupported(&leftovers.lines));
+    }
+    let mut wanted = wanted::choose(&catalog, &selection, options);
+    let crippled = wanted::leave_out(&catalog, &leftovers.rows, &mut wanted);
+    let ordered = order_objects(&catalog, &wanted, &crippled)?;
+    let mut without: Vec<String> = crippled
+        .iter()
+        .map(|&index| describe(&catalog.objects[index]))
+        .collect();
+    without.sort_unstable();
+    let mut lines = leftovers.lines;
+    lines.extend(
+        without
+            .into_iter()
+            .map(|name| format!("{name} (needs one of these)")),
+    );
     Ok(Contents {
         entries: render(session.version(), &catalog, &ordered, options)?,
-        unsupported: Vec::new(),
+        unsupported: lines,
     })
 }
 
@@ -181,7 +198,9 @@ struct Ordered {
     separate: HashSet<ObjectId>,
 }
 
-fn order_objects(catalog: &Catalog, wanted: &[bool]) -> Result<Ordered> {
+/// Orders the wanted objects. `left_out` are parts that their owner must not print, though they are
+/// no objects of their own either.
+fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Result<Ordered> {
     let chosen: Vec<usize> = (0..wanted.len()).filter(|&index| wanted[index]).collect();
     let node_of: HashMap<usize, usize> = chosen.iter().copied().zip(0..).collect();
     let nodes: Vec<Node> = chosen
@@ -209,7 +228,9 @@ fn order_objects(catalog: &Catalog, wanted: &[bool]) -> Result<Ordered> {
             .collect(),
         separate: (0..nodes.len())
             .filter(|&node| ordering.separate[node])
-            .map(|node| catalog.objects[chosen[node]].as_dump_object().id())
+            .map(|node| chosen[node])
+            .chain(left_out.iter().copied())
+            .map(|index| catalog.objects[index].as_dump_object().id())
             .collect(),
     })
 }
