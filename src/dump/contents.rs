@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::archive::{DumpId, Section};
 use crate::conn::{ServerVersion, Session};
 use crate::event::Events;
+use crate::lexer;
 use crate::objects::{
     Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext, Rendered, TableData,
 };
@@ -385,6 +386,8 @@ impl Script<'_> {
             self.stands_for.insert(index, needed);
             return Ok(());
         }
+        let statements = rendered.create.iter().chain(&alter_owner);
+        self.check(index, statements.chain(&rendered.drop))?;
         let id = self.next_id()?;
         self.entry_of.insert(index, id);
         self.stands_for.insert(index, vec![id]);
@@ -436,6 +439,7 @@ impl Script<'_> {
         if create.is_empty() {
             return Ok(());
         }
+        self.check(index, create.iter())?;
         let object = self.catalog.objects[index].as_dump_object();
         let printed_by = match self.catalog.owner_of(index) {
             Some(owner) if self.ordered.folded.contains(&index) => owner,
@@ -462,6 +466,17 @@ impl Script<'_> {
             data: None,
         };
         self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Passes an object's statements through the lexical guard.
+    fn check<'s>(&self, index: usize, statements: impl Iterator<Item = &'s String>) -> Result<()> {
+        for statement in statements {
+            lexer::guard(statement).map_err(|violation| {
+                Error::from(violation)
+                    .detail(format!("In {}.", describe(&self.catalog.objects[index])))
+            })?;
+        }
         Ok(())
     }
 

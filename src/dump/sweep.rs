@@ -254,23 +254,24 @@ fn privileges_query() -> String {
     let catalogs = [
         (
             "pg_class",
+            "relnamespace",
             "relowner",
             "relacl",
             "CASE r.relkind WHEN 'S' THEN 's' ELSE 'r' END",
         ),
-        ("pg_proc", "proowner", "proacl", "'f'"),
-        ("pg_type", "typowner", "typacl", "'T'"),
-        ("pg_namespace", "nspowner", "nspacl", "'n'"),
-        ("pg_language", "lanowner", "lanacl", "'l'"),
-        ("pg_foreign_data_wrapper", "fdwowner", "fdwacl", "'F'"),
-        ("pg_foreign_server", "srvowner", "srvacl", "'S'"),
+        ("pg_proc", "pronamespace", "proowner", "proacl", "'f'"),
+        ("pg_type", "typnamespace", "typowner", "typacl", "'T'"),
+        ("pg_namespace", "oid", "nspowner", "nspacl", "'n'"),
+        ("pg_language", "0", "lanowner", "lanacl", "'l'"),
+        ("pg_foreign_data_wrapper", "0", "fdwowner", "fdwacl", "'F'"),
+        ("pg_foreign_server", "0", "srvowner", "srvacl", "'S'"),
     ];
     let mut parts: Vec<String> = catalogs
         .iter()
-        .map(|(name, owner, acl, kind)| {
+        .map(|(name, schema, owner, acl, kind)| {
             format!(
                 "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid AS classid, \
-                 r.oid AS objid, 0 AS objsubid, r.{acl} AS acl, \
+                 r.oid AS objid, 0 AS objsubid, {schema}::pg_catalog.oid AS schema, r.{acl} AS acl, \
                  pg_catalog.acldefault(({kind})::\"char\", r.{owner}) AS by_default \
                  FROM pg_catalog.{name} r WHERE r.{acl} IS NOT NULL \
                  OR r.oid IN (SELECT objoid FROM pg_catalog.pg_init_privs)"
@@ -279,13 +280,15 @@ fn privileges_query() -> String {
         .collect();
     parts.push(
         "SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, r.attrelid, \
-         r.attnum::pg_catalog.int4, r.attacl, '{}'::pg_catalog.aclitem[] \
-         FROM pg_catalog.pg_attribute r WHERE r.attacl IS NOT NULL \
+         r.attnum::pg_catalog.int4, c.relnamespace, r.attacl, '{}'::pg_catalog.aclitem[] \
+         FROM pg_catalog.pg_attribute r \
+         JOIN pg_catalog.pg_class c ON c.oid = r.attrelid WHERE r.attacl IS NOT NULL \
          OR (r.attrelid, r.attnum) IN (SELECT objoid, objsubid FROM pg_catalog.pg_init_privs)"
             .to_owned(),
     );
     // aclitem[] has containment but no order: two lists are equal if each holds the other.
-    // The schema public is an object like any other, see objects::schema.
+    // Of the system's schemas only pg_catalog counts, as in pg_dump: initdb records no initial
+    // privileges for information_schema. The schema public has an object.
     format!(
         "SELECT DISTINCT o.classid, o.objid FROM ({}) o \
          LEFT JOIN pg_catalog.pg_init_privs i \
@@ -293,9 +296,7 @@ fn privileges_query() -> String {
          CROSS JOIN LATERAL (SELECT COALESCE(o.acl, o.by_default) AS now, \
          COALESCE(i.initprivs, o.by_default) AS initially) p \
          WHERE NOT (p.now @> p.initially AND p.initially @> p.now) \
-         AND NOT (o.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
-         AND o.objid = 'public'::pg_catalog.regnamespace) \
-         AND (o.objid < 16384 OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+         AND (o.schema = 'pg_catalog'::pg_catalog.regnamespace OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
          WHERE d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e'))",
         parts.join(" UNION ALL ")
     )
