@@ -58,11 +58,6 @@ pub(crate) struct ExistingObject {
 }
 
 impl Survey {
-    /// Whether nothing has to go.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.large_objects.is_empty() && self.schemas.is_empty()
-    }
-
     /// Every object that will go, in words.
     pub(crate) fn describe_drops(&self) -> Vec<String> {
         let objects = self
@@ -161,10 +156,10 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
     let rows = session
         .query(
             "WITH wanted AS (SELECT n.oid AS nspoid, w.name \
-             FROM pg_catalog.unnest($1::text[], $2::text[]) AS w(nspname, name) \
+             FROM unnest($1::text[], $2::text[]) AS w(nspname, name) \
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname), \
              routine AS (SELECT n.oid AS nspoid, w.tag \
-             FROM pg_catalog.unnest($3::text[], $4::text[]) AS w(nspname, tag) \
+             FROM unnest($3::text[], $4::text[]) AS w(nspname, tag) \
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname), \
              found AS ( \
              SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AS classid, c.oid AS objid, \
@@ -243,7 +238,7 @@ async fn existing_large_objects(session: &Session, held: &HeldObjects) -> Found<
 /// a publication's membership. `closure`: all that DROP ... CASCADE would drop, which goes down to dependents and up
 /// to the owners of parts (from a view's rule to the view). Manual: "pg_depend".
 const CLOSURE: &str = "WITH RECURSIVE held AS ( \
-     SELECT h.classid, h.objid FROM pg_catalog.unnest($1::oid[], $2::oid[]) AS h(classid, objid)), \
+     SELECT h.classid, h.objid FROM unnest($1::oid[], $2::oid[]) AS h(classid, objid)), \
      parts AS ( \
      SELECT classid, objid FROM held \
      UNION \
@@ -336,7 +331,7 @@ async fn reset_default_privileges(session: &Session, held: &HeldObjects) -> Foun
              LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace \
              LEFT JOIN LATERAL pg_catalog.aclexplode(d.defaclacl) a ON true \
              LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee \
-             WHERE EXISTS (SELECT FROM pg_catalog.unnest($1::text[], $2::text[]) AS w(role, nspname) \
+             WHERE EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS w(role, nspname) \
              WHERE w.role = r.rolname AND w.nspname = COALESCE(n.nspname::text, '')) \
              GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             &[&roles, &schemas],

@@ -293,11 +293,10 @@ fn copy_line(context: &str) -> Option<u64> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::archive::{DumpId, MemberId};
+    use crate::archive::MemberId;
 
     fn load(id: u32, members: &[(u32, u64)]) -> Load {
         Load {
-            id: DumpId(id),
             label: format!("t{id}"),
             target: LoadTarget::Table {
                 schema: String::new(),
