@@ -180,7 +180,8 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
              SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, NULL, NULL, false \
              FROM pg_catalog.pg_proc p \
              JOIN routine r ON r.nspoid = p.pronamespace \
-             AND r.tag = p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')') \
+             AND r.tag IN (p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', \
+             CASE WHEN p.pronargs = 0 THEN p.proname || '(*)' END)) \
              SELECT f.classid, f.objid, f.indrelid, f.conname, f.is_lockable, i.type, i.identity, \
              (SELECT t.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, f.indrelid, 0) t \
              WHERE f.indrelid IS NOT NULL) AS table_identity \
@@ -282,6 +283,8 @@ async fn foreign_dependents(session: &Session, objects: &[ExistingObject]) -> Fo
          AND (o.objsubid = 0 OR o.objsubid = d.refobjsubid) \
          WHERE d.classid = f.classid AND d.objid = f.objid AND d.deptype IN ('a', 'i', 'I', 'P', 'S') \
          AND NOT (o.classid = f.classid AND o.objid = f.objid)) \
+         AND NOT (f.objsubid <> 0 AND EXISTS (SELECT FROM foreign_objects o \
+         WHERE o.classid = f.classid AND o.objid = f.objid AND o.objsubid = 0)) \
          ORDER BY 1"
     );
     let rows = session.query(&query, &[&classes, &oids]).await?;
@@ -436,7 +439,7 @@ pub(crate) async fn clean_and_create(
     events.phase(Phase::PreData);
     let kept: HashSet<&str> = now.kept_schemas.iter().map(String::as_str).collect();
     create_pre_data(session, &plan.pre_data, &kept, texts, events).await?;
-    state.target_changes();
+    state.definitions_commit();
     session.batch_execute("COMMIT").await.map_err(|error| {
         Error::from_server(
             ErrorKind::RestoreIncomplete,

@@ -160,7 +160,8 @@ impl Loader {
             } else {
                 self.call(worker, &session, &item, text).await?;
             }
-            self.state.member_done(item.member.rows);
+            let rows = if item.is_table { item.member.rows } else { 0 };
+            self.state.member_done(rows);
             self.lock_queue().finish(&item);
             self.events.emit(Event::WorkerFinished { worker });
         }

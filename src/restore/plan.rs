@@ -149,6 +149,11 @@ impl RestorePlan {
             .collect()
     }
 
+    /// Whether there is anything to do before the rows come.
+    pub(crate) fn changes_definitions(&self) -> bool {
+        !self.pre_data.is_empty() || self.held != HeldObjects::default()
+    }
+
     /// All steps in the order of their passes.
     pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
         self.pre_data
