@@ -84,7 +84,8 @@ mod index;
 mod member;
 mod reader;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod verify;
 mod writer;
 
 pub use codec::{Codec, Compression};
@@ -95,6 +96,7 @@ pub use index::{
 };
 pub use member::{EncodedMember, MemberEncoder};
 pub use reader::{ArchiveReader, Source};
+pub use verify::{Comparison, Damage, VerifyLevel, VerifyReport, verify_file};
 pub use writer::{ArchiveWriter, WrittenArchive};
 
 /// The format that this version writes, and the newest that it reads.

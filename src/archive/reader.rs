@@ -146,10 +146,6 @@ impl ArchiveReader {
             .ok_or_else(|| Error::internal("a span exceeds its member"))
     }
 
-    pub(super) fn source(&self) -> &dyn Source {
-        &*self.source
-    }
-
     fn member(&self, id: MemberId) -> Result<&Member> {
         self.index
             .member(id)
@@ -167,7 +163,7 @@ impl ArchiveReader {
 
     /// Lengths come from an index or footer that was checked against the file's size, so a buffer is
     /// never larger than the file.
-    fn read_piece(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
+    pub(super) fn read_piece(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
         let mut buffer = zeroed(length).map_err(|fault| {
             Error::new(
                 ErrorKind::Io,
@@ -228,7 +224,7 @@ impl ArchiveReader {
         Ok(index)
     }
 
-    pub(super) fn damaged(&self, detail: impl Into<String>) -> Error {
+    fn damaged(&self, detail: impl Into<String>) -> Error {
         Error::new(
             ErrorKind::Damaged,
             format!("archive \"{}\" is damaged", self.name),

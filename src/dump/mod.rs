@@ -3,6 +3,7 @@
 mod catalog;
 mod contents;
 pub mod selection;
+mod sweep;
 mod wanted;
 
 pub use contents::{ContentEntry, ContentOptions, Contents, DataSource, read_contents};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio_postgres::Row;
 
 use super::acl::Acl;
-use super::catalog_query::{RowError, read_all};
+use super::catalog_query::{RowError, read_all, unexpected};
 use super::relation::RelationName;
 use super::sequence::SequenceOptions;
 use super::{Oid, quote};
@@ -229,7 +229,7 @@ fn expression_from_row(row: &Row, name: &str) -> Result<Option<AttributeExpressi
             "" => ExpressionKind::Default,
             "s" => ExpressionKind::Stored,
             "v" => ExpressionKind::Virtual,
-            other => return Err(RowError::unknown("attgenerated", other, name)),
+            other => return Err(unexpected(name, "attgenerated", other).into()),
         },
     }))
 }
@@ -240,7 +240,7 @@ fn identity_from_row(row: &Row, name: &str) -> Result<Option<Identity>, RowError
         "" => return Ok(None),
         "a" => true,
         "d" => false,
-        other => return Err(RowError::unknown("attidentity", other, name)),
+        other => return Err(unexpected(name, "attidentity", other).into()),
     };
     if row.try_get::<_, Option<Oid>>("sequence_oid")?.is_none() {
         return Ok(None);

@@ -2,7 +2,7 @@
 //! cannot stand there (a dependency loop, a view's column, an inherited column) is an ALTER TABLE.
 
 use super::attribute::{AttributeExpression, ExpressionKind};
-use super::catalog_query::{RowError, read_all};
+use super::catalog_query::{read_all, unexpected};
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     DumpObject, Kind, LockStrength, ObjectId, RenderContext, Rendered, Section, catalog, quote,
@@ -36,7 +36,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<AttributeDefault>> {
                     "" => ExpressionKind::Default,
                     "s" => ExpressionKind::Stored,
                     "v" => ExpressionKind::Virtual,
-                    other => return Err(RowError::unknown("attgenerated", other, &column)),
+                    other => return Err(unexpected(&column, "attgenerated", other).into()),
                 },
             },
             column,

@@ -10,7 +10,7 @@ pub(crate) mod acl;
 pub(crate) mod aggregate;
 pub(crate) mod attribute;
 pub(crate) mod attribute_default;
-mod catalog_query;
+pub(crate) mod catalog_query;
 pub(crate) mod check_constraint;
 pub(crate) mod composite_type;
 pub(crate) mod constraint;

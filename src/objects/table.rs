@@ -13,7 +13,7 @@ use super::acl::GrantKind;
 use super::attribute::{
     self, Attribute, AttributeExpression, AttributesByRelation, ExpressionKind, Identity, NotNull,
 };
-use super::catalog_query::{RowError, read_all};
+use super::catalog_query::{RowError, read_all, unexpected};
 use super::relation::{IS_USER_RELATION, Relation, RelationName, render_comment};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
@@ -167,11 +167,7 @@ fn table_from_row(row: &Row) -> Result<Table, RowError> {
             "n" => ReplicaIdentity::Nothing,
             "f" => ReplicaIdentity::Full,
             other => {
-                return Err(RowError::unknown(
-                    "relreplident",
-                    other,
-                    &relation.name.sql(),
-                ));
+                return Err(unexpected(&relation.name.sql(), "relreplident", other).into());
             }
         },
         forces_row_security: row.try_get("relforcerowsecurity")?,
