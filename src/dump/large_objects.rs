@@ -56,14 +56,21 @@ async fn read_chunk(session: &Session, oid: Oid, offset: i64) -> Result<Vec<u8>>
         .await
         .map(|row| row.get("chunk"))
         .map_err(|e| {
-            Error::from_server(ErrorKind::Data, format!("could not read large object {oid}"), e)
+            Error::from_server(
+                ErrorKind::Data,
+                format!("could not read large object {oid}"),
+                e,
+            )
         })
 }
 
 /// One call. The same bytes at the same place twice do no harm.
 fn put_statement(oid: Oid, offset: i64, chunk: &[u8]) -> String {
     let mut statement = String::with_capacity(chunk.len() * 2 + 80);
-    let _ = write!(statement, "SELECT pg_catalog.lo_put({oid}, {offset}, E'\\\\x");
+    let _ = write!(
+        statement,
+        "SELECT pg_catalog.lo_put({oid}, {offset}, E'\\\\x"
+    );
     for byte in chunk {
         statement.push(hex_digit(byte >> 4));
         statement.push(hex_digit(byte & 15));
@@ -76,7 +83,12 @@ fn hex_digit(value: u8) -> char {
     char::from_digit(u32::from(value), 16).unwrap_or('0')
 }
 
-async fn close(stream: &mut MemberStream, worker: usize, entry: DumpId, events: &Events) -> Result<()> {
+async fn close(
+    stream: &mut MemberStream,
+    worker: usize,
+    entry: DumpId,
+    events: &Events,
+) -> Result<()> {
     let contained = stream.contained();
     stream.close_member(entry).await?;
     events.emit(Event::WorkerAdvanced {

@@ -95,7 +95,9 @@ impl MemberStream {
         let contained = &mut self.filling.contained;
         contained.rows += 1;
         contained.bytes += row.len() as u64;
-        contained.digest.add_row(row.strip_suffix(b"\n").unwrap_or(row));
+        contained
+            .digest
+            .add_row(row.strip_suffix(b"\n").unwrap_or(row));
         self.filling.text.extend_from_slice(row);
     }
 
@@ -117,8 +119,18 @@ impl MemberStream {
         self.encoding = Some(spawn_blocking(move || {
             let contained = block.contained;
             let member = encoder
-                .encode(MemberRole::Data, Section::Data, &block.text, Some(entry), Some(contained.rows))
-                .map(|member| DataMember { entry, contained, member });
+                .encode(
+                    MemberRole::Data,
+                    Section::Data,
+                    &block.text,
+                    Some(entry),
+                    Some(contained.rows),
+                )
+                .map(|member| DataMember {
+                    entry,
+                    contained,
+                    member,
+                });
             block.clear();
             (block, encoder, member)
         }));

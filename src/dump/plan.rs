@@ -79,7 +79,13 @@ pub(crate) fn plan_items(tables: &[TableSize], jobs: NonZeroU32) -> Vec<WorkItem
         .iter()
         .flat_map(|table| split_table(table, target))
         .collect();
-    items.sort_by_key(|item| (std::cmp::Reverse(item.size_bytes), item.entry, start_of(item)));
+    items.sort_by_key(|item| {
+        (
+            std::cmp::Reverse(item.size_bytes),
+            item.entry,
+            start_of(item),
+        )
+    });
     items
 }
 

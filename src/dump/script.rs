@@ -56,6 +56,11 @@ pub(crate) fn preamble(heading: &Heading<'_>) -> String {
     text
 }
 
+/// The last lines of the script: nothing, unless a restrict key was given.
+pub(crate) fn closing(restrict_key: Option<&str>) -> String {
+    restrict_key.map_or_else(String::new, |key| format!("\\unrestrict {key}\n\n"))
+}
+
 /// One statement member with the places of its entries' statements in it.
 pub(crate) struct StatementMember {
     /// The script's text.
@@ -83,7 +88,10 @@ impl Place {
 }
 
 /// Writes the statements of one section, in order, cut into members at the borders of entries.
-pub(crate) fn statement_members(entries: &[ContentEntry], section: Section) -> Vec<StatementMember> {
+pub(crate) fn statement_members(
+    entries: &[ContentEntry],
+    section: Section,
+) -> Vec<StatementMember> {
     let mut members: Vec<StatementMember> = Vec::new();
     let of_section = entries
         .iter()

@@ -84,7 +84,13 @@ async fn read_relations(session: &Session, selection: &Selection) -> Result<Vec<
         .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read the tables", e))?;
     Ok(rows
         .iter()
-        .map(|row| (row.get::<_, String>("nspname"), row.get::<_, String>("relname"), row))
+        .map(|row| {
+            (
+                row.get::<_, String>("nspname"),
+                row.get::<_, String>("relname"),
+                row,
+            )
+        })
         .filter(|(schema, name, _)| selection.includes_relation(schema, name))
         .map(|(schema, name, row)| Relation {
             oid: row.get("oid"),
@@ -97,18 +103,24 @@ async fn read_relations(session: &Session, selection: &Selection) -> Result<Vec<
 /// Locks the tables; `false` if one of them is gone.
 async fn lock(session: &Session, relations: &[Relation]) -> Result<bool> {
     for batch in relations.chunks(LOCK_BATCH) {
-        let names: Vec<&str> = batch.iter().map(|relation| relation.name.as_str()).collect();
-        let statement = format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE", names.join(", ONLY "));
+        let names: Vec<&str> = batch
+            .iter()
+            .map(|relation| relation.name.as_str())
+            .collect();
+        let statement = format!(
+            "LOCK TABLE ONLY {} IN ACCESS SHARE MODE",
+            names.join(", ONLY ")
+        );
         if let Err(error) = session.batch_execute(&statement).await {
             // 42P01 undefined_table, 3F000 invalid_schema_name
             return match error.code().map(|code| code.code()) {
                 Some("42P01" | "3F000") => Ok(false),
-                _ => Err(Error::from_server(
-                    ErrorKind::Catalog,
-                    "could not lock the tables",
-                    error,
-                )
-                .hint("The role needs SELECT on every table that is to be dumped.")),
+                _ => {
+                    Err(
+                        Error::from_server(ErrorKind::Catalog, "could not lock the tables", error)
+                            .hint("The role needs SELECT on every table that is to be dumped."),
+                    )
+                }
             };
         }
     }

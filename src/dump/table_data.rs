@@ -32,7 +32,10 @@ pub(crate) fn copy_out_statement(table: &TableData, range: Option<BlockRange>) -
 }
 
 fn range_condition(range: BlockRange) -> String {
-    let from = format!("ctid OPERATOR(pg_catalog.>=) '({},0)'::pg_catalog.tid", range.start);
+    let from = format!(
+        "ctid OPERATOR(pg_catalog.>=) '({},0)'::pg_catalog.tid",
+        range.start
+    );
     match range.end {
         Some(end) => {
             format!("{from} AND ctid OPERATOR(pg_catalog.<) '({end},0)'::pg_catalog.tid")
@@ -57,7 +60,11 @@ pub(crate) async fn copy_table(
 ) -> Result<()> {
     let name = quote::qualified(&table.schema, &table.name);
     let failed = |e| {
-        Error::from_server(ErrorKind::Data, format!("could not copy table {}", quote::one_line(&name)), e)
+        Error::from_server(
+            ErrorKind::Data,
+            format!("could not copy table {}", quote::one_line(&name)),
+            e,
+        )
     };
     let header = copy_statement(&table.schema, &table.name, &table.columns);
     let rows = session
@@ -90,7 +97,12 @@ pub(crate) async fn copy_table(
     Ok(())
 }
 
-async fn close(stream: &mut MemberStream, worker: usize, entry: DumpId, events: &Events) -> Result<()> {
+async fn close(
+    stream: &mut MemberStream,
+    worker: usize,
+    entry: DumpId,
+    events: &Events,
+) -> Result<()> {
     stream.push_text("\\.\n\n");
     let contained = stream.contained();
     stream.close_member(entry).await?;

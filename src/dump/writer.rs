@@ -59,7 +59,11 @@ impl<W: Write> ScriptWriter<W> {
     }
 
     /// The statements of one section.
-    pub(crate) fn write_section(&mut self, entries: &[ContentEntry], section: Section) -> Result<()> {
+    pub(crate) fn write_section(
+        &mut self,
+        entries: &[ContentEntry],
+        section: Section,
+    ) -> Result<()> {
         for member in statement_members(entries, section) {
             let id = self.append_text(MemberRole::Statements, section, &member.text)?;
             for (index, create, alter_owner) in member.places {
@@ -75,7 +79,7 @@ impl<W: Write> ScriptWriter<W> {
     /// The last lines of the script, if there are any.
     pub(crate) fn write_closing(&mut self, text: &str) -> Result<()> {
         if !text.is_empty() {
-            self.append_text(MemberRole::Statements, Section::PostData, text)?;
+            self.append_text(MemberRole::Preamble, Section::PostData, text)?;
         }
         Ok(())
     }
@@ -95,7 +99,11 @@ impl<W: Write> ScriptWriter<W> {
     }
 
     /// Writes index and footer.
-    pub(crate) fn finish(self, header: Header, entries: &[ContentEntry]) -> Result<WrittenArchive<W>> {
+    pub(crate) fn finish(
+        self,
+        header: Header,
+        entries: &[ContentEntry],
+    ) -> Result<WrittenArchive<W>> {
         let toc = entries
             .iter()
             .zip(&self.spans)
@@ -105,7 +113,9 @@ impl<W: Write> ScriptWriter<W> {
     }
 
     fn append_text(&mut self, role: MemberRole, section: Section, text: &str) -> Result<MemberId> {
-        let member = self.encoder.encode(role, section, text.as_bytes(), None, None)?;
+        let member = self
+            .encoder
+            .encode(role, section, text.as_bytes(), None, None)?;
         let bytes = member.stored_length();
         let id = self.archive.append(member)?;
         self.events.emit(Event::Stored { bytes });
