@@ -84,7 +84,7 @@ mod index;
 mod member;
 mod reader;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 mod writer;
 

@@ -25,7 +25,7 @@ impl Source for InMemory {
     }
 }
 
-pub(super) fn open(bytes: Vec<u8>) -> crate::Result<ArchiveReader> {
+pub(crate) fn open(bytes: Vec<u8>) -> crate::Result<ArchiveReader> {
     ArchiveReader::from_source("test.sql", Box::new(InMemory(bytes)))
 }
 
@@ -35,15 +35,15 @@ const COMPRESSIONS: [Compression; 3] = [
     Compression::Zstd(1),
 ];
 
-pub(super) const PREAMBLE: &str =
+pub(crate) const PREAMBLE: &str =
     "-- pgstow\nSELECT pg_catalog.set_config('search_path', '', false);\n\n";
 const CREATE_SCHEMA: &str = "CREATE SCHEMA \"s\";";
 const CREATE_TABLE: &str = "CREATE TABLE \"s\".\"t\" (\"a\" integer);";
-pub(super) const TWO_ROWS: &str = "COPY \"s\".\"t\" (\"a\") FROM stdin;\n1\n2\n\\.\n\n";
-pub(super) const ONE_ROW: &str = "COPY \"s\".\"t\" (\"a\") FROM stdin;\n3\n\\.\n\n";
-pub(super) const LARGE_OBJECT: &str = "SELECT pg_catalog.lo_put(16400, 0, '\\x00ff');\n\n";
+pub(crate) const TWO_ROWS: &str = "COPY \"s\".\"t\" (\"a\") FROM stdin;\n1\n2\n\\.\n\n";
+pub(crate) const ONE_ROW: &str = "COPY \"s\".\"t\" (\"a\") FROM stdin;\n3\n\\.\n\n";
+pub(crate) const LARGE_OBJECT: &str = "SELECT pg_catalog.lo_put(16400, 0, '\\x00ff');\n\n";
 
-pub(super) fn header() -> Header {
+pub(crate) fn header() -> Header {
     Header {
         archive_id: "0123456789abcdef0123456789abcdef".to_owned(),
         tool: "pgstow 0.1.0".to_owned(),
@@ -59,7 +59,7 @@ pub(super) fn header() -> Header {
     }
 }
 
-pub(super) fn entry(id: u32, kind: &str, name: &str, section: Section) -> TocEntry {
+pub(crate) fn entry(id: u32, kind: &str, name: &str, section: Section) -> TocEntry {
     TocEntry {
         id: DumpId(id),
         kind: kind.to_owned(),
@@ -79,7 +79,7 @@ pub(super) fn entry(id: u32, kind: &str, name: &str, section: Section) -> TocEnt
 }
 
 /// A schema, a table with three rows in two members, a large object.
-pub(super) fn entries() -> Vec<TocEntry> {
+pub(crate) fn entries() -> Vec<TocEntry> {
     let span = |offset: usize, text: &str| {
         Some(Span {
             member: MemberId(1),
@@ -93,11 +93,13 @@ pub(super) fn entries() -> Vec<TocEntry> {
     let mut table = entry(2, "TABLE", "t", Section::PreData);
     table.create = span(CREATE_SCHEMA.len() + 2, CREATE_TABLE);
     table.depends_on = vec![DumpId(1)];
+    table.relation = Some(DumpId(2));
     let mut data = entry(3, "TABLE DATA", "t", Section::Data);
     let mut digest = RowDigest::default();
     [b"1", b"2", b"3"]
         .iter()
         .for_each(|row| digest.add_row(*row));
+    data.relation = Some(DumpId(2));
     data.rows = Some(TableRows {
         columns: vec!["a".to_owned()],
         rows: 3,
@@ -109,14 +111,14 @@ pub(super) fn entries() -> Vec<TocEntry> {
     vec![schema, table, data, blobs]
 }
 
-pub(super) fn statements() -> String {
+pub(crate) fn statements() -> String {
     format!("{CREATE_SCHEMA}\n\n{CREATE_TABLE}\n\n")
 }
 
 /// What a member is made of: role, section, text, entry, rows.
-pub(super) type Piece<'a> = (MemberRole, Section, &'a str, Option<DumpId>, Option<u64>);
+pub(crate) type Piece<'a> = (MemberRole, Section, &'a str, Option<DumpId>, Option<u64>);
 
-pub(super) fn write(
+pub(crate) fn write(
     compression: Compression,
     pieces: &[Piece<'_>],
     entries: Vec<TocEntry>,
@@ -132,7 +134,7 @@ pub(super) fn write(
     writer.finish(header(), entries).unwrap()
 }
 
-pub(super) fn pieces(statements: &str) -> Vec<Piece<'_>> {
+pub(crate) fn pieces(statements: &str) -> Vec<Piece<'_>> {
     let data = |text, id, rows| {
         (
             MemberRole::Data,
@@ -157,7 +159,7 @@ pub(super) fn pieces(statements: &str) -> Vec<Piece<'_>> {
     ]
 }
 
-pub(super) fn small_archive(compression: Compression) -> WrittenArchive<Vec<u8>> {
+pub(crate) fn small_archive(compression: Compression) -> WrittenArchive<Vec<u8>> {
     write(compression, &pieces(&statements()), entries())
 }
 

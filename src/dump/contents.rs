@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::archive::{DumpId, Section};
 use crate::conn::{ServerVersion, Session};
 use crate::event::Events;
+use crate::lexer;
 use crate::objects::{
     Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext, Rendered, TableData,
 };
@@ -13,6 +14,7 @@ use crate::{Error, ErrorKind, Result};
 
 use super::catalog::{Catalog, describe, read_catalog};
 use super::selection::Selection;
+use super::sweep::{sweep, unsupported};
 use super::wanted;
 
 /// Which parts of the selected objects are wanted.
@@ -95,11 +97,27 @@ pub async fn read_contents(
 ) -> Result<Contents> {
     let selection = resolve(session, selection).await?;
     let catalog = read_catalog(session).await?;
-    let wanted = wanted::choose(&catalog, &selection, options);
-    let ordered = order_objects(&catalog, &wanted)?;
+    let leftovers = sweep(session, &catalog, &selection, !options.no_privileges).await?;
+    if !leftovers.lines.is_empty() && !options.skip_unsupported {
+        return Err(unsupported(&leftovers.lines));
+    }
+    let mut wanted = wanted::choose(&catalog, &selection, options);
+    let crippled = wanted::leave_out(&catalog, &leftovers.rows, &mut wanted);
+    let ordered = order_objects(&catalog, &wanted, &crippled)?;
+    let mut without: Vec<String> = crippled
+        .iter()
+        .map(|&index| describe(&catalog.objects[index]))
+        .collect();
+    without.sort_unstable();
+    let mut lines = leftovers.lines;
+    lines.extend(
+        without
+            .into_iter()
+            .map(|name| format!("{name} (needs one of these)")),
+    );
     Ok(Contents {
         entries: render(session.version(), &catalog, &ordered, options)?,
-        unsupported: Vec::new(),
+        unsupported: lines,
     })
 }
 
@@ -181,7 +199,9 @@ struct Ordered {
     separate: HashSet<ObjectId>,
 }
 
-fn order_objects(catalog: &Catalog, wanted: &[bool]) -> Result<Ordered> {
+/// Orders the wanted objects. `left_out` are parts that their owner must not print, though they are
+/// no objects of their own either.
+fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Result<Ordered> {
     let chosen: Vec<usize> = (0..wanted.len()).filter(|&index| wanted[index]).collect();
     let node_of: HashMap<usize, usize> = chosen.iter().copied().zip(0..).collect();
     let nodes: Vec<Node> = chosen
@@ -209,7 +229,9 @@ fn order_objects(catalog: &Catalog, wanted: &[bool]) -> Result<Ordered> {
             .collect(),
         separate: (0..nodes.len())
             .filter(|&node| ordering.separate[node])
-            .map(|node| catalog.objects[chosen[node]].as_dump_object().id())
+            .map(|node| chosen[node])
+            .chain(left_out.iter().copied())
+            .map(|index| catalog.objects[index].as_dump_object().id())
             .collect(),
     })
 }
@@ -364,6 +386,8 @@ impl Script<'_> {
             self.stands_for.insert(index, needed);
             return Ok(());
         }
+        let statements = rendered.create.iter().chain(&alter_owner);
+        self.check(index, statements.chain(&rendered.drop))?;
         let id = self.next_id()?;
         self.entry_of.insert(index, id);
         self.stands_for.insert(index, vec![id]);
@@ -415,6 +439,7 @@ impl Script<'_> {
         if create.is_empty() {
             return Ok(());
         }
+        self.check(index, create.iter())?;
         let object = self.catalog.objects[index].as_dump_object();
         let printed_by = match self.catalog.owner_of(index) {
             Some(owner) if self.ordered.folded.contains(&index) => owner,
@@ -441,6 +466,17 @@ impl Script<'_> {
             data: None,
         };
         self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Passes an object's statements through the lexical guard.
+    fn check<'s>(&self, index: usize, statements: impl Iterator<Item = &'s String>) -> Result<()> {
+        for statement in statements {
+            lexer::guard(statement).map_err(|violation| {
+                Error::from(violation)
+                    .detail(format!("In {}.", describe(&self.catalog.objects[index])))
+            })?;
+        }
         Ok(())
     }
 

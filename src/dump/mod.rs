@@ -10,6 +10,7 @@ mod script;
 pub mod selection;
 mod snapshot;
 mod table_data;
+mod sweep;
 mod wanted;
 mod writer;
 

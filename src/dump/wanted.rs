@@ -1,6 +1,8 @@
 //! Which objects a selection and the options leave in. Pure.
 
-use crate::objects::{DumpObject, Kind, Object};
+use std::collections::HashSet;
+
+use crate::objects::{CatalogId, DumpObject, Kind, Object};
 
 use super::catalog::Catalog;
 use super::contents::ContentOptions;
@@ -19,6 +21,47 @@ pub(super) fn choose(
                 && has_wanted_rows(selection, &catalog.objects[index])
         })
         .collect()
+}
+
+/// Takes out what cannot be restored without these catalog rows, and what needs that in turn. Tells which
+/// wanted objects were taken out.
+///
+/// A default or check constraint goes alone; a view without its query is no view.
+pub(super) fn leave_out(
+    catalog: &Catalog,
+    rows: &HashSet<CatalogId>,
+    wanted: &mut [bool],
+) -> Vec<usize> {
+    let mut open: Vec<usize> = catalog
+        .dependencies
+        .iter()
+        .filter(|dependency| rows.contains(&dependency.referenced))
+        .filter_map(|dependency| catalog.claimant(dependency.dependent))
+        .collect();
+    if open.is_empty() {
+        return Vec::new();
+    }
+    let mut needed_by = vec![Vec::new(); catalog.objects.len()];
+    for (index, needed) in catalog.depends_on.iter().enumerate() {
+        for &needed in needed {
+            needed_by[needed].push(index);
+        }
+    }
+    let mut out = HashSet::new();
+    while let Some(index) = open.pop() {
+        if !out.insert(index) {
+            continue;
+        }
+        open.extend(&needed_by[index]);
+        if catalog.objects[index].as_dump_object().kind() == Kind::ViewQuery {
+            open.extend(catalog.owner_of(index));
+        }
+    }
+    let taken: Vec<usize> = out.into_iter().filter(|&index| wanted[index]).collect();
+    for &index in &taken {
+        wanted[index] = false;
+    }
+    taken
 }
 
 fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {

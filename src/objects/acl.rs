@@ -120,16 +120,22 @@ impl Acl {
         Acl::new(items.as_deref(), &baseline)
     }
 
-    /// The same privileges as a difference to `baseline`. A NULL is what it stands for: the
-    /// privileges of a new object.
-    ///
-    /// # Errors
-    /// `Catalog` as in [`Acl::new`].
-    pub(crate) fn against(self, baseline: &[String]) -> Result<Self> {
-        Ok(Acl {
-            items: Some(self.items.unwrap_or(self.baseline)),
-            baseline: parse_items(baseline)?,
-        })
+    /// Every grantee, of what there is and of the baseline, once; empty for PUBLIC.
+    pub(crate) fn grantees(&self) -> Vec<&str> {
+        let items = self.items.iter().flatten().chain(&self.baseline);
+        let mut grantees: Vec<&str> = Vec::new();
+        for item in items {
+            if !grantees.contains(&item.grantee.as_str()) {
+                grantees.push(&item.grantee);
+            }
+        }
+        grantees
+    }
+
+    /// Every grantee of the baseline; empty for PUBLIC.
+    pub(crate) fn baseline_grantees(&self) -> Vec<&str> {
+        let items = self.baseline.iter();
+        items.map(|item| item.grantee.as_str()).collect()
     }
 
     /// GRANT and REVOKE statements that lead from the baseline to these privileges, in the order in

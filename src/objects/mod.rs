@@ -9,6 +9,7 @@ pub mod quote;
 pub(crate) mod acl;
 pub(crate) mod aggregate;
 pub(crate) mod attribute_default;
+pub(crate) mod catalog_query;
 pub(crate) mod check_constraint;
 pub(crate) mod composite_type;
 pub(crate) mod constraint;

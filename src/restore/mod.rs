@@ -34,6 +34,7 @@ use check::{Needs, check_members, check_target};
 use clean::{NAMED, Survey};
 pub use plan::PlanSummary;
 use plan::RestorePlan;
+pub(crate) use plan::chosen_entries;
 use progress::RunState;
 use texts::StatementTexts;
 

@@ -393,6 +393,15 @@ impl HeldObjects {
     }
 }
 
+/// The entries that the options choose, in script order. `pgstow show` selects by the same rules.
+pub(crate) fn chosen_entries<'a>(
+    index: &'a Index,
+    options: &RestoreOptions,
+) -> Result<Vec<&'a TocEntry>> {
+    let chosen = Chosen::new(index, options)?;
+    Ok(chosen.entries().map(|(entry, _)| entry).collect())
+}
+
 /// The entries that the options choose.
 struct Chosen<'a> {
     index: &'a Index,
