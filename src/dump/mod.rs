@@ -9,8 +9,8 @@ mod plan;
 mod script;
 pub mod selection;
 mod snapshot;
-mod table_data;
 mod sweep;
+mod table_data;
 mod wanted;
 mod writer;
 
