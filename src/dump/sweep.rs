@@ -73,9 +73,13 @@ const LISTED: usize = 50;
 
 /// The error that stops a dump.
 pub(super) fn unsupported(lines: &[String]) -> Error {
+    let count = match lines.len() {
+        1 => "1 object".to_owned(),
+        many => format!("{many} objects"),
+    };
     let mut error = Error::new(
         ErrorKind::Unsupported,
-        format!("{} objects cannot be dumped by this version", lines.len()),
+        format!("{count} cannot be dumped by this version"),
     );
     for line in lines.iter().take(LISTED) {
         error = error.detail(line);
@@ -386,4 +390,33 @@ async fn identify(session: &Session, rows: &[CatalogId]) -> Result<Vec<(CatalogI
             (id, identity)
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_lists_names_up_to_a_limit() {
+        let lines: Vec<String> = (0..60).map(|n| format!("cast number {n}")).collect();
+        let error = unsupported(&lines);
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            error.message(),
+            "60 objects cannot be dumped by this version"
+        );
+        assert_eq!(error.details().len(), 51);
+        assert_eq!(error.details()[50], "... and 10 more");
+        assert_eq!(
+            unsupported(&lines[..1]).message(),
+            "1 object cannot be dumped by this version"
+        );
+    }
+
+    #[test]
+    fn catalogs_of_later_versions_are_not_swept() {
+        let publications = "pg_publication_namespace";
+        assert!(!rows_query(ServerVersion::major(14)).contains(publications));
+        assert!(rows_query(ServerVersion::major(15)).contains(publications));
+    }
 }

@@ -292,6 +292,8 @@ fn names(nodes: &[Node], ordering: &Ordering) -> Vec<(String, bool, Section)> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn order_respects_every_dependency(nodes in random_graph()) {
         let Ok(ordering) = order(&nodes) else { return Ok(()) };
