@@ -52,8 +52,8 @@ pub enum GuardViolation {
         /// Where.
         at: usize,
     },
-    /// A number or parameter runs into a name (`1e'`, `$1a`), which versions of psql cut at different places.
-    #[error("a number that runs into a name at byte {at}")]
+    /// A number or parameter runs into a name or a dollar (`1e'`, `$1a`, `1e5$$`): where psql cuts it depends on its version.
+    #[error("a number that runs into a name or a dollar at byte {at}")]
     JunkNumber {
         /// Where the name starts.
         at: usize,
@@ -462,7 +462,10 @@ impl Scanner<'_> {
 
     fn end_of_number(&self) -> Result<Token, GuardViolation> {
         match self.peek(0) {
-            Some(byte) if starts_name(byte) => Err(GuardViolation::JunkNumber { at: self.at }),
+            // A dollar, too: psql may take `1e5$$` for a number and the start of a name, not of a string.
+            Some(byte) if starts_name(byte) || byte == b'$' => {
+                Err(GuardViolation::JunkNumber { at: self.at })
+            }
             _ => Ok(Token::Other),
         }
     }
@@ -604,6 +607,8 @@ mod tests {
             ("SELECT 1:::DBNAME;", variable("DBNAME", 10)),
             ("SELECT 1e'\\';\\! id';", V::JunkNumber { at: 8 }),
             ("SELECT $1a$b$;", V::JunkNumber { at: 9 }),
+            ("SELECT 1e5$$\\! id\n$$;", V::JunkNumber { at: 10 }),
+            ("SELECT $1$$;$$;", V::JunkNumber { at: 9 }),
             ("SELECT\x0b1;", V::VerticalTab { at: 6 }),
         ] {
             assert_eq!(guard(text), Err(violation), "{text}");

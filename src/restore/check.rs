@@ -236,7 +236,7 @@ async fn missing_in_database(
             "SELECT NULL AS nspname, s.name FROM pg_catalog.unnest($1::text[]) AS s(name) \
              WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = s.name) \
              UNION ALL \
-             SELECT t.nspname, t.name FROM pg_catalog.unnest($2::text[], $3::text[]) AS t(nspname, name) \
+             SELECT t.nspname, t.name FROM unnest($2::text[], $3::text[]) AS t(nspname, name) \
              WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = t.nspname AND c.relname = t.name AND c.relkind IN ('r', 'p', 'f'))",

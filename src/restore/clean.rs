@@ -58,11 +58,6 @@ pub(crate) struct ExistingObject {
 }
 
 impl Survey {
-    /// Whether nothing has to go.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.large_objects.is_empty() && self.schemas.is_empty()
-    }
-
     /// Every object that will go, in words.
     pub(crate) fn describe_drops(&self) -> Vec<String> {
         let objects = self
@@ -161,10 +156,10 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
     let rows = session
         .query(
             "WITH wanted AS (SELECT n.oid AS nspoid, w.name \
-             FROM pg_catalog.unnest($1::text[], $2::text[]) AS w(nspname, name) \
+             FROM unnest($1::text[], $2::text[]) AS w(nspname, name) \
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname), \
              routine AS (SELECT n.oid AS nspoid, w.tag \
-             FROM pg_catalog.unnest($3::text[], $4::text[]) AS w(nspname, tag) \
+             FROM unnest($3::text[], $4::text[]) AS w(nspname, tag) \
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname), \
              found AS ( \
              SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AS classid, c.oid AS objid, \
@@ -185,7 +180,8 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
              SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, NULL, NULL, false \
              FROM pg_catalog.pg_proc p \
              JOIN routine r ON r.nspoid = p.pronamespace \
-             AND r.tag = p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')') \
+             AND r.tag IN (p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', \
+             CASE WHEN p.pronargs = 0 THEN p.proname || '(*)' END)) \
              SELECT f.classid, f.objid, f.indrelid, f.conname, f.is_lockable, i.type, i.identity, \
              (SELECT t.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, f.indrelid, 0) t \
              WHERE f.indrelid IS NOT NULL) AS table_identity \
@@ -243,7 +239,7 @@ async fn existing_large_objects(session: &Session, held: &HeldObjects) -> Found<
 /// a publication's membership. `closure`: all that DROP ... CASCADE would drop, which goes down to dependents and up
 /// to the owners of parts (from a view's rule to the view). Manual: "pg_depend".
 const CLOSURE: &str = "WITH RECURSIVE held AS ( \
-     SELECT h.classid, h.objid FROM pg_catalog.unnest($1::oid[], $2::oid[]) AS h(classid, objid)), \
+     SELECT h.classid, h.objid FROM unnest($1::oid[], $2::oid[]) AS h(classid, objid)), \
      parts AS ( \
      SELECT classid, objid FROM held \
      UNION \
@@ -287,6 +283,8 @@ async fn foreign_dependents(session: &Session, objects: &[ExistingObject]) -> Fo
          AND (o.objsubid = 0 OR o.objsubid = d.refobjsubid) \
          WHERE d.classid = f.classid AND d.objid = f.objid AND d.deptype IN ('a', 'i', 'I', 'P', 'S') \
          AND NOT (o.classid = f.classid AND o.objid = f.objid)) \
+         AND NOT (f.objsubid <> 0 AND EXISTS (SELECT FROM foreign_objects o \
+         WHERE o.classid = f.classid AND o.objid = f.objid AND o.objsubid = 0)) \
          ORDER BY 1"
     );
     let rows = session.query(&query, &[&classes, &oids]).await?;
@@ -336,7 +334,7 @@ async fn reset_default_privileges(session: &Session, held: &HeldObjects) -> Foun
              LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace \
              LEFT JOIN LATERAL pg_catalog.aclexplode(d.defaclacl) a ON true \
              LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee \
-             WHERE EXISTS (SELECT FROM pg_catalog.unnest($1::text[], $2::text[]) AS w(role, nspname) \
+             WHERE EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS w(role, nspname) \
              WHERE w.role = r.rolname AND w.nspname = COALESCE(n.nspname::text, '')) \
              GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
             &[&roles, &schemas],
@@ -441,7 +439,7 @@ pub(crate) async fn clean_and_create(
     events.phase(Phase::PreData);
     let kept: HashSet<&str> = now.kept_schemas.iter().map(String::as_str).collect();
     create_pre_data(session, &plan.pre_data, &kept, texts, events).await?;
-    state.target_changes();
+    state.definitions_commit();
     session.batch_execute("COMMIT").await.map_err(|error| {
         Error::from_server(
             ErrorKind::RestoreIncomplete,

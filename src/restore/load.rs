@@ -160,7 +160,8 @@ impl Loader {
             } else {
                 self.call(worker, &session, &item, text).await?;
             }
-            self.state.member_done(item.member.rows);
+            let rows = if item.is_table { item.member.rows } else { 0 };
+            self.state.member_done(rows);
             self.lock_queue().finish(&item);
             self.events.emit(Event::WorkerFinished { worker });
         }
@@ -293,11 +294,10 @@ fn copy_line(context: &str) -> Option<u64> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::archive::{DumpId, MemberId};
+    use crate::archive::MemberId;
 
     fn load(id: u32, members: &[(u32, u64)]) -> Load {
         Load {
-            id: DumpId(id),
             label: format!("t{id}"),
             target: LoadTarget::Table {
                 schema: String::new(),

@@ -193,10 +193,13 @@ impl Prepared {
     /// # Errors
     /// `Restore` and others while the target is unchanged; `RestoreIncomplete` with the state once it is not.
     pub async fn run(self, interrupt: impl Future<Output = u8>) -> Result<RestoreReport> {
-        let state = Arc::new(RunState::default());
         let statements =
             self.plan.post_data.len() + self.plan.privileges.len() + self.plan.refreshes.len();
-        state.expect(self.plan.member_count(), statements as u64);
+        let state = Arc::new(RunState::new(
+            self.plan.member_count(),
+            statements as u64,
+            self.options.clean && !self.options.data_only,
+        ));
         let (settings, creates) = (self.settings.clone(), self.options.create);
         let result = tokio::select! {
             result = self.run_all(&state) => result.map_err(|error| match error.kind() {
@@ -224,15 +227,17 @@ impl Prepared {
             self.session
         };
         state.add_backend(backend_pid(&first).await?);
-        clean::clean_and_create(
-            &first,
-            &self.plan,
-            &self.texts,
-            self.options.cascade,
-            state,
-            &self.events,
-        )
-        .await?;
+        if self.plan.changes_definitions() {
+            clean::clean_and_create(
+                &first,
+                &self.plan,
+                &self.texts,
+                self.options.cascade,
+                state,
+                &self.events,
+            )
+            .await?;
+        }
 
         let mut sessions = vec![first];
         while sessions.len() < self.options.jobs.get() {

@@ -63,8 +63,6 @@ impl Step {
 /// The data members of one entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    /// The entry.
-    pub id: DumpId,
     /// The entry in words: `TABLE DATA "s"."t"`.
     pub label: String,
     /// What is loaded.
@@ -149,6 +147,11 @@ impl RestorePlan {
         self.steps()
             .flat_map(|step| step.spans().map(|span| span.member))
             .collect()
+    }
+
+    /// Whether there is anything to do before the rows come.
+    pub(crate) fn changes_definitions(&self) -> bool {
+        !self.pre_data.is_empty() || self.held != HeldObjects::default()
     }
 
     /// All steps in the order of their passes.
@@ -286,7 +289,6 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
         _ => LoadTarget::LargeObjects,
     };
     Ok(Load {
-        id: entry.id,
         label: label(entry, kind),
         target,
         rows,
@@ -598,5 +600,274 @@ fn is_data(kind: Kind) -> bool {
         | Kind::Comment
         | Kind::Acl
         | Kind::DefaultAcl => false,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::archive::{FORMAT_VERSION, Header, Member, MemberRole, TableRows};
+    use crate::dump::selection::SelectionPatterns;
+
+    fn header() -> Header {
+        Header {
+            format: FORMAT_VERSION,
+            archive_id: String::new(),
+            tool: String::new(),
+            server_version: String::new(),
+            server_version_num: 150_000,
+            database: "db".into(),
+            encoding: "UTF8".into(),
+            lc_collate: "C".into(),
+            lc_ctype: "C".into(),
+            started: String::new(),
+            snapshot: String::new(),
+            partial: Vec::new(),
+            entries: 0,
+            members: 0,
+        }
+    }
+
+    fn options() -> RestoreOptions {
+        RestoreOptions {
+            jobs: NonZeroUsize::MIN,
+            clean: true,
+            cascade: false,
+            create: false,
+            no_owner: false,
+            no_privileges: false,
+            role: None,
+            selection: Selection::default(),
+            schema_only: false,
+            data_only: false,
+            analyze: true,
+        }
+    }
+
+    fn selecting(tables: &[&str], schemas: &[&str]) -> RestoreOptions {
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        RestoreOptions {
+            selection: Selection::parse(&SelectionPatterns {
+                tables: texts(tables),
+                schemas: texts(schemas),
+                ..SelectionPatterns::default()
+            })
+            .unwrap(),
+            ..options()
+        }
+    }
+
+    /// Kind, schema, name, section, relation, subject.
+    type Line = (Kind, &'static str, &'static str, Section, u32, u32);
+
+    fn index_of(lines: &[Line]) -> Index {
+        let id = |number: u32| (number > 0).then_some(DumpId(number));
+        let entries = (1..)
+            .zip(lines)
+            .map(
+                |(number, (kind, schema, name, section, relation, subject))| TocEntry {
+                    id: DumpId(number),
+                    kind: kind.as_str().to_owned(),
+                    schema: (!schema.is_empty()).then(|| (*schema).to_owned()),
+                    name: (*name).to_owned(),
+                    relation: id(*relation),
+                    subject: id(*subject),
+                    owner: Some("o".to_owned()),
+                    section: *section,
+                    depends_on: Vec::new(),
+                    locks: Vec::new(),
+                    drop: None,
+                    create: (*kind != Kind::TableData).then_some(Span {
+                        member: MemberId(0),
+                        offset: 0,
+                        length: 0,
+                    }),
+                    alter_owner: None,
+                    rows: (*kind == Kind::TableData).then(|| TableRows {
+                        columns: Vec::new(),
+                        rows: 3,
+                        bytes: 30,
+                        digest: String::new(),
+                    }),
+                },
+            )
+            .collect();
+        Index {
+            header: header(),
+            entries,
+            members: Vec::new(),
+        }
+    }
+
+    fn with_data(mut index: Index, entry: u32, rows: &[u64]) -> Index {
+        for rows in rows {
+            index.members.push(Member {
+                role: MemberRole::Data,
+                section: Section::Data,
+                offset: 0,
+                stored_length: 0,
+                length: 10,
+                blake3: String::new(),
+                entry: Some(DumpId(entry)),
+                rows: Some(*rows),
+            });
+        }
+        index
+    }
+
+    fn sample() -> Index {
+        use Section::{Data, PostData, PreData};
+        let index = index_of(&[
+            (Kind::Schema, "", "a", PreData, 0, 0),
+            (Kind::Domain, "a", "d", PreData, 0, 0),
+            (Kind::Sequence, "a", "odd_name", PreData, 3, 0),
+            (Kind::Table, "a", "t", PreData, 4, 0),
+            (Kind::Table, "a", "u", PreData, 5, 0),
+            (Kind::SequenceOwner, "a", "odd_name", PreData, 4, 0),
+            (Kind::TableData, "a", "t", Data, 4, 0),
+            (Kind::LargeObject, "", "4711", Data, 0, 0),
+            (Kind::SequenceSet, "a", "odd_name", Data, 3, 0),
+            (Kind::Index, "a", "ti", PostData, 4, 0),
+            (Kind::Constraint, "a", "t t pk", PostData, 4, 0),
+            (Kind::Comment, "a", "INDEX ti", PostData, 4, 10),
+            (Kind::Acl, "a", "TABLE u", PostData, 5, 5),
+            (
+                Kind::DefaultAcl,
+                "a",
+                "DEFAULT PRIVILEGES FOR TABLES",
+                PostData,
+                0,
+                0,
+            ),
+            (Kind::MaterializedViewData, "a", "m", PostData, 0, 0),
+        ]);
+        let mut index = with_data(index, 7, &[2, 1]);
+        index.entries[5].depends_on = vec![DumpId(3), DumpId(4)];
+        index
+    }
+
+    fn kinds(steps: &[Step]) -> Vec<Kind> {
+        steps.iter().map(|step| step.kind).collect()
+    }
+
+    #[test]
+    fn privileges_and_refreshes_come_after_all_else() {
+        let plan = plan_restore(&sample(), &options()).unwrap();
+        assert_eq!(
+            kinds(&plan.post_data),
+            [
+                Kind::SequenceSet,
+                Kind::Index,
+                Kind::Constraint,
+                Kind::Comment
+            ]
+        );
+        assert_eq!(kinds(&plan.privileges), [Kind::Acl, Kind::DefaultAcl]);
+        assert_eq!(kinds(&plan.refreshes), [Kind::MaterializedViewData]);
+        assert!(kinds(&plan.pre_data).contains(&Kind::LargeObject));
+        assert_eq!(plan.post_data[1].weight, 30);
+    }
+
+    #[test]
+    fn held_objects_are_found_under_every_name_they_take() {
+        let held = plan_restore(&sample(), &options()).unwrap().held;
+        let names: Vec<&str> = held
+            .relations
+            .iter()
+            .map(|(_, name)| name.as_str())
+            .collect();
+        assert_eq!(names, ["d", "odd_name", "t", "t pk", "ti", "u"]);
+        assert_eq!(held.large_objects.into_iter().collect::<Vec<_>>(), [4711]);
+        assert_eq!(held.schemas.into_iter().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn public_is_never_dropped() {
+        let index = index_of(&[(Kind::Schema, "", "public", Section::PreData, 0, 0)]);
+        let plan = plan_restore(&index, &options()).unwrap();
+        assert_eq!(plan.held, HeldObjects::default());
+    }
+
+    #[test]
+    fn nothing_is_dropped_without_clean_or_with_data_only() {
+        for options in [
+            RestoreOptions {
+                clean: false,
+                ..options()
+            },
+            RestoreOptions {
+                data_only: true,
+                ..options()
+            },
+        ] {
+            let plan = plan_restore(&sample(), &options).unwrap();
+            assert_eq!(plan.held, HeldObjects::default());
+        }
+    }
+
+    #[test]
+    fn selected_table_brings_its_parts_and_owned_sequences() {
+        let plan = plan_restore(&sample(), &selecting(&["a.t"], &[])).unwrap();
+        assert_eq!(
+            kinds(&plan.pre_data),
+            [Kind::Sequence, Kind::Table, Kind::SequenceOwner]
+        );
+        assert_eq!(plan.loads.len(), 1);
+        assert_eq!(
+            kinds(&plan.post_data),
+            [
+                Kind::SequenceSet,
+                Kind::Index,
+                Kind::Constraint,
+                Kind::Comment
+            ]
+        );
+        assert!(plan.privileges.is_empty());
+    }
+
+    #[test]
+    fn pattern_without_match_is_a_usage_error() {
+        let error = plan_restore(&sample(), &selecting(&["a.nosuch"], &[])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn data_and_schema_only_share_the_archive_between_them() {
+        let data = RestoreOptions {
+            data_only: true,
+            ..options()
+        };
+        let data = plan_restore(&sample(), &data).unwrap();
+        assert_eq!(kinds(&data.pre_data), [Kind::LargeObject]);
+        assert_eq!(kinds(&data.post_data), [Kind::SequenceSet]);
+        let schema = RestoreOptions {
+            schema_only: true,
+            ..options()
+        };
+        let schema = plan_restore(&sample(), &schema).unwrap();
+        assert!(schema.loads.is_empty());
+        let count = data.steps().count() + schema.steps().count() + data.loads.len();
+        assert_eq!(count, sample().entries.len());
+    }
+
+    #[test]
+    fn no_privileges_leaves_out_grants() {
+        let options = RestoreOptions {
+            no_privileges: true,
+            ..options()
+        };
+        let plan = plan_restore(&sample(), &options).unwrap();
+        assert!(plan.privileges.is_empty());
+    }
+
+    #[test]
+    fn missing_member_is_damage() {
+        let mut index = sample();
+        index.members.pop();
+        let error = plan_restore(&index, &options()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
     }
 }

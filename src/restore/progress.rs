@@ -8,27 +8,33 @@ use crate::{Error, ErrorKind};
 /// Counters of one run, shared by its workers.
 #[derive(Debug, Default)]
 pub(crate) struct RunState {
+    starts_afresh: bool,
     database_made: AtomicBool,
-    changed: AtomicBool,
+    defined: AtomicBool,
     backends: Mutex<Vec<i32>>,
-    members: AtomicU64,
+    members: u64,
     members_loaded: AtomicU64,
     rows_loaded: AtomicU64,
-    statements: AtomicU64,
+    statements: u64,
     statements_done: AtomicU64,
 }
 
 impl RunState {
-    /// Sets what there is to do after the clean transaction.
-    pub(crate) fn expect(&self, members: u64, statements: u64) {
-        self.members.store(members, Ordering::Relaxed);
-        self.statements.store(statements, Ordering::Relaxed);
+    /// What there is to do after the clean transaction. `starts_afresh`: the same restore, run again, drops what
+    /// this one made.
+    pub(crate) fn new(members: u64, statements: u64, starts_afresh: bool) -> Self {
+        RunState {
+            starts_afresh,
+            members,
+            statements,
+            ..RunState::default()
+        }
     }
 
-    /// From here on the target differs from what it was. Called before COMMIT is sent: nobody knows
-    /// the outcome of one that was cut off.
-    pub(crate) fn target_changes(&self) {
-        self.changed.store(true, Ordering::SeqCst);
+    /// The definitions are there for good. Called before COMMIT is sent: nobody knows the outcome of
+    /// one that was cut off.
+    pub(crate) fn definitions_commit(&self) {
+        self.defined.store(true, Ordering::SeqCst);
     }
 
     /// CREATE DATABASE succeeded.
@@ -57,17 +63,19 @@ impl RunState {
     }
 
     pub(crate) fn member_done(&self, rows: u64) {
-        self.members_loaded.fetch_add(1, Ordering::Relaxed);
-        self.rows_loaded.fetch_add(rows, Ordering::Relaxed);
+        self.members_loaded.fetch_add(1, Ordering::SeqCst);
+        self.rows_loaded.fetch_add(rows, Ordering::SeqCst);
     }
 
     pub(crate) fn statement_done(&self) {
-        self.statements_done.fetch_add(1, Ordering::Relaxed);
+        self.statements_done.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether the target differs from what it was.
     pub(crate) fn is_changed(&self) -> bool {
-        self.changed.load(Ordering::SeqCst)
+        self.defined.load(Ordering::SeqCst)
+            || self.members_loaded.load(Ordering::SeqCst) > 0
+            || self.statements_done.load(Ordering::SeqCst) > 0
     }
 
     /// Gives an error the kind that its moment calls for, and tells how far the run got.
@@ -79,21 +87,28 @@ impl RunState {
             };
             return error.detail("The target is unchanged.");
         }
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let definitions = if self.defined.load(Ordering::SeqCst) {
+            "The definitions are in place; "
+        } else {
+            ""
+        };
         let error = error
             .with_kind(ErrorKind::RestoreIncomplete)
             .detail(format!(
-                "The definitions are in place; {} of {} data members ({} rows) and {} of {} post-data entries are done.",
-                read(&self.members_loaded),
-                read(&self.members),
-                read(&self.rows_loaded),
-                read(&self.statements_done),
-                read(&self.statements),
+                "{definitions}{} of {} data members ({} rows) and {} of {} post-data entries are done.",
+                self.members_loaded.load(Ordering::SeqCst),
+                self.members,
+                self.rows_loaded.load(Ordering::SeqCst),
+                self.statements_done.load(Ordering::SeqCst),
+                self.statements,
             ));
         match error.hint_text() {
             Some(_) => error,
-            None => error.hint(
+            None if self.starts_afresh => error.hint(
                 "Remove the cause and run the same restore again: it drops what it made and starts afresh.",
+            ),
+            None => error.hint(
+                "Remove the cause and what was restored so far, then run the same restore again.",
             ),
         }
     }
@@ -121,9 +136,8 @@ mod tests {
 
     #[test]
     fn failure_after_the_commit_tells_how_far_it_got() {
-        let state = RunState::default();
-        state.expect(3, 2);
-        state.target_changes();
+        let state = RunState::new(3, 2, true);
+        state.definitions_commit();
         state.member_done(7);
         let error = state.explain(Error::new(ErrorKind::Data, "x"));
         assert_eq!(error.kind(), ErrorKind::RestoreIncomplete);
