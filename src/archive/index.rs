@@ -219,10 +219,22 @@ impl Index {
         (0..).map(MemberId).zip(&self.members)
     }
 
-    /// The data members of an entry, in file order.
+    /// The data members of an entry, in file order. Looks at all members: for many entries take
+    /// [`Index::members_by_entry`].
     pub fn data_members(&self, entry: DumpId) -> impl Iterator<Item = (MemberId, &Member)> {
         self.numbered_members()
             .filter(move |(_, member)| member.entry == Some(entry))
+    }
+
+    /// The data members of every entry that has some, in file order.
+    pub fn members_by_entry(&self) -> HashMap<DumpId, Vec<MemberId>> {
+        let mut members: HashMap<DumpId, Vec<MemberId>> = HashMap::new();
+        for (id, member) in self.numbered_members() {
+            if let Some(entry) = member.entry {
+                members.entry(entry).or_default().push(id);
+            }
+        }
+        members
     }
 
     /// A member in words for a message: its number, what it holds, where it lies.

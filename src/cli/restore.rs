@@ -11,7 +11,6 @@ use clap::Args;
 use crate::archive::ArchiveReader;
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
-use crate::event::Events;
 use crate::objects::quote;
 use crate::restore::{Preview, RestoreOptions, RestoreReport, prepare};
 use crate::{Error, ErrorKind, Result};
@@ -78,6 +77,8 @@ pub(crate) struct RestoreArgs {
     /// Report as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    progress: super::progress::ProgressArgs,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
@@ -85,7 +86,8 @@ pub(crate) struct RestoreArgs {
 
 impl RestoreArgs {
     /// Restores. Asks on the terminal unless `--yes`.
-    pub(crate) async fn run(self, events: Events) -> Result<()> {
+    pub(crate) async fn run(self) -> Result<()> {
+        let events = self.progress.events();
         if !self.yes && !std::io::stdin().is_terminal() {
             return Err(Error::new(
                 ErrorKind::Usage,
@@ -102,7 +104,7 @@ impl RestoreArgs {
         if !self.yes {
             confirm(&preview.database)?;
         }
-        let report = prepared.run(signal()).await?;
+        let report = prepared.run(super::stop_signal()).await?;
         self.print(&report)
     }
 
@@ -220,23 +222,5 @@ fn confirm(database: &str) -> Result<()> {
             "not confirmed: that is not the name of the database",
         )
         .detail("The target is unchanged."))
-    }
-}
-
-/// Waits for SIGINT or SIGTERM.
-async fn signal() -> u8 {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = |kind: SignalKind| async move {
-        match signal(kind) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            // Without a handler the signal ends the process by itself.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => 2,
-        () = wait(SignalKind::terminate()) => 15,
     }
 }

@@ -279,14 +279,15 @@ fn write_sql(reader: &ArchiveReader, entries: &[&TocEntry], out: &mut dyn Write)
     let preamble = index.numbered_members();
     let preamble = preamble.filter(|(_, member)| member.role == MemberRole::Preamble);
     copy_members(reader, preamble.map(|(id, _)| id), out)?;
+    let data = index.members_by_entry();
     let mut statements = StatementReader::new(reader);
     for entry in entries {
         for span in entry.create.iter().chain(&entry.alter_owner) {
             out.write_all(statements.read(*span)?).map_err(failed)?;
             out.write_all(b"\n\n").map_err(failed)?;
         }
-        let members = index.data_members(entry.id);
-        copy_members(reader, members.map(|(id, _)| id), out)?;
+        let members = data.get(&entry.id).into_iter().flatten();
+        copy_members(reader, members.copied(), out)?;
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ use super::stdout::write_stdout;
 use super::text_table;
 use crate::Result;
 use crate::archive::{Comparison, VerifyLevel, VerifyReport, verify_file};
-use crate::event::Events;
 
 /// Verifies an archive: every checksum, every row, every statement. Exit status 4 if it is damaged.
 #[derive(Debug, clap::Args)]
@@ -23,13 +22,15 @@ pub(super) struct Args {
     /// Print the report as JSON, also of a damaged archive
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    progress: super::progress::ProgressArgs,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// `Damaged`, listing what is wrong; others of [`verify_file`].
-pub(super) fn run(args: &Args, events: &Events) -> Result<()> {
+pub(super) fn run(args: &Args) -> Result<()> {
     let level = if args.quick {
         VerifyLevel::Quick
     } else {
@@ -38,7 +39,10 @@ pub(super) fn run(args: &Args, events: &Events) -> Result<()> {
     let jobs = args
         .jobs
         .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-    let report = verify_file(&args.file, level, jobs, events)?;
+    let report = {
+        let events = args.progress.events();
+        verify_file(&args.file, level, jobs, &events)?
+    };
     if args.json {
         write_stdout(|out| {
             serde_json::to_writer_pretty(&mut *out, &report)?;

@@ -3,13 +3,13 @@
 //! Every row of every catalog that can hold objects is either the system's, an extension's, temporary, or claimed
 //! by an object. Whatever else is found is named, so that nothing is left out in silence. So are
 //! properties that no object renders: changed privileges of system objects and of members of
-//! extensions, security labels, dependencies on extensions.
+//! extensions, security labels, dependencies on extensions of anything but functions.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::conn::{ServerVersion, Session};
 use crate::objects::quote::one_line;
-use crate::objects::{CatalogId, Oid, catalog};
+use crate::objects::{CatalogId, Object, Oid, catalog};
 use crate::{Error, ErrorKind, Result};
 
 use super::catalog::{Catalog, DependencyType, extension_members, spread};
@@ -141,12 +141,18 @@ fn internal_rows(found: &Catalog) -> HashSet<CatalogId> {
     }
 }
 
+/// ALTER ... DEPENDS ON EXTENSION: functions and procedures render it themselves.
 fn extension_dependents(found: &Catalog) -> Vec<CatalogId> {
+    let is_function = |row: &CatalogId| {
+        let claimant = found.claimant(*row).map(|index| &found.objects[index]);
+        matches!(claimant, Some(Object::Function(_)))
+    };
     found
         .dependencies
         .iter()
         .filter(|dependency| dependency.deptype == DependencyType::AutoExtension)
         .map(|dependency| dependency.dependent)
+        .filter(|row| !is_function(row))
         .collect()
 }
 

@@ -56,3 +56,53 @@ pub(crate) fn unexpected(object: &str, attribute: &str, value: &str) -> Error {
     )
     .hint("The server may be newer than this version of pgstow knows.")
 }
+
+/// Runs a catalog query and makes something of each row. `what` names the kind in the error.
+///
+/// # Errors
+/// `Catalog` if the query fails or a row is not what its reader expects.
+pub(crate) async fn read_all<T>(
+    session: &Session,
+    what: &str,
+    query: &str,
+    from_row: impl Fn(&Row) -> Result<T, RowError>,
+) -> Result<Vec<T>> {
+    let rows = rows(session, what, query).await?;
+    rows.iter()
+        .map(|row| from_row(row).map_err(|error| error.into_error(what)))
+        .collect()
+}
+
+/// Why a row could not be read.
+#[derive(Debug)]
+pub(crate) enum RowError {
+    /// A column is missing, NULL against expectation or of another type.
+    Column(tokio_postgres::Error),
+    /// A value that we do not know.
+    Value(Error),
+}
+
+impl RowError {
+    fn into_error(self, what: &str) -> Error {
+        match self {
+            RowError::Column(error) => Error::from_server(
+                ErrorKind::Catalog,
+                format!("could not understand {what} in the system catalogs"),
+                error,
+            ),
+            RowError::Value(error) => error,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for RowError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        RowError::Column(error)
+    }
+}
+
+impl From<Error> for RowError {
+    fn from(error: Error) -> Self {
+        RowError::Value(error)
+    }
+}

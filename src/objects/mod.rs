@@ -8,6 +8,7 @@ pub mod quote;
 
 pub(crate) mod acl;
 pub(crate) mod aggregate;
+pub(crate) mod attribute;
 pub(crate) mod attribute_default;
 pub(crate) mod catalog_query;
 pub(crate) mod check_constraint;
@@ -25,6 +26,7 @@ pub(crate) mod large_object;
 pub(crate) mod materialized_view;
 pub(crate) mod policy;
 pub(crate) mod range_type;
+mod relation;
 pub(crate) mod row_security;
 pub(crate) mod rule;
 pub(crate) mod schema;
