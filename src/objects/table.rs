@@ -14,7 +14,7 @@ use super::attribute::{
     self, Attribute, AttributeExpression, AttributesByRelation, ExpressionKind, Identity, NotNull,
 };
 use super::catalog_query::{RowError, read_all, unexpected};
-use super::relation::{IS_USER_RELATION, Relation, RelationName, render_comment};
+use super::relation::{IS_USER_RELATION, Relation, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -434,7 +434,7 @@ impl Table {
                     quote::ident(name),
                     self.relation.name.sql()
                 );
-                out.push(render_comment(&object, comment));
+                out.push(quote::comment_on(&object, comment));
             }
         }
         out
