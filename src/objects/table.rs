@@ -269,10 +269,12 @@ impl Table {
         for column in self.columns.iter().filter(|column| !column.is_listed) {
             if let Some(NotNull::Constraint {
                 name,
-                is_local: true,
+                is_local,
                 no_inherit,
                 ..
             }) = &column.attribute.not_null
+                // A parent's that is not valid comes after the data: it would not make this one valid.
+                && (*is_local || column.inherited.iter().all(|a| a.not_null.is_none()))
                 && !self.can_set_not_null_later(column)
             {
                 elements.push(format!(
