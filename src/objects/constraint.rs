@@ -2,7 +2,7 @@
 
 use super::catalog_query::read_all;
 use super::index::IndexRelation;
-use super::relation::{IS_USER_RELATION, render_comment, render_reloptions};
+use super::relation::{IS_USER_RELATION, render_reloptions};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section,
     catalog, quote,
@@ -140,7 +140,7 @@ impl Constraint {
         let table = self.index.table.sql();
         let own = self.comment.as_ref().map(|comment| {
             let object = format!("CONSTRAINT {} ON {table}", quote::ident(&self.name));
-            render_comment(&object, comment)
+            quote::comment_on(&object, comment)
         });
         own.into_iter().chain(self.index.render_comment()).collect()
     }

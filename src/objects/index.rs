@@ -4,8 +4,7 @@ use tokio_postgres::Row;
 
 use super::catalog_query::{RowError, read_all};
 use super::relation::{
-    IS_USER_RELATION, RelationName, extensions_expression, render_comment,
-    render_depends_on_extensions,
+    IS_USER_RELATION, RelationName, extensions_expression, render_depends_on_extensions,
 };
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, RenderContext, Rendered, Section, quote,
@@ -116,7 +115,7 @@ impl IndexRelation {
 
     pub(super) fn render_comment(&self) -> Option<String> {
         let comment = self.comment.as_ref()?;
-        Some(render_comment(
+        Some(quote::comment_on(
             &format!("INDEX {}", self.name.sql()),
             comment,
         ))

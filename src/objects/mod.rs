@@ -190,6 +190,8 @@ pub enum Part {
     Attach,
     /// A shell of a type, made before the functions that the type needs.
     Shell,
+    /// That a table's policies are in force.
+    RowSecurity,
 }
 
 impl ObjectId {

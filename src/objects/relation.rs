@@ -163,12 +163,12 @@ impl Relation {
         let name = self.name.sql();
         let mut out = Vec::new();
         if let Some(comment) = &self.comment {
-            out.push(render_comment(&format!("{object_type} {name}"), comment));
+            out.push(quote::comment_on(&format!("{object_type} {name}"), comment));
         }
         for column in columns {
             if let Some(comment) = &column.comment {
                 let object = format!("COLUMN {name}.{}", quote::ident(&column.name));
-                out.push(render_comment(&object, comment));
+                out.push(quote::comment_on(&object, comment));
             }
         }
         out
@@ -212,11 +212,6 @@ impl Relation {
         }
         out
     }
-}
-
-/// `COMMENT ON <object> IS '...';`
-pub(super) fn render_comment(object: &str, comment: &str) -> String {
-    format!("COMMENT ON {object} IS {};", quote::literal(comment))
 }
 
 /// `name=value` storage parameters as they stand in WITH and SET.

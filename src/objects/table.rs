@@ -14,7 +14,7 @@ use super::attribute::{
     self, Attribute, AttributeExpression, AttributesByRelation, ExpressionKind, Identity, NotNull,
 };
 use super::catalog_query::{RowError, read_all, unexpected};
-use super::relation::{IS_USER_RELATION, Relation, RelationName, render_comment};
+use super::relation::{IS_USER_RELATION, Relation, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -269,10 +269,12 @@ impl Table {
         for column in self.columns.iter().filter(|column| !column.is_listed) {
             if let Some(NotNull::Constraint {
                 name,
-                is_local: true,
+                is_local,
                 no_inherit,
                 ..
             }) = &column.attribute.not_null
+                // A parent's that is not valid comes after the data: it would not make this one valid.
+                && (*is_local || column.inherited.iter().all(|a| a.not_null.is_none()))
                 && !self.can_set_not_null_later(column)
             {
                 elements.push(format!(
@@ -434,7 +436,7 @@ impl Table {
                     quote::ident(name),
                     self.relation.name.sql()
                 );
-                out.push(render_comment(&object, comment));
+                out.push(quote::comment_on(&object, comment));
             }
         }
         out

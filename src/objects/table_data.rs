@@ -113,7 +113,7 @@ fn query(server: ServerVersion) -> String {
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN (SELECT e.oid AS extension, u.relation, NULLIF(u.condition, '') AS condition \
              FROM pg_catalog.pg_extension e, \
-             pg_catalog.unnest(e.extconfig, e.extcondition) AS u (relation, condition)) config \
+             ROWS FROM (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) AS u (relation, condition)) config \
            ON config.relation = c.oid \
          WHERE c.relkind = 'r' AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
          ORDER BY n.nspname, c.relname"
