@@ -1,10 +1,25 @@
 //! Connections: libpq's rules for settings, TLS, the session settings that everything else relies
 //! on, and the server's version.
+//!
+//! `settings` decides from explicit inputs what to connect to (`parameters` knows libpq's names;
+//! `uri`, `keywords`, `service_file` and `passfile` read its notations), `connect` acts on it with
+//! `tls`, `failure` words what went wrong, and `session` is the result.
 
+mod connect;
+mod failure;
+mod keywords;
+mod parameters;
+mod passfile;
+mod service_file;
 mod session;
+mod settings;
+mod tls;
+mod uri;
 mod version;
 
-pub use session::Session;
+pub use connect::connect;
+pub use session::{Canceler, Notice, Session};
+pub use settings::ConnectSettings;
 pub use version::ServerVersion;
 
 /// Connection options of the command line, as libpq's clients have them.
@@ -28,33 +43,4 @@ pub struct ConnectArgs {
     /// Ask for a password before connecting
     #[arg(short = 'W', long)]
     pub password: bool,
-}
-
-/// Everything needed to connect, after precedence (arguments, service file, environment, defaults)
-/// was applied. Printing it never shows the password.
-#[derive(Clone)]
-pub struct ConnectSettings {}
-
-impl ConnectSettings {
-    /// Applies libpq's precedence. `positional` is the command's `[DB|URL]` argument. Reads the
-    /// process environment, the service file and the password file; may ask on the terminal (-W).
-    pub fn resolve(_args: &ConnectArgs, _positional: Option<&str>) -> crate::Result<Self> {
-        Err(crate::Error::internal("conn is not written yet"))
-    }
-
-    /// The database to connect to.
-    pub fn database(&self) -> &str {
-        ""
-    }
-
-    /// The same server and role, another database.
-    #[must_use]
-    pub fn with_database(&self, _database: &str) -> Self {
-        self.clone()
-    }
-}
-
-/// Connects and sets up the session (DESIGN section 6).
-pub async fn connect(_settings: &ConnectSettings) -> crate::Result<Session> {
-    Err(crate::Error::internal("conn is not written yet"))
 }
