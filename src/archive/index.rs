@@ -3,7 +3,12 @@
 //! Every line is `--pgstow:` and one JSON document: first a [`Header`], then one [`TocEntry`] per
 //! object in script order, then one [`Member`] per stored member in file order.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::objects::quote;
+use crate::{Error, Result};
 
 /// Where in the script an entry belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,7 +137,7 @@ pub struct TableRows {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemberRole {
-    /// Session settings.
+    /// Session settings, and the lines of `--restrict-key`, also of its end.
     Preamble,
     /// Statements of entries in one section.
     Statements,
@@ -174,10 +179,294 @@ pub struct Index {
     pub members: Vec<Member>,
 }
 
+/// How every line of the index starts.
+const LINE_START: &str = "--pgstow:";
+
+impl Span {
+    /// Its bytes of the decompressed member.
+    pub fn slice<'a>(&self, member_text: &'a [u8]) -> Option<&'a [u8]> {
+        let start = usize::try_from(self.offset).ok()?;
+        let end = start.checked_add(usize::try_from(self.length).ok()?)?;
+        member_text.get(start..end)
+    }
+}
+
+impl TocEntry {
+    /// `"schema"."name"` for relations and their data, on one line and safe to print.
+    pub fn qualified_name(&self) -> String {
+        let name = match &self.schema {
+            Some(schema) => quote::qualified(schema, &self.name),
+            None => quote::ident(&self.name),
+        };
+        quote::one_line(&name).into_owned()
+    }
+}
+
 impl Index {
     /// The entry of a number.
     pub fn entry(&self, id: DumpId) -> Option<&TocEntry> {
         self.entries
             .get(usize::try_from(id.0).ok()?.checked_sub(1)?)
+    }
+
+    /// The member of a number.
+    pub fn member(&self, id: MemberId) -> Option<&Member> {
+        self.members.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// All members with their numbers, in file order.
+    pub fn numbered_members(&self) -> impl Iterator<Item = (MemberId, &Member)> {
+        (0..).map(MemberId).zip(&self.members)
+    }
+
+    /// The data members of an entry, in file order. Looks at all members: for many entries take
+    /// [`Index::members_by_entry`].
+    pub fn data_members(&self, entry: DumpId) -> impl Iterator<Item = (MemberId, &Member)> {
+        self.numbered_members()
+            .filter(move |(_, member)| member.entry == Some(entry))
+    }
+
+    /// The data members of every entry that has some, in file order.
+    pub fn members_by_entry(&self) -> HashMap<DumpId, Vec<MemberId>> {
+        let mut members: HashMap<DumpId, Vec<MemberId>> = HashMap::new();
+        for (id, member) in self.numbered_members() {
+            if let Some(entry) = member.entry {
+                members.entry(entry).or_default().push(id);
+            }
+        }
+        members
+    }
+
+    /// A member in words for a message: its number, what it holds, where it lies.
+    pub fn describe(&self, id: MemberId) -> String {
+        let Some(member) = self.member(id) else {
+            return format!("Member {}", id.0);
+        };
+        let content = match (member.role, member.entry.and_then(|id| self.entry(id))) {
+            (MemberRole::Preamble, _) => "session settings".to_owned(),
+            (MemberRole::Statements, _) | (MemberRole::Data, None) => match member.section {
+                Section::PreData => "pre-data statements".to_owned(),
+                Section::Data => "data statements".to_owned(),
+                Section::PostData => "post-data statements".to_owned(),
+            },
+            (MemberRole::Data, Some(entry)) if entry.rows.is_some() => {
+                format!("rows of {}", entry.qualified_name())
+            }
+            (MemberRole::Data, Some(entry)) => {
+                format!("{} {}", entry.kind, entry.qualified_name())
+            }
+        };
+        format!(
+            "Member {} ({content}; offset {}, {} bytes)",
+            id.0, member.offset, member.stored_length
+        )
+    }
+
+    pub(super) fn empty() -> Index {
+        Index {
+            header: Header {
+                format: super::FORMAT_VERSION,
+                archive_id: String::new(),
+                tool: String::new(),
+                server_version: String::new(),
+                server_version_num: 0,
+                database: String::new(),
+                encoding: String::new(),
+                lc_collate: String::new(),
+                lc_ctype: String::new(),
+                started: String::new(),
+                snapshot: String::new(),
+                partial: Vec::new(),
+                entries: 0,
+                members: 0,
+            },
+            entries: Vec::new(),
+            members: Vec::new(),
+        }
+    }
+
+    /// The lines of the index.
+    pub(super) fn to_text(&self) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        push_line(&mut text, &self.header)?;
+        for entry in &self.entries {
+            push_line(&mut text, entry)?;
+        }
+        for member in &self.members {
+            push_line(&mut text, member)?;
+        }
+        Ok(text)
+    }
+
+    /// Reads the lines back. Of a newer format only the header is read: the caller refuses it.
+    ///
+    /// # Errors
+    /// What is wrong, as a phrase.
+    pub(super) fn parse(text: &[u8]) -> Result<Index, String> {
+        let mut lines = Lines::of(text)?;
+        let format = lines.peek::<FormatOnly>()?.format;
+        if format > super::FORMAT_VERSION {
+            let mut index = Index::empty();
+            index.header.format = format;
+            return Ok(index);
+        }
+        let header: Header = lines.next()?;
+        let mut entries = Vec::new();
+        for _ in 0..header.entries {
+            entries.push(lines.next()?);
+        }
+        let mut members = Vec::new();
+        for _ in 0..header.members {
+            members.push(lines.next()?);
+        }
+        lines.end()?;
+        Ok(Index {
+            header,
+            entries,
+            members,
+        })
+    }
+
+    /// Checks all that the format promises of an index whose members end at `end_of_members`.
+    ///
+    /// # Errors
+    /// What is wrong, as a phrase.
+    pub(super) fn validate(&self, end_of_members: u64) -> Result<(), String> {
+        self.validate_members(end_of_members)?;
+        let mut rows_of_members: HashMap<DumpId, u64> = HashMap::new();
+        for member in &self.members {
+            if let (Some(entry), Some(rows)) = (member.entry, member.rows) {
+                let sum = rows_of_members.entry(entry).or_default();
+                *sum = sum.saturating_add(rows);
+            }
+        }
+        for (entry, number) in self.entries.iter().zip(1..) {
+            if entry.id != DumpId(number) {
+                return Err(format!("entry {} stands in place {number}", entry.id.0));
+            }
+            self.validate_entry(entry)
+                .map_err(|fault| format!("entry {number} {fault}"))?;
+            if let Some(rows) = &entry.rows {
+                let found = rows_of_members.get(&entry.id).copied().unwrap_or(0);
+                if found != rows.rows {
+                    return Err(format!(
+                        "entry {number} has {} rows, its members have {found}",
+                        rows.rows
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_members(&self, end_of_members: u64) -> Result<(), String> {
+        let mut end = 0_u64;
+        for (id, member) in self.numbered_members() {
+            if member.offset != end {
+                return Err(format!("member {} does not start at offset {end}", id.0));
+            }
+            end = end
+                .checked_add(member.stored_length)
+                .ok_or_else(|| format!("member {} is too long", id.0))?;
+            let is_data = member.role == MemberRole::Data;
+            if member.entry.is_some() != is_data || member.rows.is_some() != is_data {
+                return Err(format!(
+                    "member {} is of a table or large object and is not, both at once",
+                    id.0
+                ));
+            }
+            if member.entry.is_some_and(|id| self.entry(id).is_none()) {
+                return Err(format!("member {} belongs to no entry", id.0));
+            }
+        }
+        if end == end_of_members {
+            Ok(())
+        } else {
+            Err(format!(
+                "members end at offset {end} instead of {end_of_members}"
+            ))
+        }
+    }
+
+    fn validate_entry(&self, entry: &TocEntry) -> Result<(), String> {
+        let named = entry
+            .depends_on
+            .iter()
+            .chain(entry.locks.iter().map(|(id, _)| id))
+            .chain(&entry.relation)
+            .chain(&entry.subject);
+        for &id in named {
+            if self.entry(id).is_none() {
+                return Err(format!("refers to entry {}, which does not exist", id.0));
+            }
+        }
+        for span in entry.create.iter().chain(&entry.alter_owner) {
+            let member = self.member(span.member);
+            let fits = member.is_some_and(|member| {
+                member.role == MemberRole::Statements
+                    && span
+                        .offset
+                        .checked_add(span.length)
+                        .is_some_and(|end| end <= member.length)
+            });
+            if !fits {
+                return Err("points outside of the members of statements".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The one field that every format has.
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+fn push_line(text: &mut Vec<u8>, document: &impl Serialize) -> Result<()> {
+    text.extend(LINE_START.as_bytes());
+    serde_json::to_writer(&mut *text, document)
+        .map_err(|e| Error::internal("could not write the index").caused_by(e))?;
+    text.push(b'\n');
+    Ok(())
+}
+
+struct Lines<'a> {
+    lines: std::str::Lines<'a>,
+    number: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a [u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8")?;
+        Ok(Lines {
+            lines: text.lines(),
+            number: 0,
+        })
+    }
+
+    fn next<T: Deserialize<'a>>(&mut self) -> Result<T, String> {
+        self.number += 1;
+        let json = self
+            .lines
+            .next()
+            .and_then(|line| line.strip_prefix(LINE_START))
+            .ok_or_else(|| format!("line {} is missing", self.number))?;
+        serde_json::from_str(json).map_err(|e| format!("line {}: {e}", self.number))
+    }
+
+    fn peek<T: Deserialize<'a>>(&self) -> Result<T, String> {
+        Lines {
+            lines: self.lines.clone(),
+            number: self.number,
+        }
+        .next()
+    }
+
+    fn end(mut self) -> Result<(), String> {
+        match self.lines.next() {
+            None => Ok(()),
+            Some(_) => Err(format!("lines follow line {}", self.number)),
+        }
     }
 }

@@ -1,132 +1,107 @@
 //! The stored format: a SQL script cut into members, an index and a footer.
+//!
+//! # Specification, format version 1
+//!
+//! An archive is one file. Decompressed from start to end it is a SQL script in plain text that `psql`
+//! replays; nothing below may ever break that. The file is a sequence of **pieces** without gaps:
+//!
+//! ```text
+//! member 0 | member 1 | ... | member n-1 | index | footer
+//! ```
+//!
+//! ## Codecs
+//! Every piece is stored by itself, all with the same codec:
+//!
+//! | Codec | a piece is | usual name |
+//! |---|---|---|
+//! | none  | its bytes | `.sql` |
+//! | gzip  | one gzip member (RFC 1952) | `.sql.gz` |
+//! | zstd  | one zstd frame (RFC 8878) with its content size | `.sql.zst` |
+//!
+//! A piece decompresses to at most [`MAX_MEMBER_LENGTH`] bytes and its text ends with a newline, so the next
+//! piece starts at the start of a line. The codec is recognised by the footer's form.
+//!
+//! ## Members
+//! - The **preamble** (role `preamble`): session settings. The first member.
+//! - **Statements** (role `statements`): whole SQL statements, and between them only white space and
+//!   `--` comments. The index says at which byte each entry's statements lie.
+//! - **Data** (role `data`), belonging to one TOC entry. Of a table (the entry has `rows`): exactly one statement
+//!
+//!   ```text
+//!   COPY "schema"."table" ("a", "b") FROM stdin;⏎
+//!   row⏎ row⏎ ...
+//!   \.⏎
+//!   ⏎
+//!   ```
+//!
+//!   with the columns that the entry lists, all names in double quotes with inner quotes doubled, without the list
+//!   of columns if there are none, rows in COPY's text format (manual: "COPY", "Text Format"). `rows` of the
+//!   member is the number of rows. Of large objects (the entry has no `rows`): whole statements, `rows` of them.
+//!   Data members stand in any order; together those of one entry hold each row once.
+//!
+//! ## Index
+//! Lines of `--pgstow:` and one JSON document without a raw newline, so SQL comments: one [`Header`], `entries` times
+//! [`TocEntry`], `members` times [`Member`], in this order; the fields are documented at these types. Unknown fields are to
+//! be ignored. It must hold:
+//! - entries are numbered 1, 2, 3...; every number that names an entry names one that exists;
+//! - members fill the file from offset 0 to the index without gaps, in the order of their lines;
+//! - spans lie inside of `statements` members; data members, and only they, name an entry and a number of rows;
+//! - the rows of an entry's members add up to the entry's `rows.rows`.
+//!
+//! ## Footer
+//! One SQL comment line of 225 bytes:
+//!
+//! ```text
+//! --pgstow-footer: format=00001 offset=<20 digits> stored=<20 digits> length=<20 digits> blake3=<64 hex> check=<32 hex>⏎
+//! ```
+//!
+//! `offset`, `stored` and `length` are the index's place in the file, its stored and its decompressed length, `blake3` is
+//! the BLAKE3 of its stored bytes, and `check` the first 16 bytes of the BLAKE3 of the line up to and with the
+//! space before `check=`. It is stored so that its size in the file is always the same and its text is readable in place:
+//!
+//! | Codec | stored footer |
+//! |---|---|
+//! | none | the line |
+//! | gzip | `1f 8b 08 00 00000000 00 ff`, `01`, LEN, NLEN (RFC 1951 stored block), the line, CRC-32, ISIZE |
+//! | zstd | `28 b5 2f fd`, `20`, one byte of content size, 3 bytes of header of a last raw block, the line |
+//!
+//! A reader demands exactly these bytes, so not one bit of the footer can change unnoticed. It stays the same in all later
+//! formats, so that an old reader can tell "newer" from "damaged".
+//!
+//! ## What covers which bytes
+//! Members: the BLAKE3 of their stored bytes in the index. Index: its BLAKE3 in the footer. Footer: its own check and exact
+//! form. The file ends with the footer and starts with member 0, so no byte is uncovered, and a file cut anywhere has no footer.
+//!
+//! ## Row digest
+//! The sum modulo 2^128 of XXH3-128 (seed 0) of each row's COPY text without its newline, see [`RowDigest`].
+//! It tells damage and mistakes, not forgery.
 
+mod codec;
+mod copy_text;
+mod digest;
+mod footer;
 mod index;
+mod member;
+mod reader;
+#[cfg(test)]
+pub(crate) mod tests;
+mod verify;
+mod writer;
 
+pub use codec::{Codec, Compression};
+pub use copy_text::{CopyText, copy_rows, copy_statement};
+pub use digest::RowDigest;
 pub use index::{
     DumpId, Header, Index, Member, MemberId, MemberRole, Section, Span, TableRows, TocEntry,
 };
+pub use member::{EncodedMember, MemberEncoder};
+pub use reader::{ArchiveReader, Source};
+pub use verify::{Comparison, Damage, VerifyLevel, VerifyReport, verify_file};
+pub use writer::{ArchiveWriter, WrittenArchive};
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-use crate::Result;
-
-/// How members are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// Plain `.sql`.
-    None,
-    /// `.sql.gz`, libdeflate levels 1 to 12.
-    Gzip(i32),
-    /// `.sql.zst`, levels 1 to 19.
-    Zstd(i32),
-}
-
-/// A member compressed and hashed, ready to be appended. Workers make them in parallel.
-pub struct EncodedMember {}
-
-/// Compresses one member and hashes its stored bytes. Keeps compressor state between calls: one per thread.
-pub struct MemberEncoder {}
-
-impl MemberEncoder {
-    /// An encoder for one thread.
-    pub fn new(_compression: Compression) -> Self {
-        MemberEncoder {}
-    }
-
-    /// Compresses `text`, the member's decompressed bytes.
-    pub fn encode(
-        &mut self,
-        _role: MemberRole,
-        _section: Section,
-        _text: &[u8],
-        _entry: Option<DumpId>,
-        _rows: Option<u64>,
-    ) -> Result<EncodedMember> {
-        Err(crate::Error::internal("archive is not written yet"))
-    }
-}
-
-/// Appends members to a sink in order of arrival and closes the archive. Computes the sha256 of the whole.
-pub struct ArchiveWriter<W: std::io::Write> {
-    _sink: W,
-}
-
-/// What a finished archive amounts to.
-pub struct WrittenArchive<W> {
-    /// The sink, flushed.
-    pub sink: W,
-    /// Bytes written.
-    pub size: u64,
-    /// SHA-256 of all bytes written, 64 hexadecimal digits.
-    pub sha256: String,
-    /// The index as written.
-    pub index: Index,
-}
-
-impl<W: std::io::Write> ArchiveWriter<W> {
-    /// Starts an archive on an empty sink.
-    pub fn new(sink: W, _compression: Compression) -> Self {
-        ArchiveWriter { _sink: sink }
-    }
-
-    /// Appends a member and tells its number.
-    pub fn append(&mut self, _member: EncodedMember) -> Result<MemberId> {
-        Err(crate::Error::internal("archive is not written yet"))
-    }
-
-    /// Writes index and footer and flushes. `header.entries` and `header.members` are filled in here.
-    pub fn finish(self, _header: Header, _entries: Vec<TocEntry>) -> Result<WrittenArchive<W>> {
-        Err(crate::Error::internal("archive is not written yet"))
-    }
-}
-
-/// The digest of the rows of a table, see [`TableRows::digest`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RowDigest(u128);
-
-impl RowDigest {
-    /// Adds one row's COPY text (no newline).
-    pub fn add_row(&mut self, row: &[u8]) {
-        self.0 = self.0.wrapping_add(xxhash_rust::xxh3::xxh3_128(row));
-    }
-
-    /// Adds the digest of other rows of the same table.
-    pub fn merge(&mut self, other: RowDigest) {
-        self.0 = self.0.wrapping_add(other.0);
-    }
-
-    /// 32 hexadecimal digits.
-    pub fn to_hex(self) -> String {
-        format!("{:032x}", self.0)
-    }
-}
-
-/// Reads an archive: index first, then any member. Shared between threads.
-pub struct ArchiveReader {}
-
-impl ArchiveReader {
-    /// Opens a local file: checks footer, index checksum, format version and that the members fill the file
-    /// without gaps. Reads no member.
-    ///
-    /// # Errors
-    /// `Damaged` if it is cut, altered or not ours (told apart in the text); `NotFound`.
-    pub fn open(_path: &std::path::Path) -> Result<Self> {
-        Err(crate::Error::internal("archive is not written yet"))
-    }
-
-    /// The index.
-    pub fn index(&self) -> &Index {
-        unimplemented!("archive is not written yet")
-    }
-
-    /// Reads one member, checks its BLAKE3 and length, and decompresses it.
-    pub fn read_member(&self, _id: MemberId) -> Result<Vec<u8>> {
-        Err(crate::Error::internal("archive is not written yet"))
-    }
-
-    /// Reads one member's stored bytes and checks their BLAKE3, without decompressing.
-    pub fn check_member(&self, _id: MemberId) -> Result<()> {
-        Err(crate::Error::internal("archive is not written yet"))
-    }
-}
+/// The most bytes that a member or the index may decompress to: 2 GiB. One row of COPY text cannot exceed
+/// the server's limit of 1 GiB for a message, and a member ends soon after a row that long.
+pub const MAX_MEMBER_LENGTH: u64 = 2 << 30;

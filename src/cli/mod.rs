@@ -1,8 +1,170 @@
-//! The command line: one file per command.
+//! The command line: one file per command, which turns its arguments into options of the engine and prints
+//! what comes back. This file dispatches, prints errors and tells the exit status.
 
+mod create;
+mod csv;
+mod progress;
+mod restore;
+mod show;
+mod stdout;
+mod text_table;
+mod verify;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Parses the arguments, runs the command and tells the exit status.
+use clap::{Parser, Subcommand};
+
+use crate::objects::quote::one_line;
+use crate::{Error, ErrorKind, Result};
+
+const EXIT_STATUSES: &str = "\
+Exit status:
+    0  done
+    1  failed: nothing was published or changed
+    2  wrong usage
+    3  done, but a side job failed
+    4  damage found
+    5  no such file or backup
+    6  a restore stopped part-way; its message tells the state
+   11  locked by another run
+   20  cannot connect
+   21  a lock was not granted in time
+   22  no space left
+  130  interrupted (SIGINT)
+  143  terminated (SIGTERM)";
+
+/// Backup and restore for PostgreSQL without pg_dump, pg_restore or psql
+#[derive(Parser)]
+#[command(name = "pgstow", version, after_help = EXIT_STATUSES, propagate_version = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Create(create::CreateArgs),
+    Restore(restore::RestoreArgs),
+    Show(show::Args),
+    Verify(verify::Args),
+}
+
+/// Parses the process's arguments, runs the command and tells the exit status.
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    run_with(std::env::args_os())
+}
+
+fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap tells usage errors (2) from --help and --version (0).
+            let status = u8::try_from(error.exit_code()).unwrap_or(2);
+            // Nowhere to print to is no reason for another status.
+            let _ = error.print();
+            return ExitCode::from(status);
+        }
+    };
+    match run_command(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::from(error.kind().exit_status())
+        }
+    }
+}
+
+fn run_command(command: Command) -> Result<()> {
+    match command {
+        Command::Create(args) => block_on(args.run()),
+        Command::Restore(args) => block_on(args.run()),
+        Command::Show(args) => show::run(&args),
+        Command::Verify(args) => verify::run(&args),
+    }
+}
+
+/// Runs a command's future on all cores.
+fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::io("could not start the runtime", e))?;
+    let outcome = runtime.block_on(command);
+    // Blocking threads may still wait for something that no longer comes.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    outcome
+}
+
+/// Prints an error to standard error. Texts of the server cannot bring control characters to the terminal.
+fn print_error(error: &Error) {
+    eprintln!("error: {}", one_line(error.message()));
+    for detail in error.details() {
+        eprintln!("DETAIL: {}", one_line(detail));
+    }
+    if let Some(hint) = error.hint_text() {
+        eprintln!("HINT: {}", one_line(hint));
+    }
+}
+
+/// Waits for SIGINT or SIGTERM and tells its number.
+async fn stop_signal() -> u8 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            // Without a handler the signal ends the process by itself.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => 2,
+        () = wait(SignalKind::terminate()) => 15,
+    }
+}
+
+/// Runs `work` unless a signal comes first; dropping it then closes connections and removes partial files.
+async fn until_signal<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        outcome = work => outcome,
+        signal = stop_signal() => Err(Error::new(
+            ErrorKind::Interrupted(signal),
+            format!("stopped by {}", if signal == 2 { "SIGINT" } else { "SIGTERM" }),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_lists_every_exit_status() {
+        let kinds = [
+            ErrorKind::Usage,
+            ErrorKind::Damaged,
+            ErrorKind::NotFound,
+            ErrorKind::RestoreIncomplete,
+            ErrorKind::Locked,
+            ErrorKind::Connect,
+            ErrorKind::LockTimeout,
+            ErrorKind::NoSpace,
+            ErrorKind::SideJob,
+            ErrorKind::Interrupted(2),
+            ErrorKind::Interrupted(15),
+            ErrorKind::Io,
+        ];
+        for kind in kinds {
+            let status = format!("{:>5}  ", kind.exit_status());
+            assert!(EXIT_STATUSES.contains(&status), "{kind:?}");
+        }
+    }
 }

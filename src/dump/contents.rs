@@ -1,12 +1,21 @@
 //! Everything that will be dumped, rendered and in order. Read from the catalogs by [`read_contents`].
 
-use crate::archive::{DumpId, Section};
-use crate::conn::Session;
-use crate::event::Events;
-use crate::objects::{Kind, LargeObjectData, TableData};
-use crate::{Error, Result};
+use std::collections::{HashMap, HashSet};
 
+use crate::archive::{DumpId, Section};
+use crate::conn::{ServerVersion, Session};
+use crate::event::Events;
+use crate::lexer;
+use crate::objects::{
+    Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext, Rendered, TableData,
+};
+use crate::order::{Fold, Node, OrderError, order};
+use crate::{Error, ErrorKind, Result};
+
+use super::catalog::{Catalog, describe, read_catalog};
 use super::selection::Selection;
+use super::sweep::{sweep, unsupported};
+use super::wanted;
 
 /// Which parts of the selected objects are wanted.
 #[derive(Clone, Debug, Default)]
@@ -81,10 +90,434 @@ pub enum DataSource {
 /// `Usage` if a pattern of the selection matches nothing (pg_dump's rule: an error only if no
 /// table or schema matched at all); `Catalog`.
 pub async fn read_contents(
-    _session: &Session,
-    _selection: &Selection,
-    _options: &ContentOptions,
+    session: &Session,
+    selection: &Selection,
+    options: &ContentOptions,
     _events: &Events,
 ) -> Result<Contents> {
-    Err(Error::internal("dump::contents is not written yet"))
+    let selection = resolve(session, selection).await?;
+    let catalog = read_catalog(session).await?;
+    let leftovers = sweep(session, &catalog, &selection, !options.no_privileges).await?;
+    if !leftovers.lines.is_empty() && !options.skip_unsupported {
+        return Err(unsupported(&leftovers.lines));
+    }
+    let mut wanted = wanted::choose(&catalog, &selection, options);
+    let crippled = wanted::leave_out(&catalog, &leftovers.rows, &mut wanted);
+    let ordered = order_objects(&catalog, &wanted, &crippled)?;
+    let mut without: Vec<String> = crippled
+        .iter()
+        .map(|&index| describe(&catalog.objects[index]))
+        .collect();
+    without.sort_unstable();
+    let mut lines = leftovers.lines;
+    lines.extend(
+        without
+            .into_iter()
+            .map(|name| format!("{name} (needs one of these)")),
+    );
+    Ok(Contents {
+        entries: render(session.version(), &catalog, &ordered, options)?,
+        unsupported: lines,
+    })
+}
+
+/// Checks the patterns against the database, and finds out what unqualified ones may mean: what is
+/// visible in the `search_path` that the user would have, not in the empty one of our sessions.
+async fn resolve(session: &Session, selection: &Selection) -> Result<Selection> {
+    let mut selection = selection.clone();
+    if selection.is_everything() {
+        return Ok(selection);
+    }
+    let failed = |e| Error::from_server(ErrorKind::Catalog, "could not resolve patterns", e);
+    let database: String = session
+        .query_one("SELECT pg_catalog.current_database()::pg_catalog.text", &[])
+        .await
+        .map_err(failed)?
+        .get(0);
+    selection.check_database(&database)?;
+    let schemas = session
+        .query(
+            "SELECT nspname::pg_catalog.text AS nspname FROM pg_catalog.pg_namespace",
+            &[],
+        )
+        .await
+        .map_err(failed)?;
+    session
+        .execute(
+            "SELECT pg_catalog.set_config('search_path', \
+             (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'search_path'), false)",
+            &[],
+        )
+        .await
+        .map_err(failed)?;
+    let relations = session
+        .query(
+            "SELECT n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname, \
+             pg_catalog.pg_table_is_visible(c.oid) AS visible \
+             FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p')",
+            &[],
+        )
+        .await
+        .map_err(failed)?;
+    session
+        .execute(
+            "SELECT pg_catalog.set_config('search_path', '', false)",
+            &[],
+        )
+        .await
+        .map_err(failed)?;
+    let unmatched = {
+        let visible = relations.iter().filter(|row| row.get("visible"));
+        selection.set_visible(
+            visible
+                .map(|row| (row.get("nspname"), row.get("relname")))
+                .collect(),
+        );
+        selection.unmatched(
+            schemas.iter().map(|row| row.get("nspname")),
+            relations
+                .iter()
+                .map(|row| (row.get("nspname"), row.get("relname"))),
+        )
+    };
+    match unmatched {
+        Some(message) => Err(Error::new(ErrorKind::Usage, message)),
+        None => Ok(selection),
+    }
+}
+
+/// The wanted objects in script order. Objects are known by their place in the catalog.
+struct Ordered {
+    sequence: Vec<usize>,
+    section: HashMap<usize, Section>,
+    depends_on: HashMap<usize, Vec<usize>>,
+    /// Objects that their owner prints.
+    folded: HashSet<usize>,
+    /// Objects that their owner must not print.
+    separate: HashSet<ObjectId>,
+}
+
+/// Orders the wanted objects. `left_out` are parts that their owner must not print, though they are
+/// no objects of their own either.
+fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Result<Ordered> {
+    let chosen: Vec<usize> = (0..wanted.len()).filter(|&index| wanted[index]).collect();
+    let node_of: HashMap<usize, usize> = chosen.iter().copied().zip(0..).collect();
+    let nodes: Vec<Node> = chosen
+        .iter()
+        .map(|&index| node(catalog, &node_of, index))
+        .collect();
+    let ordering = order(&nodes).map_err(|e| order_error(catalog, &chosen, e))?;
+    let back = |node: &usize| chosen[*node];
+    Ok(Ordered {
+        sequence: ordering.sequence.iter().map(back).collect(),
+        section: chosen.iter().copied().zip(ordering.section).collect(),
+        depends_on: chosen
+            .iter()
+            .copied()
+            .zip(
+                ordering
+                    .depends_on
+                    .iter()
+                    .map(|needed| needed.iter().map(back).collect()),
+            )
+            .collect(),
+        folded: (0..nodes.len())
+            .filter(|&node| nodes[node].fold.is_some() && !ordering.separate[node])
+            .map(|node| chosen[node])
+            .collect(),
+        separate: (0..nodes.len())
+            .filter(|&node| ordering.separate[node])
+            .map(|node| chosen[node])
+            .chain(left_out.iter().copied())
+            .map(|index| catalog.objects[index].as_dump_object().id())
+            .collect(),
+    })
+}
+
+/// What `order` must know of an object. Dependencies on objects that are not wanted are dropped.
+fn node(catalog: &Catalog, node_of: &HashMap<usize, usize>, index: usize) -> Node {
+    let object = catalog.objects[index].as_dump_object();
+    let kind = object.kind();
+    let owner = catalog
+        .owner_of(index)
+        .and_then(|owner| node_of.get(&owner));
+    let shell = catalog.exact(object.id().with_part(Part::Shell));
+    Node {
+        priority: kind as u32,
+        key: (object.schema().unwrap_or_default().to_owned(), object.tag()),
+        section: object.section(),
+        depends_on: catalog.depends_on[index]
+            .iter()
+            .filter_map(|needed| node_of.get(needed).copied())
+            .collect(),
+        fold: owner.map(|&owner| Fold {
+            owner,
+            cost: unfold_cost(kind),
+        }),
+        postponable: is_postponable(kind),
+        shell: shell
+            .filter(|&shell| shell != index)
+            .and_then(|shell| node_of.get(&shell).copied()),
+    }
+}
+
+/// The smallest change first: a default of its own is one more ALTER TABLE, a check constraint
+/// checks the rows once more, a view is first made as a dummy.
+fn unfold_cost(kind: Kind) -> u32 {
+    match kind {
+        Kind::Default => 0,
+        Kind::ViewQuery => 2,
+        _ => 1,
+    }
+}
+
+/// Whether data can be restored without it.
+fn is_postponable(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Function
+            | Kind::Procedure
+            | Kind::Aggregate
+            | Kind::Default
+            | Kind::View
+            | Kind::ViewQuery
+            | Kind::MaterializedView
+    )
+}
+
+fn order_error(catalog: &Catalog, chosen: &[usize], error: OrderError) -> Error {
+    let name = |node: usize| describe(&catalog.objects[chosen[node]]);
+    let message = error.to_string();
+    match error {
+        OrderError::Loop(members) => members
+            .into_iter()
+            .fold(Error::new(ErrorKind::Catalog, message), |error, member| {
+                error.detail(name(member))
+            })
+            .hint("These objects need each other. Change one of them, or leave one out."),
+        OrderError::Section { node, needs } => Error::new(ErrorKind::Catalog, message)
+            .detail(format!("{} needs {}.", name(node), name(needs))),
+    }
+}
+
+/// The entries in script order: objects with their comments, then privileges, then refreshes.
+fn render(
+    server: ServerVersion,
+    catalog: &Catalog,
+    ordered: &Ordered,
+    options: &ContentOptions,
+) -> Result<Vec<ContentEntry>> {
+    let context = RenderContext {
+        server,
+        separate: &ordered.separate,
+    };
+    let mut script = Script {
+        catalog,
+        ordered,
+        options,
+        entries: Vec::new(),
+        entry_of: HashMap::new(),
+        stands_for: HashMap::new(),
+    };
+    let mut privileges = Vec::new();
+    let is_last = |&&index: &&usize| rank_of_last(&catalog.objects[index]).is_some();
+    for &index in ordered.sequence.iter().filter(|index| !is_last(index)) {
+        let rendered = catalog.objects[index].as_dump_object().render(&context);
+        script.add(index, &rendered)?;
+        script.add_comment(index, &rendered)?;
+        privileges.push((index, rendered.acl));
+    }
+    for (index, acl) in privileges {
+        script.add_acl(index, acl)?;
+    }
+    let mut last: Vec<usize> = ordered.sequence.iter().filter(is_last).copied().collect();
+    last.sort_by_key(|&index| rank_of_last(&catalog.objects[index]));
+    for index in last {
+        let rendered = catalog.objects[index].as_dump_object().render(&context);
+        script.add(index, &rendered)?;
+    }
+    Ok(script.entries)
+}
+
+/// Of objects that come after all others and their privileges: in which order. A refresh runs queries of
+/// the user, which may need any object and any privilege.
+fn rank_of_last(object: &Object) -> Option<u8> {
+    match object.as_dump_object().kind() {
+        Kind::DefaultAcl => Some(0),
+        Kind::MaterializedViewData => Some(1),
+        _ => None,
+    }
+}
+
+/// The growing list of entries.
+struct Script<'a> {
+    catalog: &'a Catalog,
+    ordered: &'a Ordered,
+    options: &'a ContentOptions,
+    entries: Vec<ContentEntry>,
+    /// By object: its entry.
+    entry_of: HashMap<usize, DumpId>,
+    /// By object: the entries that must have been restored before its dependents. Its own, or those
+    /// that it needs itself if it has none.
+    stands_for: HashMap<usize, Vec<DumpId>>,
+}
+
+impl Script<'_> {
+    /// Adds an object's own entry, unless there is nothing to say or to copy.
+    fn add(&mut self, index: usize, rendered: &Rendered) -> Result<()> {
+        if self.ordered.folded.contains(&index) {
+            return Ok(()); // its owner has seen to it
+        }
+        for &part in self.catalog.parts(index) {
+            if self.ordered.folded.contains(&part) {
+                let needed = self.needed_entries(part);
+                self.stands_for.insert(part, needed);
+            }
+        }
+        let needed = self.needed_entries(index);
+        let alter_owner = rendered
+            .alter_owner
+            .clone()
+            .filter(|_| !self.options.no_owner);
+        let data = data_source(&self.catalog.objects[index]);
+        if rendered.create.is_empty() && alter_owner.is_none() && data.is_none() {
+            self.stands_for.insert(index, needed);
+            return Ok(());
+        }
+        let statements = rendered.create.iter().chain(&alter_owner);
+        self.check(index, statements.chain(&rendered.drop))?;
+        let id = self.next_id()?;
+        self.entry_of.insert(index, id);
+        self.stands_for.insert(index, vec![id]);
+        let object = self.catalog.objects[index].as_dump_object();
+        let entry = ContentEntry {
+            id,
+            kind: object.kind(),
+            schema: object.schema().map(str::to_owned),
+            tag: object.tag(),
+            relation: object.relation().and_then(|id| self.entry(id)),
+            subject: None,
+            owner: object.owner().map(str::to_owned),
+            section: self.ordered.section[&index],
+            depends_on: needed,
+            locks: object
+                .locks()
+                .into_iter()
+                .filter_map(|(id, lock)| Some((self.entry(id)?, lock == LockStrength::Exclusive)))
+                .collect(),
+            drop: rendered.drop.clone(),
+            create: rendered.create.clone(),
+            alter_owner,
+            data,
+        };
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    fn add_comment(&mut self, index: usize, rendered: &Rendered) -> Result<()> {
+        let section = self.ordered.section[&index];
+        self.add_about(index, Kind::Comment, section, rendered.comments.clone())
+    }
+
+    fn add_acl(&mut self, index: usize, acl: Vec<String>) -> Result<()> {
+        if self.options.no_privileges {
+            return Ok(());
+        }
+        self.add_about(index, Kind::Acl, Section::PostData, acl)
+    }
+
+    /// Adds an entry about an object: its comments or its privileges.
+    fn add_about(
+        &mut self,
+        index: usize,
+        kind: Kind,
+        section: Section,
+        create: Vec<String>,
+    ) -> Result<()> {
+        if create.is_empty() {
+            return Ok(());
+        }
+        self.check(index, create.iter())?;
+        let object = self.catalog.objects[index].as_dump_object();
+        let printed_by = match self.catalog.owner_of(index) {
+            Some(owner) if self.ordered.folded.contains(&index) => owner,
+            _ => index,
+        };
+        let entry = ContentEntry {
+            id: self.next_id()?,
+            kind,
+            schema: object.schema().map(str::to_owned),
+            tag: format!("{} {}", word(object.kind()), object.tag()),
+            relation: object.relation().and_then(|id| self.entry(id)),
+            subject: self.entry_of.get(&printed_by).copied(),
+            owner: object.owner().map(str::to_owned),
+            section,
+            depends_on: self
+                .stands_for
+                .get(&printed_by)
+                .cloned()
+                .unwrap_or_default(),
+            locks: Vec::new(),
+            drop: None,
+            create,
+            alter_owner: None,
+            data: None,
+        };
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Passes an object's statements through the lexical guard.
+    fn check<'s>(&self, index: usize, statements: impl Iterator<Item = &'s String>) -> Result<()> {
+        for statement in statements {
+            lexer::guard(statement).map_err(|violation| {
+                Error::from(violation)
+                    .detail(format!("In {}.", describe(&self.catalog.objects[index])))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn next_id(&self) -> Result<DumpId> {
+        u32::try_from(self.entries.len() + 1)
+            .map(DumpId)
+            .map_err(|_| Error::internal("more entries than a table of contents can number"))
+    }
+
+    /// The entries that must have been restored before an object.
+    fn needed_entries(&self, index: usize) -> Vec<DumpId> {
+        let mut needed: Vec<DumpId> = self.ordered.depends_on[&index]
+            .iter()
+            .filter_map(|needed| self.stands_for.get(needed))
+            .flatten()
+            .copied()
+            .collect();
+        needed.sort_unstable();
+        needed.dedup();
+        needed
+    }
+
+    fn entry(&self, id: ObjectId) -> Option<DumpId> {
+        self.entry_of.get(&self.catalog.find(id)?).copied()
+    }
+}
+
+fn data_source(object: &Object) -> Option<DataSource> {
+    match object {
+        Object::TableData(data) => Some(DataSource::Table(data.clone())),
+        Object::LargeObjectData(data) => Some(DataSource::LargeObjects(data.clone())),
+        _ => None,
+    }
+}
+
+/// The word for a kind in the name of a comment or an ACL, as in pg_dump: `TYPE mood`.
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::EnumType | Kind::ShellType | Kind::CompositeType | Kind::RangeType => "TYPE",
+        Kind::CheckConstraint | Kind::Constraint | Kind::ForeignKey => "CONSTRAINT",
+        Kind::LargeObject => "LARGE OBJECT",
+        other => other.as_str(),
+    }
 }

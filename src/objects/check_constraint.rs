@@ -1,36 +1,322 @@
-//! check_constraint: to be written.
+//! CHECK constraints of tables and domains, and from 18 on the not-null constraints of tables that
+//! are not valid (`pg_constraint`). CREATE TABLE and CREATE DOMAIN print what they can: valid ones
+//! outside of dependency loops. The others are printed here.
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use super::catalog_query::{self, comment_join, is_users_schema, unexpected};
+use super::{
+    DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
+};
 use crate::Result;
 use crate::conn::Session;
 
-/// To be written.
+/// A CHECK constraint, or a not-null constraint that is not valid.
 #[derive(Clone, Debug)]
 pub struct CheckConstraint {
-    id: ObjectId,
+    oid: Oid,
+    name: String,
+    /// As deparsed by the server, with NO INHERIT, NOT VALID and NOT ENFORCED.
+    definition: String,
+    parent: Parent,
+    parent_oid: Oid,
+    parent_schema: String,
+    parent_name: String,
+    parent_owner: String,
+    is_validated: bool,
+    /// False if it only came from a parent table.
+    is_local: bool,
+    /// Of one that is not valid: such constraints of the table's parents, which may bring it along.
+    inherited_from: Vec<Oid>,
+    comment: Option<String>,
+}
+
+/// What a constraint is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parent {
+    Table,
+    ForeignTable,
+    /// A table that is a partition.
+    Partition,
+    Domain,
+}
+
+impl CheckConstraint {
+    fn parent_id(&self) -> ObjectId {
+        let class = match self.parent {
+            Parent::Table | Parent::ForeignTable | Parent::Partition => catalog::PG_CLASS,
+            Parent::Domain => catalog::PG_TYPE,
+        };
+        ObjectId::definition(class, self.parent_oid)
+    }
+
+    fn table_id(&self) -> Option<ObjectId> {
+        (self.parent != Parent::Domain).then(|| self.parent_id())
+    }
+
+    /// Whether a statement of its own has to make it. What only came from a parent comes from there
+    /// again; but a partition must have its valid ones before it is attached.
+    fn is_printed(&self, context: &RenderContext<'_>) -> bool {
+        let is_separate = !self.is_validated || context.is_separate(self.id());
+        let is_own = self.is_local || (self.parent == Parent::Partition && self.is_validated);
+        is_separate && is_own
+    }
+
+    /// Without ONLY: children get it from here.
+    fn render_add(&self, parent: &str) -> String {
+        format!(
+            "ALTER {parent} ADD CONSTRAINT {} {};",
+            quote::ident(&self.name),
+            self.definition
+        )
+    }
+
+    /// Needed where the constraint's functions would be dropped before its table or domain.
+    fn render_drop(&self, qualified: &str) -> String {
+        let name = quote::ident(&self.name);
+        match self.parent {
+            Parent::Table | Parent::Partition => {
+                format!("ALTER TABLE IF EXISTS {qualified} DROP CONSTRAINT IF EXISTS {name};")
+            }
+            Parent::ForeignTable => format!(
+                "ALTER FOREIGN TABLE IF EXISTS {qualified} DROP CONSTRAINT IF EXISTS {name};"
+            ),
+            // ALTER DOMAIN has no IF EXISTS.
+            Parent::Domain => format!(
+                "DO {};",
+                quote::dollar(&format!(
+                    "BEGIN IF pg_catalog.to_regtype({}) IS NOT NULL THEN \
+                     ALTER DOMAIN {qualified} DROP CONSTRAINT IF EXISTS {name}; END IF; END",
+                    quote::literal(qualified)
+                ))
+            ),
+        }
+    }
 }
 
 impl DumpObject for CheckConstraint {
     fn kind(&self) -> Kind {
         Kind::CheckConstraint
     }
+
     fn id(&self) -> ObjectId {
-        self.id
+        ObjectId::definition(catalog::PG_CONSTRAINT, self.oid)
     }
+
     fn schema(&self) -> Option<&str> {
-        None
+        Some(&self.parent_schema)
     }
+
     fn tag(&self) -> String {
-        String::new()
+        format!("{} {}", self.parent_name, self.name)
     }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.parent_owner)
+    }
+
+    /// Rows loaded before it are not checked by one that is not valid: that is its purpose.
     fn section(&self) -> Section {
-        Section::PreData
+        if self.is_validated {
+            Section::PreData
+        } else {
+            Section::PostData
+        }
     }
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
+
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        if self.is_validated {
+            return Vec::new();
+        }
+        let inherited_from = self.inherited_from.iter();
+        inherited_from
+            .map(|&oid| ObjectId::definition(catalog::PG_CONSTRAINT, oid))
+            .chain([self.parent_id()])
+            .collect()
+    }
+
+    fn folded_into(&self) -> Option<ObjectId> {
+        self.is_validated.then(|| self.parent_id())
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        self.table_id()
+    }
+
+    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
+        self.table_id()
+            .map(|table| (table, LockStrength::Exclusive))
+            .into_iter()
+            .collect()
+    }
+
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
+        let qualified = quote::qualified(&self.parent_schema, &self.parent_name);
+        let (parent, on) = match self.parent {
+            Parent::Table | Parent::Partition => ("TABLE", ""),
+            Parent::ForeignTable => ("FOREIGN TABLE", ""),
+            Parent::Domain => ("DOMAIN", "DOMAIN "),
+        };
+        let object = format!("CONSTRAINT {} ON {on}{qualified}", quote::ident(&self.name));
+        let is_printed = self.is_printed(context);
+        Rendered {
+            create: is_printed
+                .then(|| self.render_add(&format!("{parent} {qualified}")))
+                .into_iter()
+                .collect(),
+            drop: is_printed.then(|| self.render_drop(&qualified)),
+            comments: self
+                .comment
+                .iter()
+                .map(|text| quote::comment_on(&object, text))
+                .collect(),
+            ..Rendered::default()
+        }
     }
 }
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<CheckConstraint>> {
-    Ok(Vec::new())
+/// Constraints follow their table or domain: who is a member of an extension is decided by that.
+fn check_constraints_query() -> String {
+    let is_member = |catalog: &str, oid: &str| {
+        format!(
+            "EXISTS (SELECT FROM pg_catalog.pg_depend AS member \
+             WHERE member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass \
+             AND member.objid = {oid} AND member.deptype = 'e')"
+        )
+    };
+    format!(
+        "SELECT c.oid, c.conname, pg_catalog.pg_get_constraintdef(c.oid) AS definition, \
+         c.convalidated, c.conislocal, comment.description, n.nspname, \
+         COALESCE(r.oid, t.oid) AS parent_oid, COALESCE(r.relname, t.typname) AS parent_name, \
+         pg_catalog.pg_get_userbyid(COALESCE(r.relowner, t.typowner)) AS owner, \
+         CASE WHEN t.oid IS NOT NULL THEN 'domain' \
+         WHEN r.relkind = 'f' THEN 'foreign table' \
+         WHEN r.relispartition THEN 'partition' \
+         WHEN r.relkind IN ('r', 'p') THEN 'table' ELSE r.relkind::pg_catalog.text END AS parent, \
+         ARRAY(SELECT pc.oid FROM pg_catalog.pg_inherits AS i \
+           JOIN pg_catalog.pg_constraint AS pc ON pc.conrelid = i.inhparent \
+           WHERE i.inhrelid = c.conrelid AND NOT c.convalidated \
+           AND pc.contype = c.contype AND NOT pc.convalidated) AS inherited_from \
+         FROM pg_catalog.pg_constraint AS c \
+         LEFT JOIN pg_catalog.pg_class AS r ON r.oid = c.conrelid \
+         LEFT JOIN pg_catalog.pg_type AS t ON t.oid = c.contypid \
+         JOIN pg_catalog.pg_namespace AS n ON n.oid = COALESCE(r.relnamespace, t.typnamespace) \
+         {comment} \
+         WHERE (c.contype = 'c' OR (c.contype = 'n' AND c.conrelid <> 0 AND NOT c.convalidated)) \
+         AND c.oid >= 16384 AND {users_schema} AND NOT {table_member} AND NOT {domain_member} \
+         ORDER BY n.nspname, parent_name, c.conname",
+        comment = comment_join("pg_constraint", "c"),
+        users_schema = is_users_schema("n"),
+        table_member = is_member("pg_class", "c.conrelid"),
+        domain_member = is_member("pg_type", "c.contypid"),
+    )
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<CheckConstraint>> {
+    let rows =
+        catalog_query::rows(session, "check constraints", &check_constraints_query()).await?;
+    rows.iter()
+        .map(|row| {
+            let name: String = row.get("conname");
+            let parent: &str = row.get("parent");
+            Ok(CheckConstraint {
+                oid: row.get("oid"),
+                definition: row.get("definition"),
+                parent: match parent {
+                    "table" => Parent::Table,
+                    "foreign table" => Parent::ForeignTable,
+                    "partition" => Parent::Partition,
+                    "domain" => Parent::Domain,
+                    other => {
+                        let object = format!("the table of constraint {name}");
+                        return Err(unexpected(&object, "relkind", other));
+                    }
+                },
+                name,
+                parent_oid: row.get("parent_oid"),
+                parent_schema: row.get("nspname"),
+                parent_name: row.get("parent_name"),
+                parent_owner: row.get("owner"),
+                is_validated: row.get("convalidated"),
+                is_local: row.get("conislocal"),
+                inherited_from: row.get("inherited_from"),
+                comment: row.get("description"),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::conn::ServerVersion;
+
+    fn check(parent: Parent, is_validated: bool) -> CheckConstraint {
+        CheckConstraint {
+            oid: Oid(20000),
+            name: "c".to_owned(),
+            definition: "CHECK ((a > 0))".to_owned(),
+            parent,
+            parent_oid: Oid(20001),
+            parent_schema: "s".to_owned(),
+            parent_name: "t".to_owned(),
+            parent_owner: "o".to_owned(),
+            is_validated,
+            is_local: true,
+            inherited_from: Vec::new(),
+            comment: Some("why".to_owned()),
+        }
+    }
+
+    fn render(check: &CheckConstraint, separate: &[ObjectId]) -> Rendered {
+        check.render(&RenderContext {
+            server: ServerVersion::major(15),
+            separate: &separate.iter().copied().collect::<HashSet<_>>(),
+        })
+    }
+
+    #[test]
+    fn its_table_prints_a_valid_one_but_not_its_comment() {
+        let check = check(Parent::Table, true);
+        assert_eq!(check.folded_into(), Some(check.parent_id()));
+        assert_eq!(
+            render(&check, &[]),
+            Rendered {
+                comments: vec!["COMMENT ON CONSTRAINT \"c\" ON \"s\".\"t\" IS 'why';".to_owned()],
+                ..Rendered::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_loop_makes_it_separate() {
+        let check = check(Parent::Domain, true);
+        let rendered = render(&check, &[check.id()]);
+        assert_eq!(
+            rendered.create,
+            ["ALTER DOMAIN \"s\".\"t\" ADD CONSTRAINT \"c\" CHECK ((a > 0));"]
+        );
+        assert_eq!(
+            rendered.comments,
+            ["COMMENT ON CONSTRAINT \"c\" ON DOMAIN \"s\".\"t\" IS 'why';"]
+        );
+    }
+
+    #[test]
+    fn one_that_is_not_valid_comes_after_the_data() {
+        let check = check(Parent::Table, false);
+        assert_eq!(check.section(), Section::PostData);
+        assert_eq!(check.folded_into(), None);
+        assert_eq!(
+            render(&check, &[]).drop.as_deref(),
+            Some("ALTER TABLE IF EXISTS \"s\".\"t\" DROP CONSTRAINT IF EXISTS \"c\";")
+        );
+    }
+
+    #[test]
+    fn what_came_from_a_parent_is_not_made_again() {
+        let mut check = check(Parent::Table, false);
+        check.is_local = false;
+        assert!(render(&check, &[]).create.is_empty());
+    }
 }

@@ -1,36 +1,212 @@
-//! constraint: to be written.
+//! PRIMARY KEY, UNIQUE and EXCLUDE constraints (`pg_constraint`) with the index behind each.
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use super::catalog_query::read_all;
+use super::index::IndexRelation;
+use super::relation::{IS_USER_RELATION, render_reloptions};
+use super::{
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section,
+    catalog, quote,
+};
 use crate::Result;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
 
-/// To be written.
+/// A constraint that an index upholds.
 #[derive(Clone, Debug)]
 pub struct Constraint {
-    id: ObjectId,
+    oid: Oid,
+    name: String,
+    index: IndexRelation,
+    /// As `pg_get_constraintdef` prints it.
+    definition: String,
+    is_exclusion: bool,
+    deferral: Deferral,
+    /// Whether it is part of a partitioned table's constraint.
+    is_attached: bool,
+    comment: Option<String>,
+    /// The triggers that check it later, if it is deferrable.
+    triggers: Vec<Oid>,
+}
+
+/// When a constraint is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deferral {
+    NotDeferrable,
+    Deferrable,
+    InitiallyDeferred,
+}
+
+impl Deferral {
+    /// The end of what `pg_get_constraintdef` prints.
+    fn suffix(self) -> &'static str {
+        match self {
+            Deferral::NotDeferrable => "",
+            Deferral::Deferrable => " DEFERRABLE",
+            Deferral::InitiallyDeferred => " DEFERRABLE INITIALLY DEFERRED",
+        }
+    }
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<Constraint>> {
+    let sql = query(session.version());
+    read_all(session, "constraints", &sql, |row| {
+        let deferrable: bool = row.try_get("condeferrable")?;
+        let deferred: bool = row.try_get("condeferred")?;
+        Ok(Constraint {
+            oid: row.try_get("oid")?,
+            name: row.try_get("conname")?,
+            index: IndexRelation::from_row(row)?,
+            definition: row.try_get("definition")?,
+            is_exclusion: row.try_get("is_exclusion")?,
+            deferral: match (deferrable, deferred) {
+                (false, _) => Deferral::NotDeferrable,
+                (true, false) => Deferral::Deferrable,
+                (true, true) => Deferral::InitiallyDeferred,
+            },
+            is_attached: row.try_get("is_attached")?,
+            comment: row.try_get("comment")?,
+            triggers: row.try_get("triggers")?,
+        })
+    })
+    .await
+}
+
+fn query(server: ServerVersion) -> String {
+    // Constraints have had parents since 11.
+    let is_attached = if server >= ServerVersion::major(11) {
+        "co.conparentid <> 0"
+    } else {
+        "false"
+    };
+    format!(
+        "SELECT co.oid, co.conname, co.contype = 'x' AS is_exclusion, co.condeferrable, co.condeferred, \
+           pg_catalog.pg_get_constraintdef(co.oid) AS definition, {is_attached} AS is_attached, \
+           pg_catalog.obj_description(co.oid, 'pg_constraint') AS comment, \
+           ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
+             WHERE t.tgrelid = co.conrelid AND t.tgconstraint = co.oid) AS triggers, \
+           {} \
+         FROM pg_catalog.pg_constraint co \
+         JOIN pg_catalog.pg_class c ON c.oid = co.conrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_class ic ON ic.oid = co.conindid \
+         JOIN pg_catalog.pg_index i ON i.indexrelid = ic.oid \
+         WHERE co.contype IN ('p', 'u', 'x') AND {IS_USER_RELATION} \
+         ORDER BY n.nspname, c.relname, co.conname",
+        IndexRelation::columns()
+    )
+}
+
+impl Constraint {
+    fn render_create(&self) -> Vec<String> {
+        let mut out = vec![format!(
+            "ALTER TABLE ONLY {} ADD CONSTRAINT {} {};",
+            self.index.table.sql(),
+            quote::ident(&self.name),
+            self.render_definition()
+        )];
+        if let Some(tablespace) = self.index.tablespace.as_ref().filter(|_| self.is_exclusion) {
+            out.push(self.index.render_set_tablespace(tablespace));
+        }
+        out.extend(self.index.render_settings());
+        out
+    }
+
+    /// The definition with the index's parameters and tablespace, which the server leaves out of
+    /// primary keys and unique constraints. They stand before DEFERRABLE. (Of exclusion constraints it
+    /// leaves out the tablespace only, whose place before WHERE could be found by parsing alone.)
+    fn render_definition(&self) -> String {
+        let suffix = self.deferral.suffix();
+        let Some(head) = self.definition.strip_suffix(suffix) else {
+            return self.definition.clone();
+        };
+        if self.is_exclusion {
+            return self.definition.clone();
+        }
+        let mut out = head.to_owned();
+        if !self.index.reloptions.is_empty() {
+            let options = render_reloptions(&self.index.reloptions, "").join(", ");
+            out.push_str(&format!(" WITH ({options})"));
+        }
+        if let Some(tablespace) = &self.index.tablespace {
+            out.push_str(&format!(
+                " USING INDEX TABLESPACE {}",
+                quote::ident(tablespace)
+            ));
+        }
+        out.push_str(suffix);
+        out
+    }
+
+    fn render_comments(&self) -> Vec<String> {
+        let table = self.index.table.sql();
+        let own = self.comment.as_ref().map(|comment| {
+            let object = format!("CONSTRAINT {} ON {table}", quote::ident(&self.name));
+            quote::comment_on(&object, comment)
+        });
+        own.into_iter().chain(self.index.render_comment()).collect()
+    }
 }
 
 impl DumpObject for Constraint {
     fn kind(&self) -> Kind {
         Kind::Constraint
     }
-    fn id(&self) -> ObjectId {
-        self.id
-    }
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-    fn tag(&self) -> String {
-        String::new()
-    }
-    fn section(&self) -> Section {
-        Section::PreData
-    }
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
-    }
-}
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<Constraint>> {
-    Ok(Vec::new())
+    fn id(&self) -> ObjectId {
+        ObjectId::definition(catalog::PG_CONSTRAINT, self.oid)
+    }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        let mut claims = vec![self.id().catalog, self.index.name.id().catalog];
+        claims.extend(
+            self.triggers
+                .iter()
+                .map(|&oid| CatalogId::new(catalog::PG_TRIGGER, oid)),
+        );
+        claims
+    }
+
+    fn schema(&self) -> Option<&str> {
+        Some(&self.index.table.schema)
+    }
+
+    fn tag(&self) -> String {
+        format!("{} {}", self.index.table.name, self.name)
+    }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.index.owner)
+    }
+
+    fn section(&self) -> Section {
+        Section::PostData
+    }
+
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        vec![self.index.table.id()]
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        Some(self.index.table.id())
+    }
+
+    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
+        vec![(self.index.table.id(), LockStrength::Exclusive)]
+    }
+
+    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
+        Rendered {
+            create: self.render_create(),
+            // An attached constraint goes when its parent's goes, and not before. Without ONLY: a
+            // partitioned table's constraint is dropped with its partitions' or not at all.
+            drop: (!self.is_attached).then(|| {
+                format!(
+                    "ALTER TABLE IF EXISTS {} DROP CONSTRAINT IF EXISTS {};",
+                    self.index.table.sql(),
+                    quote::ident(&self.name)
+                )
+            }),
+            comments: self.render_comments(),
+            ..Rendered::default()
+        }
+    }
 }

@@ -1,36 +1,132 @@
-//! extension: to be written.
+//! Extensions (`pg_extension`). Manual: "pg_extension", "Extension Configuration Tables".
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use super::catalog_query::{self, comment_join};
+use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
 
-/// To be written.
+/// An extension. Its members come with it and are no objects of the dump.
 #[derive(Clone, Debug)]
 pub struct Extension {
-    id: ObjectId,
+    oid: Oid,
+    name: String,
+    schema: String,
+    comment: Option<String>,
+    config_tables: Vec<(Oid, Option<String>)>,
+}
+
+impl Extension {
+    /// Its configuration tables: tables and sequences of it whose rows belong to the user, with the
+    /// condition (`WHERE ...`) on those rows if there is one.
+    pub(crate) fn config_tables(&self) -> impl Iterator<Item = (Oid, Option<&str>)> {
+        self.config_tables
+            .iter()
+            .map(|(oid, condition)| (*oid, condition.as_deref()))
+    }
 }
 
 impl DumpObject for Extension {
     fn kind(&self) -> Kind {
         Kind::Extension
     }
+
     fn id(&self) -> ObjectId {
-        self.id
+        ObjectId::definition(catalog::PG_EXTENSION, self.oid)
     }
+
     fn schema(&self) -> Option<&str> {
         None
     }
+
     fn tag(&self) -> String {
-        String::new()
+        self.name.clone()
     }
+
     fn section(&self) -> Section {
         Section::PreData
     }
+
+    /// Without the version, which the target may not have: the newest there is right.
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
+        let name = quote::ident(&self.name);
+        Rendered {
+            create: vec![format!(
+                "CREATE EXTENSION IF NOT EXISTS {name} WITH SCHEMA {};",
+                quote::ident(&self.schema)
+            )],
+            drop: Some(format!("DROP EXTENSION IF EXISTS {name};")),
+            comments: self
+                .comment
+                .iter()
+                .map(|text| quote::comment_on(&format!("EXTENSION {name}"), text))
+                .collect(),
+            ..Rendered::default()
+        }
     }
 }
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<Extension>> {
-    Ok(Vec::new())
+/// plpgsql as initdb installed it has an OID of the system's and is left out.
+fn extensions_query() -> String {
+    format!(
+        "SELECT e.oid, e.extname, n.nspname, e.extconfig, e.extcondition, comment.description \
+         FROM pg_catalog.pg_extension AS e \
+         JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace {comment} \
+         WHERE e.oid >= 16384 ORDER BY e.extname",
+        comment = comment_join("pg_extension", "e"),
+    )
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<Extension>> {
+    let rows = catalog_query::rows(session, "extensions", &extensions_query()).await?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let tables: Option<Vec<Oid>> = row.get("extconfig");
+            let conditions: Option<Vec<String>> = row.get("extcondition");
+            // No condition is stored as an empty text.
+            let conditions = conditions
+                .unwrap_or_default()
+                .into_iter()
+                .map(|text| Some(text).filter(|text| !text.is_empty()))
+                .chain(std::iter::repeat(None));
+            Extension {
+                oid: row.get("oid"),
+                name: row.get("extname"),
+                schema: row.get("nspname"),
+                comment: row.get("description"),
+                config_tables: tables
+                    .unwrap_or_default()
+                    .into_iter()
+                    .zip(conditions)
+                    .collect(),
+            }
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::conn::ServerVersion;
+
+    #[test]
+    fn version_is_left_to_the_target() {
+        let extension = Extension {
+            oid: Oid(20000),
+            name: "uuid-ossp".to_owned(),
+            schema: "s".to_owned(),
+            comment: None,
+            config_tables: Vec::new(),
+        };
+        let rendered = extension.render(&RenderContext {
+            server: ServerVersion::major(15),
+            separate: &HashSet::new(),
+        });
+        assert_eq!(
+            rendered.create,
+            ["CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA \"s\";"]
+        );
+    }
 }

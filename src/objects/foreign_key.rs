@@ -1,36 +1,181 @@
-//! foreign_key: to be written.
+//! FOREIGN KEY constraints (`pg_constraint`, contype `f`).
+//!
+//! One of a partitioned table has a clone on each partition, and one that references a partitioned table
+//! a clone for each of its partitions. They come with it and are not created.
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use super::catalog_query::read_all;
+use super::relation::{IS_USER_RELATION, RelationName};
+use super::{
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,
+    Section, catalog, quote,
+};
 use crate::Result;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
 
-/// To be written.
+/// A foreign key.
 #[derive(Clone, Debug)]
 pub struct ForeignKey {
-    id: ObjectId,
+    oid: Oid,
+    name: String,
+    table: RelationName,
+    owner: String,
+    is_partitioned: bool,
+    referenced: Oid,
+    /// As `pg_get_constraintdef` prints it, with NOT VALID and NOT ENFORCED.
+    definition: String,
+    comment: Option<String>,
+    /// Its clones.
+    clones: Vec<Oid>,
+    /// The internal triggers that uphold it and its clones.
+    triggers: Vec<Oid>,
+    /// Both tables and all their partitions: the statement locks them all.
+    locked: Vec<Oid>,
+    /// The partitions' parts of the referenced index: before all are attached it is not valid.
+    referenced_index_partitions: Vec<Oid>,
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<ForeignKey>> {
+    let sql = query(session.version());
+    read_all(session, "foreign keys", &sql, |row| {
+        Ok(ForeignKey {
+            oid: row.try_get("oid")?,
+            name: row.try_get("conname")?,
+            table: RelationName::from_row(row, "table")?,
+            owner: row.try_get("owner")?,
+            is_partitioned: row.try_get("is_partitioned")?,
+            referenced: row.try_get("confrelid")?,
+            definition: row.try_get("definition")?,
+            comment: row.try_get("comment")?,
+            clones: row.try_get("clones")?,
+            triggers: row.try_get("triggers")?,
+            locked: row.try_get("locked")?,
+            referenced_index_partitions: row.try_get("referenced_index_partitions")?,
+        })
+    })
+    .await
+}
+
+fn query(server: ServerVersion) -> String {
+    // Foreign keys have had clones since 11.
+    let (is_root, clones) = if server >= ServerVersion::major(11) {
+        (
+            "co.conparentid = 0",
+            "WITH RECURSIVE clone (oid) AS ( \
+               SELECT k.oid FROM pg_catalog.pg_constraint k WHERE k.conparentid = co.oid \
+               UNION SELECT k.oid FROM clone JOIN pg_catalog.pg_constraint k ON k.conparentid = clone.oid) \
+             SELECT oid FROM clone",
+        )
+    } else {
+        ("true", "SELECT NULL::oid WHERE false")
+    };
+    let tree = |roots: &str| {
+        format!(
+            "WITH RECURSIVE tree (oid) AS (SELECT r FROM pg_catalog.unnest({roots}) AS r \
+               UNION SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid) \
+             SELECT oid FROM tree"
+        )
+    };
+    format!(
+        "SELECT co.oid, co.conname, co.confrelid, c.relkind = 'p' AS is_partitioned, \
+           c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
+           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_constraintdef(co.oid) AS definition, \
+           pg_catalog.obj_description(co.oid, 'pg_constraint') AS comment, \
+           family.clones, \
+           ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
+             WHERE t.tgconstraint = ANY (family.clones || co.oid)) AS triggers, \
+           ARRAY({}) AS locked, \
+           ARRAY({} WHERE oid <> co.conindid) AS referenced_index_partitions \
+         FROM pg_catalog.pg_constraint co \
+         JOIN pg_catalog.pg_class c ON c.oid = co.conrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         CROSS JOIN LATERAL (SELECT ARRAY({clones}) AS clones) family \
+         WHERE co.contype = 'f' AND {is_root} AND {IS_USER_RELATION} \
+         ORDER BY n.nspname, c.relname, co.conname",
+        tree("ARRAY[co.conrelid, co.confrelid]"),
+        tree("ARRAY[co.conindid]"),
+    )
 }
 
 impl DumpObject for ForeignKey {
     fn kind(&self) -> Kind {
         Kind::ForeignKey
     }
-    fn id(&self) -> ObjectId {
-        self.id
-    }
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-    fn tag(&self) -> String {
-        String::new()
-    }
-    fn section(&self) -> Section {
-        Section::PreData
-    }
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
-    }
-}
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<ForeignKey>> {
-    Ok(Vec::new())
+    fn id(&self) -> ObjectId {
+        ObjectId::definition(catalog::PG_CONSTRAINT, self.oid)
+    }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        let constraints = self.clones.iter();
+        let triggers = self.triggers.iter();
+        let mut claims = vec![self.id().catalog];
+        claims.extend(constraints.map(|&oid| CatalogId::new(catalog::PG_CONSTRAINT, oid)));
+        claims.extend(triggers.map(|&oid| CatalogId::new(catalog::PG_TRIGGER, oid)));
+        claims
+    }
+
+    fn schema(&self) -> Option<&str> {
+        Some(&self.table.schema)
+    }
+
+    fn tag(&self) -> String {
+        format!("{} {}", self.table.name, self.name)
+    }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.owner)
+    }
+
+    fn section(&self) -> Section {
+        Section::PostData
+    }
+
+    /// Both tables with their rows, and the referenced index as a whole.
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        let tables = [self.table.oid, self.referenced];
+        let mut needed = Vec::new();
+        for table in tables {
+            let id = ObjectId::definition(catalog::PG_CLASS, table);
+            needed.extend([id, id.with_part(Part::Data)]);
+        }
+        for &index in &self.referenced_index_partitions {
+            needed.push(ObjectId::definition(catalog::PG_CLASS, index).with_part(Part::Attach));
+        }
+        needed
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        Some(self.table.id())
+    }
+
+    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
+        self.locked
+            .iter()
+            .map(|&oid| ObjectId::definition(catalog::PG_CLASS, oid))
+            .map(|id| (id, LockStrength::Exclusive))
+            .collect()
+    }
+
+    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
+        let table = self.table.sql();
+        let name = quote::ident(&self.name);
+        // A partitioned table's foreign key is its partitions' too; the server refuses ONLY.
+        let only = if self.is_partitioned { "" } else { "ONLY " };
+        Rendered {
+            create: vec![format!(
+                "ALTER TABLE {only}{table} ADD CONSTRAINT {name} {};",
+                self.definition
+            )],
+            drop: Some(format!(
+                "ALTER TABLE IF EXISTS {table} DROP CONSTRAINT IF EXISTS {name};"
+            )),
+            comments: self
+                .comment
+                .iter()
+                .map(|text| quote::comment_on(&format!("CONSTRAINT {name} ON {table}"), text))
+                .collect(),
+            ..Rendered::default()
+        }
+    }
 }

@@ -1,36 +1,209 @@
-//! function: to be written.
+//! Functions, procedures, window and trigger functions (`pg_proc`). Manual: "pg_proc".
+//! Aggregates are in [`Aggregate`](super::Aggregate); constructors of range types belong to those.
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use super::acl::{Acl, AclTarget, GrantKind};
+use super::catalog_query::{self, comment_join, is_users, is_users_schema, unexpected};
+use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
 
-/// To be written.
+/// A function or procedure.
 #[derive(Clone, Debug)]
 pub struct Function {
-    id: ObjectId,
+    oid: Oid,
+    schema: String,
+    name: String,
+    /// What identifies it among those of its name, as deparsed by the server.
+    identity_arguments: String,
+    is_procedure: bool,
+    owner: String,
+    acl: Acl,
+    comment: Option<String>,
+    /// `CREATE FUNCTION ...` as deparsed by the server, without a semicolon.
+    definition: String,
+    /// Extensions that take it along when they are dropped (`ALTER ... DEPENDS ON EXTENSION`).
+    depends_on_extensions: Vec<String>,
 }
 
 impl DumpObject for Function {
     fn kind(&self) -> Kind {
-        Kind::Function
+        if self.is_procedure {
+            Kind::Procedure
+        } else {
+            Kind::Function
+        }
     }
+
     fn id(&self) -> ObjectId {
-        self.id
+        ObjectId::definition(catalog::PG_PROC, self.oid)
     }
+
     fn schema(&self) -> Option<&str> {
-        None
+        Some(&self.schema)
     }
+
     fn tag(&self) -> String {
-        String::new()
+        format!("{}({})", self.name, self.identity_arguments)
     }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.owner)
+    }
+
     fn section(&self) -> Section {
         Section::PreData
     }
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
+
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
+        let word = if self.is_procedure {
+            "PROCEDURE"
+        } else {
+            "FUNCTION"
+        };
+        let signature = format!(
+            "{}({})",
+            quote::qualified(&self.schema, &self.name),
+            self.identity_arguments
+        );
+        let object = format!("{word} {signature}");
+        let mut create = vec![format!("{};", self.definition)];
+        create.extend(self.depends_on_extensions.iter().map(|extension| {
+            format!(
+                "ALTER {object} DEPENDS ON EXTENSION {};",
+                quote::ident(extension)
+            )
+        }));
+        Rendered {
+            create,
+            drop: Some(format!("DROP {word} IF EXISTS {signature};")),
+            alter_owner: Some(format!(
+                "ALTER {object} OWNER TO {};",
+                quote::ident(&self.owner)
+            )),
+            comments: self
+                .comment
+                .iter()
+                .map(|text| quote::comment_on(&object, text))
+                .collect(),
+            acl: self.acl.render(
+                &AclTarget::new(GrantKind::Routine, &object),
+                &self.owner,
+                context.server,
+            ),
+        }
     }
 }
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<Function>> {
-    Ok(Vec::new())
+/// What the server deparses replaces a function of the same name and arguments; ours must fail on it.
+fn without_replace(deparsed: &str) -> Option<String> {
+    let rest = deparsed.strip_prefix("CREATE OR REPLACE ")?;
+    Some(format!("CREATE {}", rest.trim_end_matches('\n')))
+}
+
+fn functions_query(server: ServerVersion) -> String {
+    // prokind came with 11, along with procedures.
+    let (is_procedure, is_aggregate) = if server >= ServerVersion::major(11) {
+        ("p.prokind = 'p'", "p.prokind = 'a'")
+    } else {
+        ("false", "p.proisagg")
+    };
+    format!(
+        "SELECT p.oid, n.nspname, p.proname, {is_procedure} AS is_procedure, \
+         pg_catalog.pg_get_userbyid(p.proowner) AS owner, p.proacl::pg_catalog.text[] AS acl, \
+         pg_catalog.acldefault('f', p.proowner)::pg_catalog.text[] AS acl_default, \
+         comment.description, \
+         pg_catalog.pg_get_function_identity_arguments(p.oid) AS identity_arguments, \
+         pg_catalog.pg_get_functiondef(p.oid) AS definition, \
+         ARRAY(SELECT e.extname::pg_catalog.text FROM pg_catalog.pg_depend AS x \
+           JOIN pg_catalog.pg_extension AS e ON e.oid = x.refobjid \
+           WHERE x.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND x.objid = p.oid \
+           AND x.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass \
+           AND x.deptype = 'x' ORDER BY e.extname) AS extensions \
+         FROM pg_catalog.pg_proc AS p \
+         JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace {comment} \
+         WHERE NOT {is_aggregate} AND {users} AND {users_schema} \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS i \
+           WHERE i.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass \
+           AND i.objid = p.oid AND i.deptype = 'i') \
+         ORDER BY n.nspname, p.proname, identity_arguments",
+        comment = comment_join("pg_proc", "p"),
+        users = is_users("pg_proc", "p"),
+        users_schema = is_users_schema("n"),
+    )
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<Function>> {
+    let rows =
+        catalog_query::rows(session, "functions", &functions_query(session.version())).await?;
+    rows.iter()
+        .map(|row| {
+            let name: String = row.get("proname");
+            let deparsed: &str = row.get("definition");
+            let definition = without_replace(deparsed)
+                .ok_or_else(|| unexpected(&format!("function {name}"), "definition", deparsed))?;
+            Ok(Function {
+                oid: row.get("oid"),
+                schema: row.get("nspname"),
+                name,
+                identity_arguments: row.get("identity_arguments"),
+                is_procedure: row.get("is_procedure"),
+                owner: row.get("owner"),
+                acl: Acl::from_row(row)?,
+                comment: row.get("description"),
+                definition,
+                depends_on_extensions: row.get("extensions"),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_procedure_is_called_one_everywhere() {
+        let procedure = Function {
+            oid: Oid(20000),
+            schema: "s".to_owned(),
+            name: "p\"".to_owned(),
+            identity_arguments: "IN a integer".to_owned(),
+            is_procedure: true,
+            owner: "o".to_owned(),
+            acl: Acl::default(),
+            comment: Some("c".to_owned()),
+            definition: "CREATE PROCEDURE s.\"p\"\"\"(IN a integer) ...".to_owned(),
+            depends_on_extensions: vec!["e".to_owned()],
+        };
+        let rendered = procedure.render(&RenderContext {
+            server: ServerVersion::major(15),
+            separate: &HashSet::new(),
+        });
+        let signature = "PROCEDURE \"s\".\"p\"\"\"(IN a integer)";
+        assert_eq!(
+            rendered.create[1],
+            format!("ALTER {signature} DEPENDS ON EXTENSION \"e\";")
+        );
+        assert_eq!(
+            rendered.drop,
+            Some("DROP PROCEDURE IF EXISTS \"s\".\"p\"\"\"(IN a integer);".to_owned())
+        );
+        assert_eq!(
+            rendered.comments,
+            [format!("COMMENT ON {signature} IS 'c';")]
+        );
+        assert_eq!(procedure.tag(), "p\"(IN a integer)");
+    }
+
+    #[test]
+    fn nothing_is_replaced() {
+        assert_eq!(
+            without_replace("CREATE OR REPLACE FUNCTION s.f()\nAS $function$ $function$\n")
+                .as_deref(),
+            Some("CREATE FUNCTION s.f()\nAS $function$ $function$")
+        );
+        assert_eq!(without_replace("something else"), None);
+    }
 }

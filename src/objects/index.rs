@@ -1,36 +1,287 @@
-//! index: to be written.
+//! Indexes that back no constraint (`pg_index`), and what constraints' indexes have in common with them.
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use tokio_postgres::Row;
+
+use super::catalog_query::{RowError, read_all};
+use super::relation::{
+    IS_USER_RELATION, RelationName, extensions_expression, render_depends_on_extensions,
+};
+use super::{
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, RenderContext, Rendered, Section, quote,
+};
 use crate::Result;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
 
-/// To be written.
+/// An index that backs no constraint.
 #[derive(Clone, Debug)]
 pub struct Index {
-    id: ObjectId,
+    index: IndexRelation,
+    /// As `pg_get_indexdef` prints it: without tablespace.
+    definition: String,
+    /// What follows WHERE, if it is a partial index.
+    predicate: Option<String>,
+    /// An invalid index (a failed CREATE INDEX CONCURRENTLY) is as good as none; one of a partitioned
+    /// table only waits for its partitions' indexes.
+    is_usable: bool,
+    is_attached: bool,
+}
+
+/// An index as a relation, whether it backs a constraint or not.
+#[derive(Clone, Debug)]
+pub(super) struct IndexRelation {
+    pub(super) name: RelationName,
+    pub(super) table: RelationName,
+    pub(super) owner: String,
+    pub(super) tablespace: Option<String>,
+    /// Storage parameters, `name=value`.
+    pub(super) reloptions: Vec<String>,
+    is_clustered: bool,
+    is_replica_identity: bool,
+    /// Column number and statistics target of expressions that have one.
+    statistics: Vec<(i16, i32)>,
+    comment: Option<String>,
+    /// ALTER INDEX ... DEPENDS ON EXTENSION.
+    extensions: Vec<String>,
+}
+
+impl IndexRelation {
+    /// Columns for a query in which `ic` is the index, `i` its `pg_index` row, `c` the table and `n` its
+    /// namespace, which is the index's too.
+    pub(super) fn columns() -> String {
+        format!(
+            "ic.oid AS index_oid, n.nspname AS index_schema, ic.relname AS index_name, \
+             c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
+             (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+             (SELECT s.spcname FROM pg_catalog.pg_tablespace s WHERE s.oid = ic.reltablespace) AS tablespace, \
+             ic.reloptions, i.indisclustered, i.indisreplident, \
+             ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute a WHERE a.attrelid = ic.oid \
+               AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics_columns, \
+             ARRAY(SELECT a.attstattarget::int4 FROM pg_catalog.pg_attribute a WHERE a.attrelid = ic.oid \
+               AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics_targets, \
+             pg_catalog.obj_description(ic.oid, 'pg_class') AS index_comment, \
+             {} AS index_extensions",
+            extensions_expression("pg_class", "ic.oid")
+        )
+    }
+
+    pub(super) fn from_row(row: &Row) -> Result<Self, RowError> {
+        let columns: Vec<i16> = row.try_get("statistics_columns")?;
+        let targets: Vec<i32> = row.try_get("statistics_targets")?;
+        Ok(IndexRelation {
+            name: RelationName::from_row(row, "index")?,
+            table: RelationName::from_row(row, "table")?,
+            owner: row.try_get("owner")?,
+            tablespace: row.try_get("tablespace")?,
+            reloptions: row
+                .try_get::<_, Option<Vec<String>>>("reloptions")?
+                .unwrap_or_default(),
+            is_clustered: row.try_get("indisclustered")?,
+            is_replica_identity: row.try_get("indisreplident")?,
+            statistics: columns.into_iter().zip(targets).collect(),
+            comment: row.try_get("index_comment")?,
+            extensions: row.try_get("index_extensions")?,
+        })
+    }
+
+    /// What follows once the index is there.
+    pub(super) fn render_settings(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let index = self.name.sql();
+        for (column, target) in &self.statistics {
+            out.push(format!(
+                "ALTER INDEX {index} ALTER COLUMN {column} SET STATISTICS {target};"
+            ));
+        }
+        if self.is_clustered {
+            out.push(format!(
+                "ALTER TABLE {} CLUSTER ON {};",
+                self.table.sql(),
+                quote::ident(&self.name.name)
+            ));
+        }
+        if self.is_replica_identity {
+            out.push(format!(
+                "ALTER TABLE ONLY {} REPLICA IDENTITY USING INDEX {};",
+                self.table.sql(),
+                quote::ident(&self.name.name)
+            ));
+        }
+        out.extend(render_depends_on_extensions(
+            &format!("INDEX {index}"),
+            &self.extensions,
+        ));
+        out
+    }
+
+    pub(super) fn render_comment(&self) -> Option<String> {
+        let comment = self.comment.as_ref()?;
+        Some(quote::comment_on(
+            &format!("INDEX {}", self.name.sql()),
+            comment,
+        ))
+    }
+
+    /// Moves the index to its tablespace, where its definition has no place to say so.
+    pub(super) fn render_set_tablespace(&self, tablespace: &str) -> String {
+        format!(
+            "ALTER INDEX {} SET TABLESPACE {};",
+            self.name.sql(),
+            quote::ident(tablespace)
+        )
+    }
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<Index>> {
+    let sql = query(session.version());
+    read_all(session, "indexes", &sql, |row| {
+        Ok(Index {
+            index: IndexRelation::from_row(row)?,
+            definition: row.try_get("definition")?,
+            predicate: row.try_get("predicate")?,
+            is_usable: row.try_get("is_usable")?,
+            is_attached: row.try_get("is_attached")?,
+        })
+    })
+    .await
+}
+
+fn query(server: ServerVersion) -> String {
+    // Indexes have had parents since 11.
+    let is_attached = if server >= ServerVersion::major(11) {
+        "ic.relispartition"
+    } else {
+        "false"
+    };
+    format!(
+        "SELECT {}, pg_catalog.pg_get_indexdef(ic.oid) AS definition, \
+           pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate, \
+           c.relkind = 'p' OR (i.indisvalid AND i.indisready) AS is_usable, \
+           {is_attached} AS is_attached \
+         FROM pg_catalog.pg_index i \
+         JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid \
+         JOIN pg_catalog.pg_class c ON c.oid = i.indrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE {IS_USER_RELATION} \
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint co WHERE co.conindid = ic.oid \
+             AND co.conrelid = c.oid AND co.contype IN ('p', 'u', 'x')) \
+         ORDER BY n.nspname, c.relname, ic.relname",
+        IndexRelation::columns()
+    )
+}
+
+impl Index {
+    fn render_create(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        match &self.index.tablespace {
+            None => out.push(format!("{};", self.definition)),
+            Some(tablespace) => {
+                match with_tablespace(&self.definition, self.predicate.as_deref(), tablespace) {
+                    Some(definition) => out.push(format!("{definition};")),
+                    None => {
+                        out.push(format!("{};", self.definition));
+                        out.push(self.index.render_set_tablespace(tablespace));
+                    }
+                }
+            }
+        }
+        out.extend(self.index.render_settings());
+        out
+    }
+}
+
+/// The definition with a TABLESPACE clause, which stands before WHERE.
+fn with_tablespace(definition: &str, predicate: Option<&str>, tablespace: &str) -> Option<String> {
+    let clause = format!(" TABLESPACE {}", quote::ident(tablespace));
+    let Some(predicate) = predicate else {
+        return Some(format!("{definition}{clause}"));
+    };
+    let condition = format!(" WHERE {predicate}");
+    let head = definition.strip_suffix(&condition)?;
+    Some(format!("{head}{clause}{condition}"))
 }
 
 impl DumpObject for Index {
     fn kind(&self) -> Kind {
         Kind::Index
     }
+
     fn id(&self) -> ObjectId {
-        self.id
+        self.index.name.id()
     }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        vec![self.id().catalog]
+    }
+
     fn schema(&self) -> Option<&str> {
-        None
+        Some(&self.index.name.schema)
     }
+
     fn tag(&self) -> String {
-        String::new()
+        self.index.name.name.clone()
     }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.index.owner)
+    }
+
     fn section(&self) -> Section {
-        Section::PreData
+        Section::PostData
     }
+
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        vec![self.index.table.id()]
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        Some(self.index.table.id())
+    }
+
+    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
+        // What goes beyond CREATE INDEX alters the table.
+        let strength = if self.index.is_clustered || self.index.is_replica_identity {
+            LockStrength::Exclusive
+        } else {
+            LockStrength::Shared
+        };
+        vec![(self.index.table.id(), strength)]
+    }
+
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
+        if !self.is_usable {
+            return Rendered::default();
+        }
+        Rendered {
+            create: self.render_create(),
+            // An attached index goes when its parent's goes.
+            drop: (!self.is_attached)
+                .then(|| format!("DROP INDEX IF EXISTS {};", self.index.name.sql())),
+            comments: self.index.render_comment().into_iter().collect(),
+            ..Rendered::default()
+        }
     }
 }
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<Index>> {
-    Ok(Vec::new())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tablespace_stands_before_the_condition() {
+        assert_eq!(
+            with_tablespace("CREATE INDEX i ON s.t USING btree (a)", None, "fast").as_deref(),
+            Some("CREATE INDEX i ON s.t USING btree (a) TABLESPACE \"fast\"")
+        );
+        assert_eq!(
+            with_tablespace(
+                "CREATE INDEX i ON s.t USING btree (a) WHERE (b = ' WHERE '::text)",
+                Some("(b = ' WHERE '::text)"),
+                "fast"
+            )
+            .as_deref(),
+            Some(
+                "CREATE INDEX i ON s.t USING btree (a) TABLESPACE \"fast\" WHERE (b = ' WHERE '::text)"
+            )
+        );
+    }
 }

@@ -1,69 +1,210 @@
-//! materialized_view: to be written.
+//! Materialized views (`pg_class`, relkind `m`). Made empty; REFRESH fills them at the very end.
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use super::acl::GrantKind;
+use super::attribute::{self, Attribute};
+use super::catalog_query::read_all;
+use super::relation::{
+    IS_USER_RELATION, Relation, RelationName, extensions_expression, render_depends_on_extensions,
+};
+use super::view::query_text;
+use super::{
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,
+    Section, catalog,
+};
 use crate::Result;
 use crate::conn::Session;
 
-/// To be written.
+/// A materialized view.
 #[derive(Clone, Debug)]
 pub struct MaterializedView {
-    id: ObjectId,
+    relation: Relation,
+    columns: Vec<Attribute>,
+    /// The `_RETURN` rule.
+    rule: Oid,
+    /// As `pg_get_viewdef` prints it, without the semicolon.
+    query: String,
+    /// ALTER MATERIALIZED VIEW ... DEPENDS ON EXTENSION.
+    extensions: Vec<String>,
+}
+
+/// The rows of a populated materialized view.
+#[derive(Clone, Debug)]
+pub struct MaterializedViewData {
+    view: RelationName,
+    owner: String,
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<MaterializedView>> {
+    let columns = format!(
+        "pg_catalog.pg_get_viewdef(c.oid) AS query, rule.oid AS rule, {} AS extensions",
+        extensions_expression("pg_class", "c.oid")
+    );
+    let sql = Relation::query(
+        session.version(),
+        "'m'",
+        'r',
+        &columns,
+        "JOIN pg_catalog.pg_rewrite rule ON rule.ev_class = c.oid AND rule.rulename = '_RETURN'",
+    );
+    let (views, mut columns) = futures::try_join!(
+        read_all(session, "materialized views", &sql, |row| {
+            Ok(MaterializedView {
+                relation: Relation::from_row(row)?,
+                columns: Vec::new(),
+                rule: row.try_get("rule")?,
+                query: query_text(row.try_get("query")?),
+                extensions: row.try_get("extensions")?,
+            })
+        }),
+        attribute::read(session, "'m'")
+    )?;
+    Ok(views
+        .into_iter()
+        .map(|mut view| {
+            view.columns = columns.remove(&view.relation.name.oid).unwrap_or_default();
+            view
+        })
+        .collect())
+}
+
+pub(crate) async fn read_materialized_view_data(
+    session: &Session,
+) -> Result<Vec<MaterializedViewData>> {
+    let sql = format!(
+        "SELECT c.oid AS view_oid, n.nspname AS view_schema, c.relname AS view_name, \
+           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner \
+         FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind = 'm' AND c.relispopulated AND {IS_USER_RELATION} \
+         ORDER BY n.nspname, c.relname"
+    );
+    read_all(session, "populated materialized views", &sql, |row| {
+        Ok(MaterializedViewData {
+            view: RelationName::from_row(row, "view")?,
+            owner: row.try_get("owner")?,
+        })
+    })
+    .await
+}
+
+impl MaterializedView {
+    fn render_create(&self) -> Vec<String> {
+        let name = self.relation.name.sql();
+        let mut out = vec![format!(
+            "CREATE MATERIALIZED VIEW {name}{} AS\n {}\n  WITH NO DATA;",
+            self.relation.render_storage(),
+            self.query
+        )];
+        let alter = format!("ALTER TABLE ONLY {name}");
+        for column in &self.columns {
+            out.extend(column.render_settings(&alter, None));
+        }
+        out.extend(render_depends_on_extensions(
+            &format!("MATERIALIZED VIEW {name}"),
+            &self.extensions,
+        ));
+        out
+    }
 }
 
 impl DumpObject for MaterializedView {
     fn kind(&self) -> Kind {
         Kind::MaterializedView
     }
+
     fn id(&self) -> ObjectId {
-        self.id
+        self.relation.id()
     }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        let mut claims = self.relation.claims();
+        claims.push(CatalogId::new(catalog::PG_REWRITE, self.rule));
+        claims
+    }
+
     fn schema(&self) -> Option<&str> {
-        None
+        Some(&self.relation.name.schema)
     }
+
     fn tag(&self) -> String {
-        String::new()
+        self.relation.name.name.clone()
     }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.relation.owner)
+    }
+
     fn section(&self) -> Section {
         Section::PreData
     }
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
-    }
-}
 
-/// To be written.
-#[derive(Clone, Debug)]
-pub struct MaterializedViewData {
-    id: ObjectId,
+    fn relation(&self) -> Option<ObjectId> {
+        Some(self.id())
+    }
+
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
+        Rendered {
+            create: self.render_create(),
+            drop: Some(format!(
+                "DROP MATERIALIZED VIEW IF EXISTS {};",
+                self.relation.name.sql()
+            )),
+            alter_owner: Some(self.relation.render_owner("MATERIALIZED VIEW")),
+            comments: self
+                .relation
+                .render_comments("MATERIALIZED VIEW", &self.columns),
+            acl: self
+                .relation
+                .render_acl(GrantKind::Table, &self.columns, context.server),
+        }
+    }
 }
 
 impl DumpObject for MaterializedViewData {
     fn kind(&self) -> Kind {
         Kind::MaterializedViewData
     }
+
     fn id(&self) -> ObjectId {
-        self.id
+        self.view.id().with_part(Part::Data)
     }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        Vec::new()
+    }
+
     fn schema(&self) -> Option<&str> {
-        None
+        Some(&self.view.schema)
     }
+
     fn tag(&self) -> String {
-        String::new()
+        self.view.name.clone()
     }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.owner)
+    }
+
     fn section(&self) -> Section {
-        Section::PreData
+        Section::PostData
     }
+
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        vec![self.view.id()]
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        Some(self.view.id())
+    }
+
+    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
+        vec![(self.view.id(), LockStrength::Exclusive)]
+    }
+
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
+        Rendered {
+            create: vec![format!("REFRESH MATERIALIZED VIEW {};", self.view.sql())],
+            ..Rendered::default()
+        }
     }
-}
-
-pub(crate) async fn read(_session: &Session) -> Result<Vec<MaterializedView>> {
-    Ok(Vec::new())
-}
-
-pub(crate) async fn read_materialized_view_data(
-    _session: &Session,
-) -> Result<Vec<MaterializedViewData>> {
-    Ok(Vec::new())
 }

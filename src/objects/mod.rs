@@ -8,7 +8,9 @@ pub mod quote;
 
 pub(crate) mod acl;
 pub(crate) mod aggregate;
+pub(crate) mod attribute;
 pub(crate) mod attribute_default;
+pub(crate) mod catalog_query;
 pub(crate) mod check_constraint;
 pub(crate) mod composite_type;
 pub(crate) mod constraint;
@@ -24,6 +26,7 @@ pub(crate) mod large_object;
 pub(crate) mod materialized_view;
 pub(crate) mod policy;
 pub(crate) mod range_type;
+mod relation;
 pub(crate) mod row_security;
 pub(crate) mod rule;
 pub(crate) mod schema;
@@ -187,6 +190,8 @@ pub enum Part {
     Attach,
     /// A shell of a type, made before the functions that the type needs.
     Shell,
+    /// That a table's policies are in force.
+    RowSecurity,
 }
 
 impl ObjectId {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::Oid;
+
 /// A name as an identifier. Always in double quotes: no list of keywords of some version can then
 /// be wrong, and equal names always look the same. (Text deparsed by the server is left as it is.)
 pub fn ident(name: &str) -> String {
@@ -42,6 +44,17 @@ pub fn role(name: &str) -> String {
     }
 }
 
+/// `COMMENT ON object IS 'text';`. `object` is quoted already: `TABLE "s"."t"`.
+pub fn comment_on(object: &str, text: &str) -> String {
+    format!("COMMENT ON {object} IS {};", literal(text))
+}
+
+/// Object identifiers as an array literal with its type, for statements on many large objects.
+pub fn oid_array(oids: &[Oid]) -> String {
+    let list: Vec<String> = oids.iter().map(Oid::to_string).collect();
+    format!("'{{{}}}'::pg_catalog.oid[]", list.join(","))
+}
+
 /// A text made safe for one line of a comment, a log or a terminal: control characters become
 /// escapes such as `\n` or `\u{1b}`.
 pub fn one_line(text: &str) -> Cow<'_, str> {
@@ -79,6 +92,11 @@ mod tests {
         assert_eq!(dollar("x"), "$_$x$_$");
         assert_eq!(dollar("x$_$y"), "$_X$x$_$y$_X$");
         assert_eq!(dollar("$"), "$_$$$_$");
+    }
+
+    #[test]
+    fn oids_become_one_array() {
+        assert_eq!(oid_array(&[Oid(1), Oid(23)]), "'{1,23}'::pg_catalog.oid[]");
     }
 
     #[test]

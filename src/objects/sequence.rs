@@ -1,36 +1,181 @@
-//! sequence: to be written.
+//! Sequences (`pg_sequence`). Identity sequences come with their table's column; what they have of
+//! their own (privileges, comment, persistence) is theirs.
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use tokio_postgres::Row;
+
+use super::acl::GrantKind;
+use super::catalog_query::{RowError, read_all};
+use super::relation::{Relation, RelationName};
+use super::{CatalogId, DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
 use crate::Result;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
 
-/// To be written.
+/// A sequence.
 #[derive(Clone, Debug)]
 pub struct Sequence {
-    id: ObjectId,
+    relation: Relation,
+    options: SequenceOptions,
+    /// Of an identity sequence: its table, and whether that is unlogged.
+    identity_of: Option<(RelationName, bool)>,
+}
+
+/// What CREATE SEQUENCE and AS IDENTITY can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SequenceOptions {
+    /// smallint, integer or bigint.
+    pub(crate) type_name: String,
+    /// START WITH
+    pub(crate) start: i64,
+    /// INCREMENT BY
+    pub(crate) increment: i64,
+    /// MINVALUE
+    pub(crate) min: i64,
+    /// MAXVALUE
+    pub(crate) max: i64,
+    /// CACHE
+    pub(crate) cache: i64,
+    /// CYCLE
+    pub(crate) cycle: bool,
+}
+
+impl SequenceOptions {
+    /// From `seqtype` and the columns of `pg_sequence` by their names.
+    pub(super) fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(SequenceOptions {
+            type_name: row.try_get("seqtype")?,
+            start: row.try_get("seqstart")?,
+            increment: row.try_get("seqincrement")?,
+            min: row.try_get("seqmin")?,
+            max: row.try_get("seqmax")?,
+            cache: row.try_get("seqcache")?,
+            cycle: row.try_get("seqcycle")?,
+        })
+    }
+
+    /// `START WITH 1 INCREMENT BY 1 ...`, everything but the type.
+    pub(super) fn render(&self) -> String {
+        format!(
+            "START WITH {} INCREMENT BY {} MINVALUE {} MAXVALUE {} CACHE {}{}",
+            self.start,
+            self.increment,
+            self.min,
+            self.max,
+            self.cache,
+            if self.cycle { " CYCLE" } else { "" }
+        )
+    }
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
+    let sql = Relation::query(
+        session.version(),
+        "'S'",
+        's',
+        "pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
+         sq.seqmin, sq.seqmax, sq.seqcache, sq.seqcycle, \
+         t.oid AS table_oid, tn.nspname AS table_schema, t.relname AS table_name, \
+         t.relpersistence = 'u' AS table_unlogged",
+        "JOIN pg_catalog.pg_sequence sq ON sq.seqrelid = c.oid \
+         LEFT JOIN pg_catalog.pg_depend sd ON sd.deptype = 'i' \
+           AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND sd.objid = c.oid \
+           AND sd.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND sd.refobjsubid > 0 \
+         LEFT JOIN pg_catalog.pg_class t ON t.oid = sd.refobjid \
+         LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace",
+    );
+    read_all(session, "sequences", &sql, |row| {
+        let identity_of = match row.try_get("table_unlogged")? {
+            Some(unlogged) => Some((RelationName::from_row(row, "table")?, unlogged)),
+            None => None,
+        };
+        Ok(Sequence {
+            relation: Relation::from_row(row)?,
+            options: SequenceOptions::from_row(row)?,
+            identity_of,
+        })
+    })
+    .await
+}
+
+impl Sequence {
+    fn render_create(&self, server: ServerVersion) -> Vec<String> {
+        let name = self.relation.name.sql();
+        match &self.identity_of {
+            None => vec![format!(
+                "CREATE {}SEQUENCE {name} AS {} {};",
+                if self.relation.unlogged {
+                    "UNLOGGED "
+                } else {
+                    ""
+                },
+                self.options.type_name,
+                self.options.render()
+            )],
+            // Sequences have had a persistence of their own since 15.
+            Some(_) if server < ServerVersion::major(15) => Vec::new(),
+            // The column made it, as persistent as its table.
+            Some((_, unlogged)) if *unlogged && !self.relation.unlogged => {
+                vec![format!("ALTER SEQUENCE {name} SET LOGGED;")]
+            }
+            Some((_, unlogged)) if !*unlogged && self.relation.unlogged => {
+                vec![format!("ALTER SEQUENCE {name} SET UNLOGGED;")]
+            }
+            Some(_) => Vec::new(),
+        }
+    }
 }
 
 impl DumpObject for Sequence {
     fn kind(&self) -> Kind {
         Kind::Sequence
     }
+
     fn id(&self) -> ObjectId {
-        self.id
+        self.relation.id()
     }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        self.relation.claims()
+    }
+
     fn schema(&self) -> Option<&str> {
-        None
+        Some(&self.relation.name.schema)
     }
+
     fn tag(&self) -> String {
-        String::new()
+        self.relation.name.name.clone()
     }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.relation.owner)
+    }
+
     fn section(&self) -> Section {
         Section::PreData
     }
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
-    }
-}
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<Sequence>> {
-    Ok(Vec::new())
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        self.identity_of
+            .iter()
+            .map(|(table, _)| table.id())
+            .collect()
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        Some(self.id())
+    }
+
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
+        let is_identity = self.identity_of.is_some();
+        Rendered {
+            create: self.render_create(context.server),
+            drop: (!is_identity)
+                .then(|| format!("DROP SEQUENCE IF EXISTS {};", self.relation.name.sql())),
+            // An identity sequence follows its table's owner.
+            alter_owner: (!is_identity).then(|| self.relation.render_owner("SEQUENCE")),
+            comments: self.relation.render_comments("SEQUENCE", &[]),
+            acl: self
+                .relation
+                .render_acl(GrantKind::Sequence, &[], context.server),
+        }
+    }
 }

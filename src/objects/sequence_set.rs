@@ -1,36 +1,177 @@
-//! sequence_set: to be written.
+//! The value of a sequence: `setval`. Not under the snapshot: sequences are not transactional.
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
-use crate::Result;
-use crate::conn::Session;
+use tokio_postgres::Row;
 
-/// To be written.
+use super::catalog_query::{RowError, read_all};
+use super::relation::{IS_USER_RELATION, RelationName};
+use super::{
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,
+    Section, catalog, quote,
+};
+use crate::conn::{ServerVersion, Session};
+use crate::{Error, ErrorKind, Result};
+
+/// Sequences per statement where each must be read by name: statements stay below 1 MiB.
+const SEQUENCES_PER_QUERY: usize = 500;
+
+/// Where a sequence stands.
 #[derive(Clone, Debug)]
 pub struct SequenceSet {
-    id: ObjectId,
+    sequence: RelationName,
+    owner: String,
+    /// Of configuration sequences of extensions: the extension.
+    extension: Option<Oid>,
+    last_value: i64,
+    is_called: bool,
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
+    // Since 18 one function reads any sequence; before, each is a relation of its own.
+    if session.version() >= ServerVersion::major(18) {
+        let sql = sequences_query(
+            "value.last_value, value.is_called",
+            "LEFT JOIN LATERAL pg_catalog.pg_get_sequence_data(c.oid) value ON true",
+        );
+        return read_all(session, "values of sequences", &sql, |row| {
+            let set = from_row(row)?;
+            // NULL says that we may not read it.
+            if row.try_get::<_, Option<i64>>("last_value")?.is_none() {
+                return Err(Error::new(
+                    ErrorKind::Catalog,
+                    format!("could not read sequence {}", set.sequence.sql()),
+                )
+                .hint("Has this role SELECT on the sequence?")
+                .into());
+            }
+            set.with_value(row)
+        })
+        .await;
+    }
+    let sql = sequences_query("NULL", "");
+    let sets = read_all(session, "sequences", &sql, from_row).await?;
+    let mut out = Vec::with_capacity(sets.len());
+    for batch in sets.chunks(SEQUENCES_PER_QUERY) {
+        let sql = values_query(batch);
+        let mut batch = batch.iter();
+        let values = read_all(session, "values of sequences", &sql, |row| {
+            Ok((row.try_get("last_value")?, row.try_get("is_called")?))
+        })
+        .await?;
+        for (last_value, is_called) in values {
+            let Some(set) = batch.next() else { break };
+            out.push(SequenceSet {
+                last_value,
+                is_called,
+                ..set.clone()
+            });
+        }
+    }
+    Ok(out)
+}
+
+fn sequences_query(columns: &str, joins: &str) -> String {
+    format!(
+        "SELECT c.oid AS sequence_oid, n.nspname AS sequence_schema, c.relname AS sequence_name, \
+           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           config.extension, {columns} \
+         FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN (SELECT e.oid AS extension, pg_catalog.unnest(e.extconfig) AS relation \
+             FROM pg_catalog.pg_extension e) config ON config.relation = c.oid \
+         {joins} \
+         WHERE c.relkind = 'S' AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
+         ORDER BY n.nspname, c.relname"
+    )
+}
+
+/// One row per sequence, in this order.
+fn values_query(sets: &[SequenceSet]) -> String {
+    let selects: Vec<String> = sets
+        .iter()
+        .enumerate()
+        .map(|(number, set)| {
+            format!(
+                "SELECT {number} AS number, last_value, is_called FROM {}",
+                set.sequence.sql()
+            )
+        })
+        .collect();
+    format!("{} ORDER BY number", selects.join(" UNION ALL "))
+}
+
+fn from_row(row: &Row) -> Result<SequenceSet, RowError> {
+    Ok(SequenceSet {
+        sequence: RelationName::from_row(row, "sequence")?,
+        owner: row.try_get("owner")?,
+        extension: row.try_get("extension")?,
+        last_value: 1,
+        is_called: false,
+    })
+}
+
+impl SequenceSet {
+    fn with_value(self, row: &Row) -> Result<Self, RowError> {
+        Ok(SequenceSet {
+            last_value: row.try_get("last_value")?,
+            is_called: row.try_get("is_called")?,
+            ..self
+        })
+    }
 }
 
 impl DumpObject for SequenceSet {
     fn kind(&self) -> Kind {
         Kind::SequenceSet
     }
-    fn id(&self) -> ObjectId {
-        self.id
-    }
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-    fn tag(&self) -> String {
-        String::new()
-    }
-    fn section(&self) -> Section {
-        Section::PreData
-    }
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
-    }
-}
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<SequenceSet>> {
-    Ok(Vec::new())
+    fn id(&self) -> ObjectId {
+        self.sequence.id().with_part(Part::Data)
+    }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        Vec::new()
+    }
+
+    fn schema(&self) -> Option<&str> {
+        Some(&self.sequence.schema)
+    }
+
+    fn tag(&self) -> String {
+        self.sequence.name.clone()
+    }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.owner)
+    }
+
+    fn section(&self) -> Section {
+        Section::PostData
+    }
+
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        vec![match self.extension {
+            Some(extension) => ObjectId::definition(catalog::PG_EXTENSION, extension),
+            None => self.sequence.id(),
+        }]
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        Some(self.sequence.id())
+    }
+
+    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
+        vec![(self.sequence.id(), LockStrength::Exclusive)]
+    }
+
+    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
+        Rendered {
+            create: vec![format!(
+                "SELECT pg_catalog.setval({}, {}, {});",
+                quote::literal(&self.sequence.sql()),
+                self.last_value,
+                self.is_called
+            )],
+            ..Rendered::default()
+        }
+    }
 }

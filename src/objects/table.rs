@@ -1,36 +1,580 @@
-//! table: to be written.
+//! Tables (`pg_class`, relkind `r` and `p`): plain, partitioned, partitions, inheritance children, typed.
+//!
+//! A partition is created by itself with all its columns and attached later ([`super::TableAttach`]), so
+//! its columns may stand in another order than its parent's. An inheritance child lists only the
+//! columns declared in it; what it has of its own for inherited ones follows as ALTER TABLE.
+//! Manual: "CREATE TABLE", "Inheritance".
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use std::collections::HashMap;
+
+use tokio_postgres::Row;
+
+use super::acl::GrantKind;
+use super::attribute::{
+    self, Attribute, AttributeExpression, AttributesByRelation, ExpressionKind, Identity, NotNull,
+};
+use super::catalog_query::{RowError, read_all, unexpected};
+use super::relation::{IS_USER_RELATION, Relation, RelationName};
+use super::{
+    CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
+};
 use crate::Result;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
 
-/// To be written.
+/// A table.
 #[derive(Clone, Debug)]
 pub struct Table {
-    id: ObjectId,
+    relation: Relation,
+    is_partitioned: bool,
+    /// Its type as `format_type` prints it, if it is a typed table.
+    of_type: Option<String>,
+    /// What it inherits from, in order. Not its partitioned table.
+    parents: Vec<RelationName>,
+    descent: Descent,
+    partition_key: Option<String>,
+    columns: Vec<Column>,
+    checks: Vec<Check>,
+    replica_identity: ReplicaIdentity,
+    forces_row_security: bool,
+}
+
+/// How a table comes by its parents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Descent {
+    /// None, or INHERITS in its CREATE TABLE.
+    Inherits,
+    /// Made with all its columns, then ALTER TABLE ... INHERIT: INHERITS would reorder the columns.
+    InheritsLater,
+    /// Made with all its columns, attached by [`super::TableAttach`].
+    Partition,
+}
+
+/// A column with what it inherits.
+#[derive(Clone, Debug)]
+struct Column {
+    attribute: Attribute,
+    /// The column in the parents that have it. Empty where the table is made without parents.
+    inherited: Vec<Attribute>,
+    /// Whether CREATE TABLE lists it.
+    is_listed: bool,
+}
+
+/// A valid CHECK constraint, as far as CREATE TABLE prints it. See [`super::CheckConstraint`].
+#[derive(Clone, Debug)]
+struct Check {
+    oid: Oid,
+    name: String,
+    definition: String,
+    is_local: bool,
+}
+
+/// REPLICA IDENTITY, unless it is an index's affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReplicaIdentity {
+    DefaultOrIndex,
+    Nothing,
+    Full,
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<Table>> {
+    let server = session.version();
+    let tables_query = tables_query(server);
+    let checks_query = checks_query();
+    let (tables, columns, checks) = futures::try_join!(
+        read_all(session, "tables", &tables_query, table_from_row),
+        attribute::read(session, "'r', 'p'"),
+        read_all(session, "check constraints", &checks_query, check_from_row),
+    )?;
+    let mut checks_of: HashMap<Oid, Vec<Check>> = HashMap::new();
+    for (table, check) in checks {
+        checks_of.entry(table).or_default().push(check);
+    }
+    Ok(tables
+        .into_iter()
+        .map(|mut table| {
+            table.checks = checks_of
+                .remove(&table.relation.name.oid)
+                .unwrap_or_default();
+            table.fill_columns(&columns);
+            table
+        })
+        .collect())
+}
+
+fn tables_query(server: ServerVersion) -> String {
+    Relation::query(
+        server,
+        "'r', 'p'",
+        'r',
+        "c.relkind = 'p' AS is_partitioned, c.relispartition, c.relreplident::text AS relreplident, \
+         c.relforcerowsecurity, \
+         CASE WHEN c.reloftype <> 0 THEN pg_catalog.format_type(c.reloftype, NULL) END AS of_type, \
+         CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key, \
+         parent.oids AS parent_oids, parent.schemas AS parent_schemas, parent.names AS parent_names",
+        "LEFT JOIN LATERAL (SELECT pg_catalog.array_agg(pc.oid ORDER BY i.inhseqno) AS oids, \
+             pg_catalog.array_agg(pn.nspname ORDER BY i.inhseqno) AS schemas, \
+             pg_catalog.array_agg(pc.relname ORDER BY i.inhseqno) AS names \
+           FROM pg_catalog.pg_inherits i \
+           JOIN pg_catalog.pg_class pc ON pc.oid = i.inhparent \
+           JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace \
+           WHERE i.inhrelid = c.oid AND NOT c.relispartition) parent ON true",
+    )
+}
+
+/// Constraints that are not valid yet stand by themselves, after the data.
+fn checks_query() -> String {
+    format!(
+        "SELECT co.conrelid, co.oid, co.conname, co.conislocal, \
+           pg_catalog.pg_get_constraintdef(co.oid) AS definition \
+         FROM pg_catalog.pg_constraint co \
+         JOIN pg_catalog.pg_class c ON c.oid = co.conrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE co.contype = 'c' AND co.convalidated AND c.relkind IN ('r', 'p') AND {IS_USER_RELATION} \
+         ORDER BY co.conrelid, co.conname"
+    )
+}
+
+fn check_from_row(row: &Row) -> Result<(Oid, Check), RowError> {
+    Ok((
+        row.try_get("conrelid")?,
+        Check {
+            oid: row.try_get("oid")?,
+            name: row.try_get("conname")?,
+            definition: row.try_get("definition")?,
+            is_local: row.try_get("conislocal")?,
+        },
+    ))
+}
+
+fn table_from_row(row: &Row) -> Result<Table, RowError> {
+    let relation = Relation::from_row(row)?;
+    let replica_identity: String = row.try_get("relreplident")?;
+    let is_partition: bool = row.try_get("relispartition")?;
+    Ok(Table {
+        is_partitioned: row.try_get("is_partitioned")?,
+        of_type: row.try_get("of_type")?,
+        parents: parents_from_row(row)?,
+        descent: if is_partition {
+            Descent::Partition
+        } else {
+            Descent::Inherits
+        },
+        partition_key: row.try_get("partition_key")?,
+        columns: Vec::new(),
+        checks: Vec::new(),
+        replica_identity: match replica_identity.as_str() {
+            "d" | "i" => ReplicaIdentity::DefaultOrIndex,
+            "n" => ReplicaIdentity::Nothing,
+            "f" => ReplicaIdentity::Full,
+            other => {
+                return Err(unexpected(&relation.name.sql(), "relreplident", other).into());
+            }
+        },
+        forces_row_security: row.try_get("relforcerowsecurity")?,
+        relation,
+    })
+}
+
+fn parents_from_row(row: &Row) -> Result<Vec<RelationName>, RowError> {
+    let oids: Option<Vec<Oid>> = row.try_get("parent_oids")?;
+    let schemas: Option<Vec<String>> = row.try_get("parent_schemas")?;
+    let names: Option<Vec<String>> = row.try_get("parent_names")?;
+    Ok(oids
+        .unwrap_or_default()
+        .into_iter()
+        .zip(schemas.unwrap_or_default())
+        .zip(names.unwrap_or_default())
+        .map(|((oid, schema), name)| RelationName { oid, schema, name })
+        .collect())
+}
+
+impl Table {
+    /// Gives the table its columns, and decides how it comes by its parents.
+    fn fill_columns(&mut self, columns: &AttributesByRelation) {
+        let of = |oid: &Oid| columns.get(oid).map_or(&[] as &[Attribute], Vec::as_slice);
+        let own = of(&self.relation.name.oid);
+        let parents: Vec<&[Attribute]> = self.parents.iter().map(|p| of(&p.oid)).collect();
+        if self.descent == Descent::Inherits && inherits_would_reorder(own, &parents) {
+            self.descent = Descent::InheritsLater;
+        }
+        let inherits = self.descent == Descent::Inherits;
+        self.columns = own
+            .iter()
+            .map(|attribute| Column {
+                inherited: parents
+                    .iter()
+                    .filter(|_| inherits)
+                    .flat_map(|parent| parent.iter().find(|a| a.name == attribute.name))
+                    .cloned()
+                    .collect(),
+                is_listed: !inherits || attribute.is_local,
+                attribute: attribute.clone(),
+            })
+            .collect();
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = &Attribute> {
+        self.columns.iter().map(|column| &column.attribute)
+    }
+
+    /// `ALTER TABLE ONLY <name>`
+    fn alter_only(&self) -> String {
+        format!("ALTER TABLE ONLY {}", self.relation.name.sql())
+    }
+
+    fn render_create_table(&self, context: &RenderContext<'_>) -> String {
+        let elements = self.render_elements(context);
+        // A partitioned table stores nothing; before 18 its catalog row could still say so.
+        let unlogged = self.relation.unlogged && !self.is_partitioned;
+        let mut out = format!(
+            "CREATE {}TABLE {}",
+            if unlogged { "UNLOGGED " } else { "" },
+            self.relation.name.sql()
+        );
+        if let Some(of_type) = &self.of_type {
+            out.push_str(&format!(" OF {of_type}"));
+        }
+        if !elements.is_empty() {
+            out.push_str(&format!(" (\n    {}\n)", elements.join(",\n    ")));
+        } else if self.of_type.is_none() {
+            out.push_str(" (\n)");
+        }
+        if self.descent == Descent::Inherits && !self.parents.is_empty() {
+            let parents: Vec<String> = self.parents.iter().map(RelationName::sql).collect();
+            out.push_str(&format!("\nINHERITS ({})", parents.join(", ")));
+        }
+        if let Some(key) = &self.partition_key {
+            out.push_str(&format!("\nPARTITION BY {key}"));
+        }
+        out.push_str(&self.relation.render_storage());
+        out.push(';');
+        out
+    }
+
+    /// Columns and constraints between the parentheses.
+    fn render_elements(&self, context: &RenderContext<'_>) -> Vec<String> {
+        let mut elements = Vec::new();
+        for column in self.columns.iter().filter(|column| column.is_listed) {
+            let clauses = self.render_clauses(column, context);
+            let name = quote::ident(&column.attribute.name);
+            if self.of_type.is_none() {
+                elements.push(format!(
+                    "{name} {}{clauses}",
+                    render_type(&column.attribute)
+                ));
+            } else if !clauses.is_empty() {
+                elements.push(format!("{name} WITH OPTIONS{clauses}"));
+            }
+        }
+        for column in self.columns.iter().filter(|column| !column.is_listed) {
+            if let Some(NotNull::Constraint {
+                name,
+                is_local,
+                no_inherit,
+                ..
+            }) = &column.attribute.not_null
+                // A parent's that is not valid comes after the data: it would not make this one valid.
+                && (*is_local || column.inherited.iter().all(|a| a.not_null.is_none()))
+                && !self.can_set_not_null_later(column)
+            {
+                elements.push(format!(
+                    "CONSTRAINT {} NOT NULL {}{}",
+                    quote::ident(name),
+                    quote::ident(&column.attribute.name),
+                    no_inherit_clause(*no_inherit)
+                ));
+            }
+        }
+        for check in &self.checks {
+            let id = ObjectId::definition(catalog::PG_CONSTRAINT, check.oid);
+            if (check.is_local || self.descent != Descent::Inherits) && !context.is_separate(id) {
+                elements.push(format!(
+                    "CONSTRAINT {} {}",
+                    quote::ident(&check.name),
+                    check.definition
+                ));
+            }
+        }
+        elements
+    }
+
+    /// What follows a column's type in CREATE TABLE.
+    fn render_clauses(&self, column: &Column, context: &RenderContext<'_>) -> String {
+        let mut out = match column.value_clause() {
+            ValueClause::Nothing => String::new(),
+            ValueClause::Null => " DEFAULT NULL".to_owned(),
+            ValueClause::Default(default) => {
+                let id = ObjectId::definition(catalog::PG_ATTRDEF, default.oid);
+                if context.is_separate(id) {
+                    String::new()
+                } else {
+                    format!(" DEFAULT {}", default.expression)
+                }
+            }
+            ValueClause::Generated(expression, word) => {
+                format!(" GENERATED ALWAYS AS ({expression}) {word}")
+            }
+        };
+        if let Some(identity) = &column.attribute.identity {
+            out.push_str(&format!(" {}", render_identity(identity)));
+        }
+        match &column.attribute.not_null {
+            None => {}
+            Some(NotNull::Unnamed) => out.push_str(" NOT NULL"),
+            Some(NotNull::Constraint {
+                name,
+                is_local,
+                no_inherit,
+                comment,
+                ..
+            }) => {
+                if *is_local || self.descent != Descent::Inherits {
+                    if !self.is_default_not_null_name(column, name) || comment.is_some() {
+                        out.push_str(&format!(" CONSTRAINT {}", quote::ident(name)));
+                    }
+                    out.push_str(" NOT NULL");
+                    out.push_str(no_inherit_clause(*no_inherit));
+                }
+            }
+        }
+        out
+    }
+
+    /// Whether the server would choose this name itself. Where names are so long that it would cut
+    /// them, this says no, and the name is printed.
+    fn is_default_not_null_name(&self, column: &Column, name: &str) -> bool {
+        name == format!(
+            "{}_{}_not_null",
+            self.relation.name.name, column.attribute.name
+        )
+    }
+
+    /// Whether SET NOT NULL gives the same constraint on an inherited column: the form that servers before
+    /// 18 understand too.
+    fn can_set_not_null_later(&self, column: &Column) -> bool {
+        let nullable_in_parents = column.inherited.iter().all(|a| a.not_null.is_none());
+        match &column.attribute.not_null {
+            None => false,
+            Some(NotNull::Unnamed) => nullable_in_parents,
+            Some(NotNull::Constraint {
+                name,
+                is_local,
+                no_inherit,
+                comment,
+                ..
+            }) => {
+                *is_local
+                    && nullable_in_parents
+                    && !no_inherit
+                    && comment.is_none()
+                    && self.is_default_not_null_name(column, name)
+            }
+        }
+    }
+
+    /// What an inherited column that CREATE TABLE does not list has of its own.
+    fn render_unlisted(&self, column: &Column) -> Vec<String> {
+        let name = quote::ident(&column.attribute.name);
+        let alter = format!("{} ALTER COLUMN {name}", self.alter_only());
+        let mut out = Vec::new();
+        if self.can_set_not_null_later(column) {
+            out.push(format!("{alter} SET NOT NULL;"));
+        }
+        if let Some(identity) = &column.attribute.identity {
+            out.push(format!("{alter} ADD {};", render_identity(identity)));
+        }
+        match column.value_clause() {
+            // A default of its own is an entry of its own: see AttributeDefault.
+            ValueClause::Nothing | ValueClause::Default(_) => {}
+            ValueClause::Null => out.push(format!("{alter} SET DEFAULT NULL;")),
+            ValueClause::Generated(expression, _) => {
+                out.push(format!("{alter} SET EXPRESSION AS ({expression});"));
+            }
+        }
+        out
+    }
+
+    fn render_create(&self, context: &RenderContext<'_>) -> Vec<String> {
+        let mut out = vec![self.render_create_table(context)];
+        let alter = self.alter_only();
+        for column in self.columns.iter().filter(|column| !column.is_listed) {
+            out.extend(self.render_unlisted(column));
+        }
+        for column in &self.columns {
+            let settings = column
+                .attribute
+                .render_settings(&alter, column.inherited.first());
+            out.extend(settings);
+        }
+        if self.descent == Descent::InheritsLater {
+            for parent in &self.parents {
+                out.push(format!("{alter} INHERIT {};", parent.sql()));
+            }
+        }
+        match self.replica_identity {
+            ReplicaIdentity::DefaultOrIndex => {}
+            ReplicaIdentity::Nothing => out.push(format!("{alter} REPLICA IDENTITY NOTHING;")),
+            ReplicaIdentity::Full => out.push(format!("{alter} REPLICA IDENTITY FULL;")),
+        }
+        if self.forces_row_security {
+            out.push(format!("{alter} FORCE ROW LEVEL SECURITY;"));
+        }
+        out
+    }
+
+    fn render_comments(&self) -> Vec<String> {
+        let mut out = self.relation.render_comments("TABLE", self.attributes());
+        for column in &self.columns {
+            if let Some(NotNull::Constraint {
+                name,
+                comment: Some(comment),
+                ..
+            }) = &column.attribute.not_null
+            {
+                let object = format!(
+                    "CONSTRAINT {} ON {}",
+                    quote::ident(name),
+                    self.relation.name.sql()
+                );
+                out.push(quote::comment_on(&object, comment));
+            }
+        }
+        out
+    }
+}
+
+/// Whether CREATE TABLE ... INHERITS would put columns that were all declared in the child into another
+/// order: parents' columns come first there. Such a child got its parents by ALTER TABLE.
+fn inherits_would_reorder(own: &[Attribute], parents: &[&[Attribute]]) -> bool {
+    if parents.is_empty() || own.iter().any(|a| !a.is_local) {
+        return false;
+    }
+    let mut merged: Vec<&str> = Vec::new();
+    for attribute in parents.iter().copied().flatten().chain(own) {
+        if !merged.contains(&attribute.name.as_str()) {
+            merged.push(&attribute.name);
+        }
+    }
+    !merged.into_iter().eq(own.iter().map(|a| a.name.as_str()))
+}
+
+/// Where a column's value comes from if none is given, as far as it must be said.
+enum ValueClause<'a> {
+    Nothing,
+    /// DEFAULT NULL, against the default of a parent.
+    Null,
+    Default(&'a AttributeExpression),
+    /// The expression, STORED or VIRTUAL.
+    Generated(&'a str, &'static str),
+}
+
+impl Column {
+    fn value_clause(&self) -> ValueClause<'_> {
+        let Some(default) = &self.attribute.default else {
+            let parents_have_default = self.inherited.iter().any(|parent| {
+                matches!(&parent.default, Some(AttributeExpression { expression, kind: ExpressionKind::Default, .. })
+                    if expression != "NULL")
+            });
+            return if parents_have_default && self.attribute.identity.is_none() {
+                ValueClause::Null
+            } else {
+                ValueClause::Nothing
+            };
+        };
+        let word = match default.kind {
+            ExpressionKind::Default => return ValueClause::Default(default),
+            ExpressionKind::Stored => "STORED",
+            ExpressionKind::Virtual => "VIRTUAL",
+        };
+        // A child may not repeat its parents' generation clause before 16, and need not after.
+        let same = |parent: &Attribute| matches!(&parent.default, Some(p) if p.kind == default.kind && p.expression == default.expression);
+        if !self.inherited.is_empty() && self.inherited.iter().all(same) {
+            ValueClause::Nothing
+        } else {
+            ValueClause::Generated(&default.expression, word)
+        }
+    }
+}
+
+fn render_type(attribute: &Attribute) -> String {
+    match &attribute.collation {
+        Some(collation) => format!("{} COLLATE {collation}", attribute.type_name),
+        None => attribute.type_name.clone(),
+    }
+}
+
+fn render_identity(identity: &Identity) -> String {
+    format!(
+        "GENERATED {} AS IDENTITY (SEQUENCE NAME {} {})",
+        if identity.always {
+            "ALWAYS"
+        } else {
+            "BY DEFAULT"
+        },
+        identity.sequence.sql(),
+        identity.options.render()
+    )
+}
+
+fn no_inherit_clause(no_inherit: bool) -> &'static str {
+    if no_inherit { " NO INHERIT" } else { "" }
 }
 
 impl DumpObject for Table {
     fn kind(&self) -> Kind {
         Kind::Table
     }
+
     fn id(&self) -> ObjectId {
-        self.id
+        self.relation.id()
     }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        let mut claims = self.relation.claims();
+        for column in &self.columns {
+            if let Some(NotNull::Constraint { oid, .. }) = &column.attribute.not_null {
+                claims.push(CatalogId::new(catalog::PG_CONSTRAINT, *oid));
+            }
+        }
+        claims
+    }
+
     fn schema(&self) -> Option<&str> {
-        None
+        Some(&self.relation.name.schema)
     }
+
     fn tag(&self) -> String {
-        String::new()
+        self.relation.name.name.clone()
     }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.relation.owner)
+    }
+
     fn section(&self) -> Section {
         Section::PreData
     }
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
-    }
-}
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<Table>> {
-    Ok(Vec::new())
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        self.parents.iter().map(RelationName::id).collect()
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        Some(self.id())
+    }
+
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
+        Rendered {
+            create: self.render_create(context),
+            drop: Some(format!(
+                "DROP TABLE IF EXISTS {};",
+                self.relation.name.sql()
+            )),
+            alter_owner: Some(self.relation.render_owner("TABLE")),
+            comments: self.render_comments(),
+            acl: self
+                .relation
+                .render_acl(GrantKind::Table, self.attributes(), context.server),
+        }
+    }
 }

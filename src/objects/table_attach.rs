@@ -1,36 +1,101 @@
-//! table_attach: to be written.
+//! ATTACH PARTITION: binds a partition to its partitioned table with its bounds.
 
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use super::catalog_query::read_all;
+use super::relation::{IS_USER_RELATION, RelationName};
+use super::{
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Part, RenderContext, Rendered, Section,
+};
 use crate::Result;
 use crate::conn::Session;
 
-/// To be written.
+/// What makes a table a partition.
 #[derive(Clone, Debug)]
 pub struct TableAttach {
-    id: ObjectId,
+    partition: RelationName,
+    owner: String,
+    parent: RelationName,
+    /// `FOR VALUES ...` or `DEFAULT`.
+    bound: String,
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<TableAttach>> {
+    let sql = format!(
+        "SELECT c.oid AS partition_oid, n.nspname AS partition_schema, c.relname AS partition_name, \
+           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           p.oid AS parent_oid, pn.nspname AS parent_schema, p.relname AS parent_name, \
+           pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound \
+         FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid \
+         JOIN pg_catalog.pg_class p ON p.oid = i.inhparent \
+         JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND c.relispartition AND {IS_USER_RELATION} \
+         ORDER BY n.nspname, c.relname"
+    );
+    read_all(session, "partitions", &sql, |row| {
+        Ok(TableAttach {
+            partition: RelationName::from_row(row, "partition")?,
+            owner: row.try_get("owner")?,
+            parent: RelationName::from_row(row, "parent")?,
+            bound: row.try_get("bound")?,
+        })
+    })
+    .await
 }
 
 impl DumpObject for TableAttach {
     fn kind(&self) -> Kind {
         Kind::TableAttach
     }
+
     fn id(&self) -> ObjectId {
-        self.id
+        self.partition.id().with_part(Part::Attach)
     }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        Vec::new()
+    }
+
     fn schema(&self) -> Option<&str> {
-        None
+        Some(&self.partition.schema)
     }
+
     fn tag(&self) -> String {
-        String::new()
+        self.partition.name.clone()
     }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.owner)
+    }
+
     fn section(&self) -> Section {
         Section::PreData
     }
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
-        Rendered::default()
-    }
-}
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<TableAttach>> {
-    Ok(Vec::new())
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        vec![self.parent.id(), self.partition.id()]
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        Some(self.partition.id())
+    }
+
+    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
+        vec![
+            (self.parent.id(), LockStrength::Exclusive),
+            (self.partition.id(), LockStrength::Exclusive),
+        ]
+    }
+
+    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
+        Rendered {
+            create: vec![format!(
+                "ALTER TABLE ONLY {} ATTACH PARTITION {} {};",
+                self.parent.sql(),
+                self.partition.sql(),
+                self.bound
+            )],
+            ..Rendered::default()
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! The rows of a table: what `COPY` has to name.
 
+use super::catalog_query::read_all;
+use super::relation::IS_USER_RELATION;
 use super::{DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog};
 use crate::Result;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
 
 /// The rows of one table that stores rows itself (not partitioned, not foreign).
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct TableData {
     pub condition: Option<String>,
     /// Whether its access method is heap, so that ranges of blocks can be read by `ctid`.
     pub is_heap: bool,
+    /// Of configuration tables of extensions: the extension that makes the table.
+    pub extension: Option<Oid>,
 }
 
 impl DumpObject for TableData {
@@ -53,7 +57,10 @@ impl DumpObject for TableData {
     }
 
     fn extra_dependencies(&self) -> Vec<ObjectId> {
-        vec![ObjectId::definition(catalog::PG_CLASS, self.table)]
+        vec![match self.extension {
+            Some(extension) => ObjectId::definition(catalog::PG_EXTENSION, extension),
+            None => ObjectId::definition(catalog::PG_CLASS, self.table),
+        }]
     }
 
     fn relation(&self) -> Option<ObjectId> {
@@ -66,6 +73,49 @@ impl DumpObject for TableData {
     }
 }
 
-pub(crate) async fn read(_session: &Session) -> Result<Vec<TableData>> {
-    Ok(Vec::new())
+pub(crate) async fn read(session: &Session) -> Result<Vec<TableData>> {
+    let sql = query(session.version());
+    read_all(session, "tables with rows", &sql, |row| {
+        Ok(TableData {
+            table: row.try_get("oid")?,
+            schema: row.try_get("nspname")?,
+            name: row.try_get("relname")?,
+            owner: row.try_get("owner")?,
+            columns: row.try_get("columns")?,
+            condition: row.try_get("condition")?,
+            is_heap: row.try_get("is_heap")?,
+            extension: row.try_get("extension")?,
+        })
+    })
+    .await
+}
+
+/// Plain tables and partitions that hold rows, and what extensions declare as configuration: of an
+/// extension's tables those alone have rows that CREATE EXTENSION does not bring.
+fn query(server: ServerVersion) -> String {
+    // Generated columns came with 12, and so did table access methods.
+    let (not_generated, is_heap) = if server >= ServerVersion::major(12) {
+        (
+            "AND a.attgenerated = ''",
+            "(SELECT am.amname = 'heap' FROM pg_catalog.pg_am am WHERE am.oid = c.relam)",
+        )
+    } else {
+        ("", "true")
+    };
+    format!(
+        "SELECT c.oid, n.nspname, c.relname, \
+           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped {not_generated} \
+             ORDER BY a.attnum) AS columns, \
+           {is_heap} AS is_heap, config.extension, config.condition \
+         FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN (SELECT e.oid AS extension, u.relation, NULLIF(u.condition, '') AS condition \
+             FROM pg_catalog.pg_extension e, \
+             ROWS FROM (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) AS u (relation, condition)) config \
+           ON config.relation = c.oid \
+         WHERE c.relkind = 'r' AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
+         ORDER BY n.nspname, c.relname"
+    )
 }

@@ -1,1 +1,401 @@
-//! Restoring an archive into a database.
+//! Restoring an archive into a database, in place.
+//!
+//! [`prepare`] verifies the archive, plans, connects and looks; it changes nothing. [`Prepared::run`] acts:
+//!
+//! 1. `clean`: drops and pre-data in ONE transaction. Until its COMMIT the target is as it was.
+//! 2. `load`: the data members over all connections, each one COPY in one transaction.
+//! 3. `post_data`: indexes, constraints, triggers and the like by dependencies and locks; then privileges; then refreshes.
+//! 4. `finish`: ANALYZE. Rows were counted member by member while they were loaded.
+//!
+//! `plan` decides all of it from the index and the options, without a server.
+
+mod check;
+mod clean;
+mod finish;
+mod load;
+mod plan;
+mod post_data;
+mod progress;
+mod texts;
+
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::archive::{ArchiveReader, Header};
+use crate::conn::{ConnectSettings, Session, connect};
+use crate::dump::selection::Selection;
+use crate::event::{Event, Events, Phase};
+use crate::objects::quote;
+use crate::{Error, ErrorKind, Result};
+
+use check::{Needs, check_members, check_target};
+use clean::{NAMED, Survey};
+pub use plan::PlanSummary;
+use plan::RestorePlan;
+pub(crate) use plan::chosen_entries;
+use progress::RunState;
+use texts::StatementTexts;
+
+/// How long a run that failed waits for its own backends to be told so.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the user chose.
+#[derive(Clone, Debug)]
+pub struct RestoreOptions {
+    /// Connections.
+    pub jobs: NonZeroUsize,
+    /// Drop what the archive recreates. Without it an object that exists already stops the restore.
+    pub clean: bool,
+    /// Drop dependents that the archive does not hold, too.
+    pub cascade: bool,
+    /// Make the database, which must not exist.
+    pub create: bool,
+    /// `-O`: everything belongs to the role that restores.
+    pub no_owner: bool,
+    /// `-x`: no GRANT, no REVOKE.
+    pub no_privileges: bool,
+    /// SET ROLE on every connection.
+    pub role: Option<String>,
+    /// `-t -T -n -N --exclude-table-data`, against the archive's names.
+    pub selection: Selection,
+    /// `-s`: definitions only.
+    pub schema_only: bool,
+    /// `-a`: rows only, into tables that exist; nothing is dropped.
+    pub data_only: bool,
+    /// Collect the planner's statistics at the end.
+    pub analyze: bool,
+}
+
+/// A restore that is verified and planned and has changed nothing.
+pub struct Prepared {
+    reader: Arc<ArchiveReader>,
+    settings: ConnectSettings,
+    options: RestoreOptions,
+    events: Events,
+    plan: RestorePlan,
+    texts: StatementTexts,
+    survey: Survey,
+    /// In the target; in a maintenance database if the target is yet to be made.
+    session: Session,
+    started: Instant,
+}
+
+/// What a restore will do, for the user to confirm.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Preview {
+    /// The target database.
+    pub database: String,
+    /// Whether it will be made.
+    pub creates_database: bool,
+    /// How many objects of the target will be dropped.
+    pub dropped: usize,
+    /// The first of them, in words.
+    pub dropped_names: Vec<String>,
+    /// How many objects that the archive does not hold will be dropped with them (`--cascade`).
+    pub foreign: usize,
+    /// The first of them, in words.
+    pub foreign_names: Vec<String>,
+    /// Schemas of the archive that stay, because they hold something else.
+    pub kept_schemas: Vec<String>,
+    /// What will be created and loaded.
+    pub summary: PlanSummary,
+}
+
+/// What a finished restore amounts to.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct RestoreReport {
+    /// The target database.
+    pub database: String,
+    /// How many objects were dropped, as shown in the preview.
+    pub dropped: usize,
+    /// What was created and loaded.
+    #[serde(flatten)]
+    pub summary: PlanSummary,
+    /// Wall clock from the start of the verification.
+    pub elapsed_ms: u64,
+}
+
+/// Verifies and plans a restore and looks at the target. Changes nothing.
+///
+/// # Errors
+/// `Damaged` if a member that would be used is not what the index says; `Usage` if the selection matches
+/// nothing; `Restore` with all that the target lacks, or with the foreign dependents; `Connect`.
+pub async fn prepare(
+    reader: Arc<ArchiveReader>,
+    settings: ConnectSettings,
+    options: RestoreOptions,
+    events: Events,
+) -> Result<Prepared> {
+    let started = Instant::now();
+    let plan = plan::plan_restore(reader.index(), &options)?;
+    check_members(&reader, plan.members(), options.jobs.get(), &events).await?;
+    let texts = {
+        let (reader, members) = (Arc::clone(&reader), plan.statement_members());
+        tokio::task::spawn_blocking(move || StatementTexts::read(&reader, &members))
+            .await
+            .map_err(|error| Error::internal("reading statements died").caused_by(error))??
+    };
+    let needs = Needs::of_plan(&plan, &texts, &options)?;
+
+    events.phase(Phase::Connect);
+    let header = &reader.index().header;
+    let session = if options.create {
+        connect_for_create(&settings).await?
+    } else {
+        open_session(&settings, &options, header).await?
+    };
+    check_target(&session, &needs, header, !options.create, &events).await?;
+    let survey = if options.create {
+        Survey::default()
+    } else {
+        clean::survey(&session, &plan.held, options.cascade).await?
+    };
+    survey.refuse_foreign(options.cascade)?;
+    Ok(Prepared {
+        reader,
+        settings,
+        options,
+        events,
+        plan,
+        texts,
+        survey,
+        session,
+        started,
+    })
+}
+
+impl Prepared {
+    /// What [`Prepared::run`] will do.
+    pub fn preview(&self) -> Preview {
+        let drops = self.survey.describe_drops();
+        let foreign = if self.options.cascade {
+            self.survey.foreign.as_slice()
+        } else {
+            &[]
+        };
+        let one_line = |text: &String| quote::one_line(text).into_owned();
+        Preview {
+            database: self.settings.database().to_owned(),
+            creates_database: self.options.create,
+            dropped: drops.len(),
+            dropped_names: drops.into_iter().take(NAMED).collect(),
+            foreign: foreign.len(),
+            foreign_names: foreign.iter().take(NAMED).map(one_line).collect(),
+            kept_schemas: self.survey.kept_schemas.iter().map(one_line).collect(),
+            summary: self.plan.summary(),
+        }
+    }
+
+    /// Restores. `interrupt` ends with the number of a signal if one arrives; then the run stops.
+    ///
+    /// # Errors
+    /// `Restore` and others while the target is unchanged; `RestoreIncomplete` with the state once it is not.
+    pub async fn run(self, interrupt: impl Future<Output = u8>) -> Result<RestoreReport> {
+        let statements =
+            self.plan.post_data.len() + self.plan.privileges.len() + self.plan.refreshes.len();
+        let state = Arc::new(RunState::new(
+            self.plan.member_count(),
+            statements as u64,
+            self.options.clean && !self.options.data_only,
+        ));
+        let (settings, creates) = (self.settings.clone(), self.options.create);
+        let result = tokio::select! {
+            result = self.run_all(&state) => result.map_err(|error| match error.kind() {
+                ErrorKind::SideJob => error,
+                _ => state.explain(error),
+            }),
+            signal = interrupt => Err(state.interrupted(signal)),
+        };
+        if result.is_err() {
+            cancel_backends(&settings, &state.backends()).await;
+            if creates && state.is_database_made() && !state.is_changed() {
+                drop_database(&settings).await?;
+            }
+        }
+        result
+    }
+
+    async fn run_all(self, state: &Arc<RunState>) -> Result<RestoreReport> {
+        let header = &self.reader.index().header;
+        let first = if self.options.create {
+            create_database(&self.session, self.settings.database(), header).await?;
+            state.database_made();
+            open_session(&self.settings, &self.options, header).await?
+        } else {
+            self.session
+        };
+        state.add_backend(backend_pid(&first).await?);
+        if self.plan.changes_definitions() {
+            clean::clean_and_create(
+                &first,
+                &self.plan,
+                &self.texts,
+                self.options.cascade,
+                state,
+                &self.events,
+            )
+            .await?;
+        }
+
+        let mut sessions = vec![first];
+        while sessions.len() < self.options.jobs.get() {
+            let session = open_session(&self.settings, &self.options, header).await?;
+            state.add_backend(backend_pid(&session).await?);
+            sessions.push(session);
+        }
+        self.events.phase(Phase::Data);
+        self.events.emit(Event::Planned {
+            items: self.plan.member_count(),
+            bytes: self.plan.summary().bytes,
+        });
+        let sessions = load::load_members(
+            sessions,
+            &self.reader,
+            &self.plan.loads,
+            state,
+            &self.events,
+        )
+        .await?;
+
+        self.events.phase(Phase::PostData);
+        let passes = [
+            &self.plan.post_data,
+            &self.plan.privileges,
+            &self.plan.refreshes,
+        ];
+        self.events.emit(Event::Planned {
+            items: passes.iter().map(|steps| steps.len() as u64).sum(),
+            bytes: 0,
+        });
+        for steps in passes {
+            post_data::run_steps(&sessions, steps, &self.texts, state, &self.events).await?;
+        }
+
+        self.events.phase(Phase::Finish);
+        if self.options.analyze {
+            finish::analyze(&sessions, &self.plan.loads, &self.events).await?;
+        }
+        Ok(RestoreReport {
+            database: self.settings.database().to_owned(),
+            dropped: self.survey.describe_drops().len(),
+            summary: self.plan.summary(),
+            elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+/// Opens a connection to the target with the settings that restoring needs on top of the usual ones.
+async fn open_session(
+    settings: &ConnectSettings,
+    options: &RestoreOptions,
+    header: &Header,
+) -> Result<Session> {
+    let session = connect(settings).await?;
+    // Bodies are checked by nobody: they may name what comes later. Losing the last commits in a crash loses nothing
+    // that the run had reported. An index build with less than 128 MB sorts on disk for no reason.
+    let mut sql = "SET check_function_bodies = off; \
+         SET standard_conforming_strings = on; \
+         SET xmloption = content; \
+         SET default_tablespace = ''; \
+         SET synchronous_commit = off; \
+         SET client_min_messages = warning; \
+         SELECT pg_catalog.set_config('maintenance_work_mem', '131072', false) \
+         FROM pg_catalog.pg_settings WHERE name = 'maintenance_work_mem' AND setting::bigint < 131072; \
+         SELECT pg_catalog.set_config(name, 'heap', false) \
+         FROM pg_catalog.pg_settings WHERE name = 'default_table_access_method';"
+        .to_owned();
+    if header.encoding == "SQL_ASCII" {
+        // The archive holds bytes of no known encoding: they pass as they are.
+        sql.push_str("SET client_encoding = SQL_ASCII;");
+    }
+    if let Some(role) = &options.role {
+        sql.push_str(&format!("SET ROLE {};", quote::ident(role)));
+    }
+    session.batch_execute(&sql).await.map_err(|error| {
+        Error::from_server(ErrorKind::Restore, "could not set up the session", error)
+    })?;
+    Ok(session)
+}
+
+async fn backend_pid(session: &Session) -> Result<i32> {
+    let row = session
+        .query_one("SELECT pg_catalog.pg_backend_pid() AS pid", &[])
+        .await
+        .map_err(|error| {
+            Error::from_server(ErrorKind::Restore, "could not set up the session", error)
+        })?;
+    Ok(row.get("pid"))
+}
+
+/// Stops what our own backends still do: a server notices only at the end of a statement that its client is gone. Best effort.
+async fn cancel_backends(settings: &ConnectSettings, pids: &[i32]) {
+    let cancel = async {
+        let session = connect(settings).await.ok()?;
+        session
+            .execute(
+                "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity \
+                 WHERE pid = ANY($1) AND datname = pg_catalog.current_database()",
+                &[&pids],
+            )
+            .await
+            .ok()
+    };
+    if !pids.is_empty() {
+        let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancel).await;
+    }
+}
+
+/// Connects to a database that is there anyway.
+async fn connect_for_create(settings: &ConnectSettings) -> Result<Session> {
+    match connect(&settings.with_database("postgres")).await {
+        Ok(session) => Ok(session),
+        Err(error) => connect(&settings.with_database("template1"))
+            .await
+            .map_err(|_| error),
+    }
+}
+
+/// From `template0`: nothing of the site's own, and any encoding and locale are allowed.
+async fn create_database(session: &Session, name: &str, header: &Header) -> Result<()> {
+    let sql = format!(
+        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+        quote::ident(name),
+        quote::literal(&header.encoding),
+        quote::literal(&header.lc_collate),
+        quote::literal(&header.lc_ctype),
+    );
+    session.batch_execute(&sql).await.map_err(|error| {
+        let exists = error.code() == Some(&tokio_postgres::error::SqlState::DUPLICATE_DATABASE);
+        let error = Error::from_server(
+            ErrorKind::Restore,
+            format!(
+                "could not create database {}",
+                quote::one_line(&quote::ident(name))
+            ),
+            error,
+        );
+        if exists {
+            error.hint("Restore into it without --create, or choose another name.")
+        } else {
+            error
+        }
+    })
+}
+
+/// Drops the database that this run made and could not fill: the server is then as it was.
+async fn drop_database(settings: &ConnectSettings) -> Result<()> {
+    let session = connect_for_create(settings).await?;
+    let name = quote::ident(settings.database());
+    session
+        .batch_execute(&format!("DROP DATABASE IF EXISTS {name}"))
+        .await
+        .map_err(|error| {
+            Error::from_server(
+                ErrorKind::Restore,
+                format!("could not drop the new database {}", quote::one_line(&name)),
+                error,
+            )
+        })
+}

@@ -1,1 +1,14 @@
-fn main() {}
+//! Tests on real servers, as a user would see them: the built binary, psql and pg_dump.
+//!
+//! `scripts/test.sh` fetches servers and clients and runs everything; `PGSTOW_TEST_MAJORS="15 18"` or `all` chooses
+//! the servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+mod harness;
+mod harness_check;
+mod roundtrip;

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Runs all tests on real servers and fetches what they need.
+#
+#   scripts/test.sh [arguments of cargo test...]
+#   PGSTOW_TEST_MAJORS="14 17" scripts/test.sh       # or: all. Without it: 15 18
+#   PGSTOW_TEST_FIXTURE=policy scripts/test.sh --test it roundtrip
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/postgres.sh
+
+if ! command -v cc >/dev/null 2>&1; then need_command gcc gcc libc6-dev; fi
+
+majors=${PGSTOW_TEST_MAJORS:-15 18}
+if [ "$majors" = all ]; then majors="10 11 12 13 14 15 16 17 18"; fi
+
+servers=
+for major in ${majors//,/ }; do
+    bin=$(server_bin "$major")
+    servers=${servers:+$servers,}$major=$bin
+    echo "PostgreSQL $major: $("$bin/postgres" --version), $bin"
+done
+clients=$(client_bin)
+echo "clients: $("$clients/psql" --version), $clients"
+
+export PGSTOW_TEST_MAJORS=$majors PGSTOW_TEST_SERVERS=$servers PGSTOW_TEST_CLIENT=$clients
+exec cargo test "$@"

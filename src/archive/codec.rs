@@ -1,0 +1,263 @@
+//! How one piece of the archive (a member, the index) becomes stored bytes and text again.
+
+use super::MAX_MEMBER_LENGTH;
+use crate::{Error, Result};
+
+/// How members are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Plain `.sql`.
+    None,
+    /// `.sql.gz`, libdeflate levels 1 to 12.
+    Gzip(i32),
+    /// `.sql.zst`, levels 1 to 19.
+    Zstd(i32),
+}
+
+impl Compression {
+    /// The stored form, without the level.
+    pub fn codec(self) -> Codec {
+        match self {
+            Compression::None => Codec::None,
+            Compression::Gzip(_) => Codec::Gzip,
+            Compression::Zstd(_) => Codec::Zstd,
+        }
+    }
+}
+
+/// The stored form of an archive's pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// Bytes as they are.
+    None,
+    /// gzip members.
+    Gzip,
+    /// zstd frames.
+    Zstd,
+}
+
+impl Codec {
+    /// All of them.
+    pub const ALL: [Codec; 3] = [Codec::Gzip, Codec::Zstd, Codec::None];
+
+    /// `none`, `gzip`, `zstd`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Codec::None => "none",
+            Codec::Gzip => "gzip",
+            Codec::Zstd => "zstd",
+        }
+    }
+
+    /// The usual end of a file's name, without a leading dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Codec::None => "sql",
+            Codec::Gzip => "sql.gz",
+            Codec::Zstd => "sql.zst",
+        }
+    }
+
+    /// The most text that so many stored bytes can hold. Whoever claims more lies, and gets no memory.
+    fn most_text(self, stored_length: u64) -> u64 {
+        let ratio = match self {
+            Codec::None => 1,
+            // RFC 1951: a match of 258 bytes takes at least 2 bits.
+            Codec::Gzip => 1032,
+            // RFC 8878: a block holds at most 128 KiB and takes at least 4 bytes.
+            Codec::Zstd => 32_768,
+        };
+        stored_length.saturating_mul(ratio)
+    }
+
+    /// The text of one piece, of which the index says how long it is.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a phrase: not decompressible, or of another length.
+    pub(super) fn decode(self, stored: Vec<u8>, length: u64) -> Result<Vec<u8>, String> {
+        let stored_length = stored.len() as u64;
+        if length > MAX_MEMBER_LENGTH || length > self.most_text(stored_length) {
+            return Err(format!(
+                "{stored_length} stored bytes cannot hold the {length} bytes that are claimed"
+            ));
+        }
+        let text = match self {
+            Codec::None => Ok(stored),
+            Codec::Gzip => gunzip(&stored, length),
+            Codec::Zstd => unzstd(&stored, length),
+        }?;
+        if text.len() as u64 != length {
+            return Err(format!(
+                "decompresses to {} bytes instead of {length}",
+                text.len()
+            ));
+        }
+        Ok(text)
+    }
+}
+
+fn gunzip(stored: &[u8], length: u64) -> Result<Vec<u8>, String> {
+    let mut text = zeroed(length)?;
+    let written = libdeflater::Decompressor::new()
+        .gzip_decompress(stored, &mut text)
+        .map_err(|e| format!("gzip: {e}"))?;
+    text.truncate(written);
+    Ok(text)
+}
+
+fn unzstd(stored: &[u8], length: u64) -> Result<Vec<u8>, String> {
+    let mut text = reserved(length)?;
+    zstd::bulk::Decompressor::new()
+        .and_then(|mut decompressor| decompressor.decompress_to_buffer(stored, &mut text))
+        .map_err(|e| format!("zstd: {e}"))?;
+    Ok(text)
+}
+
+fn reserved(length: u64) -> Result<Vec<u8>, String> {
+    let mut buffer = Vec::new();
+    usize::try_from(length)
+        .ok()
+        .and_then(|length| buffer.try_reserve_exact(length).ok())
+        .map(|()| buffer)
+        .ok_or_else(|| format!("no memory for {length} bytes"))
+}
+
+pub(super) fn zeroed(length: u64) -> Result<Vec<u8>, String> {
+    let mut buffer = reserved(length)?;
+    let capacity = usize::try_from(length).map_err(|e| e.to_string())?;
+    buffer.resize(capacity, 0);
+    Ok(buffer)
+}
+
+/// Compresses pieces; keeps the compressor's state and a buffer between calls.
+pub(super) struct PieceEncoder {
+    compressor: Compressor,
+    scratch: Vec<u8>,
+}
+
+enum Compressor {
+    None,
+    Gzip(libdeflater::Compressor),
+    Zstd(i32, Option<zstd::bulk::Compressor<'static>>),
+}
+
+impl PieceEncoder {
+    /// A level out of range counts as the nearest.
+    pub(super) fn new(compression: Compression) -> Self {
+        let compressor = match compression {
+            Compression::None => Compressor::None,
+            Compression::Gzip(level) => {
+                let level = libdeflater::CompressionLvl::new(level.clamp(1, 12))
+                    .unwrap_or_else(|_| libdeflater::CompressionLvl::default());
+                Compressor::Gzip(libdeflater::Compressor::new(level))
+            }
+            Compression::Zstd(level) => Compressor::Zstd(level.clamp(1, 19), None),
+        };
+        PieceEncoder {
+            compressor,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The stored bytes of a text.
+    pub(super) fn encode(&mut self, text: &[u8]) -> Result<Vec<u8>> {
+        if text.len() as u64 > MAX_MEMBER_LENGTH {
+            return Err(Error::internal(format!(
+                "a member of {} bytes exceeds the format's limit",
+                text.len()
+            )));
+        }
+        let scratch = &mut self.scratch;
+        let length = match &mut self.compressor {
+            Compressor::None => return Ok(text.to_vec()),
+            Compressor::Gzip(compressor) => {
+                scratch.resize(compressor.gzip_compress_bound(text.len()), 0);
+                compressor
+                    .gzip_compress(text, scratch)
+                    .map_err(|e| Error::internal("could not compress a member").caused_by(e))?
+            }
+            Compressor::Zstd(level, compressor) => {
+                scratch.resize(zstd::zstd_safe::compress_bound(text.len()), 0);
+                zstd_compressor(*level, compressor)
+                    .and_then(|compressor| compressor.compress_to_buffer(text, scratch))
+                    .map_err(|e| Error::io("could not compress a member", e))?
+            }
+        };
+        Ok(scratch[..length].to_vec())
+    }
+}
+
+fn zstd_compressor<'a>(
+    level: i32,
+    slot: &'a mut Option<zstd::bulk::Compressor<'static>>,
+) -> std::io::Result<&'a mut zstd::bulk::Compressor<'static>> {
+    if let Some(compressor) = slot {
+        return Ok(compressor);
+    }
+    let mut compressor = zstd::bulk::Compressor::new(level)?;
+    compressor.include_checksum(true)?; // so that `zstd -t` finds damage, too
+    Ok(slot.insert(compressor))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    const ALL: [Compression; 5] = [
+        Compression::None,
+        Compression::Gzip(1),
+        Compression::Gzip(12),
+        Compression::Zstd(1),
+        Compression::Zstd(19),
+    ];
+
+    #[test]
+    fn every_codec_gives_back_the_text() {
+        let text = "a row of text\t42\n".repeat(5000).into_bytes();
+        for compression in ALL {
+            let mut encoder = PieceEncoder::new(compression);
+            for text in [&text[..], b"\n", &text[7..900]] {
+                let stored = encoder.encode(text).unwrap();
+                let decoded = compression.codec().decode(stored, text.len() as u64);
+                assert_eq!(decoded.unwrap(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn other_lengths_and_bombs_are_refused() {
+        for compression in ALL {
+            let codec = compression.codec();
+            let stored = PieceEncoder::new(compression)
+                .encode(b"twelve bytes")
+                .unwrap();
+            assert!(codec.decode(stored.clone(), 11).is_err());
+            assert!(codec.decode(stored.clone(), 13).is_err());
+            assert!(codec.decode(stored, u64::MAX).is_err());
+        }
+    }
+
+    #[test]
+    fn most_text_is_beyond_what_zeros_compress_to() {
+        let zeros = vec![0; 64 << 20];
+        for compression in ALL {
+            let stored = PieceEncoder::new(compression).encode(&zeros).unwrap();
+            assert!(compression.codec().most_text(stored.len() as u64) >= zeros.len() as u64);
+        }
+    }
+
+    #[test]
+    fn gzip_members_are_plain_gzip() {
+        let mut encoder = PieceEncoder::new(Compression::Gzip(1));
+        let mut file = encoder.encode(b"one\n").unwrap();
+        file.extend(encoder.encode(b"two\n").unwrap());
+        let mut text = String::new();
+        flate2::read::MultiGzDecoder::new(&file[..])
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(text, "one\ntwo\n");
+    }
+}

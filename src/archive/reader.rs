@@ -1,0 +1,260 @@
+//! Reading an archive: footer, index, then any member.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::codec::zeroed;
+use super::footer::{self, Footer};
+use super::{Codec, FORMAT_VERSION, Index, Member, MemberId, Span};
+use crate::objects::quote;
+use crate::{Error, ErrorKind, Result};
+
+/// Bytes that can be read at any offset, from several threads at once: a local file, later an object in a store.
+#[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+pub trait Source: Send + Sync {
+    /// Number of bytes.
+    fn len(&self) -> u64;
+
+    /// Fills `buffer` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` beyond the end; whatever reading may meet.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+}
+
+struct LocalFile {
+    file: File,
+    len: u64,
+}
+
+impl Source for LocalFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+}
+
+/// Reads an archive: index first, then any member. Shared between threads.
+pub struct ArchiveReader {
+    source: Box<dyn Source>,
+    /// The archive's name for messages, on one line.
+    name: String,
+    codec: Codec,
+    index: Index,
+}
+
+impl ArchiveReader {
+    /// Opens a local file: checks footer, index checksum, format version and that the members fill the file
+    /// without gaps. Reads no member.
+    ///
+    /// # Errors
+    /// `Damaged` if it is cut, altered or not ours (told apart in the text); `Unsupported` if a newer pgstow
+    /// wrote it; `NotFound`; `Io`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let open = || {
+            let file = File::open(path)?;
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "Not a regular file: an archive is read from its end.",
+                ));
+            }
+            let len = metadata.len();
+            Ok(LocalFile { file, len })
+        };
+        let file = open().map_err(|e| {
+            Error::io(
+                format!("could not open archive \"{}\"", quote::one_line(&name)),
+                e,
+            )
+        })?;
+        ArchiveReader::from_source(&name, Box::new(file))
+    }
+
+    /// Opens an archive wherever it is; `name` is for messages. As [`ArchiveReader::open`].
+    ///
+    /// # Errors
+    /// As [`ArchiveReader::open`].
+    pub fn from_source(name: &str, source: Box<dyn Source>) -> Result<Self> {
+        let mut reader = ArchiveReader {
+            source,
+            name: quote::one_line(name).into_owned(),
+            codec: Codec::None,
+            index: Index::empty(),
+        };
+        let (footer, codec) = reader.read_footer()?;
+        reader.codec = codec;
+        reader.index = reader.read_index(&footer)?;
+        Ok(reader)
+    }
+
+    /// The index.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// How its pieces are stored.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Bytes of the whole file.
+    pub fn size(&self) -> u64 {
+        self.source.len()
+    }
+
+    /// The archive's name for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads one member, checks its BLAKE3 and length, and decompresses it.
+    ///
+    /// # Errors
+    /// `Damaged`, naming the member, what it holds and where it lies; `Io`; `Internal` if there is no such member.
+    pub fn read_member(&self, id: MemberId) -> Result<Vec<u8>> {
+        let member = self.member(id)?;
+        let stored = self.read_stored(id, member)?;
+        self.codec
+            .decode(stored, member.length)
+            .map_err(|fault| self.damaged(format!("{}: {fault}.", self.index.describe(id))))
+    }
+
+    /// Reads one member's stored bytes and checks their BLAKE3, without decompressing.
+    ///
+    /// # Errors
+    /// As [`ArchiveReader::read_member`].
+    pub fn check_member(&self, id: MemberId) -> Result<()> {
+        self.read_stored(id, self.member(id)?).map(drop)
+    }
+
+    /// The statements that a span of the index points at. Reads the whole member.
+    ///
+    /// # Errors
+    /// As [`ArchiveReader::read_member`].
+    pub fn read_span(&self, span: Span) -> Result<Vec<u8>> {
+        let text = self.read_member(span.member)?;
+        span.slice(&text)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| Error::internal("a span exceeds its member"))
+    }
+
+    fn member(&self, id: MemberId) -> Result<&Member> {
+        self.index
+            .member(id)
+            .ok_or_else(|| Error::internal(format!("there is no member {}", id.0)))
+    }
+
+    fn read_stored(&self, id: MemberId, member: &Member) -> Result<Vec<u8>> {
+        let stored = self.read_piece(member.offset, member.stored_length)?;
+        if blake3::hash(&stored).to_hex().as_str() != member.blake3 {
+            let what = self.index.describe(id);
+            return Err(self.damaged(format!("{what}: its BLAKE3 differs from the index.")));
+        }
+        Ok(stored)
+    }
+
+    /// Lengths come from an index or footer that was checked against the file's size, so a buffer is
+    /// never larger than the file.
+    pub(super) fn read_piece(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
+        let mut buffer = zeroed(length).map_err(|fault| {
+            Error::new(
+                ErrorKind::Io,
+                format!("could not read archive \"{}\"", self.name),
+            )
+            .detail(fault)
+        })?;
+        self.source.read_at(offset, &mut buffer).map_err(|e| {
+            Error::io(
+                format!(
+                    "could not read {length} bytes at offset {offset} of archive \"{}\"",
+                    self.name
+                ),
+                e,
+            )
+        })?;
+        Ok(buffer)
+    }
+
+    fn read_footer(&self) -> Result<(Footer, Codec)> {
+        let size = self.size();
+        let length = size.min(TAIL_LENGTH);
+        let tail = self.read_piece(size - length, length)?;
+        let (footer, codec) =
+            Footer::find(&tail).ok_or_else(|| self.damaged(what_is_wrong_with(&tail)))?;
+        if footer.format > FORMAT_VERSION {
+            return Err(self.newer(footer.format));
+        }
+        let end_of_index = footer.offset.checked_add(footer.stored_length);
+        if end_of_index != size.checked_sub(footer.encode(codec).len() as u64) {
+            return Err(
+                self.damaged("The index does not end where the footer starts: bytes are missing.")
+            );
+        }
+        Ok((footer, codec))
+    }
+
+    fn read_index(&self, footer: &Footer) -> Result<Index> {
+        let stored = self.read_piece(footer.offset, footer.stored_length)?;
+        if blake3::hash(&stored).to_hex().as_str() != footer.blake3 {
+            return Err(self.damaged(format!(
+                "The index (offset {}, {} bytes): its BLAKE3 differs from the footer.",
+                footer.offset, footer.stored_length
+            )));
+        }
+        let text = self
+            .codec
+            .decode(stored, footer.length)
+            .map_err(|fault| self.damaged(format!("The index: {fault}.")))?;
+        let index =
+            Index::parse(&text).map_err(|fault| self.damaged(format!("The index: {fault}.")))?;
+        if index.header.format > FORMAT_VERSION {
+            return Err(self.newer(index.header.format));
+        }
+        index
+            .validate(footer.offset)
+            .map_err(|fault| self.damaged(format!("The index: {fault}.")))?;
+        Ok(index)
+    }
+
+    fn damaged(&self, detail: impl Into<String>) -> Error {
+        Error::new(
+            ErrorKind::Damaged,
+            format!("archive \"{}\" is damaged", self.name),
+        )
+        .detail(detail)
+        .hint("Do not restore from it. Is there another copy or an older backup?")
+    }
+
+    fn newer(&self, format: u32) -> Error {
+        Error::new(
+            ErrorKind::Unsupported,
+            format!("archive \"{}\" was written by a newer pgstow", self.name),
+        )
+        .detail(format!(
+            "Its format is {format}, this pgstow reads formats up to {FORMAT_VERSION}."
+        ))
+        .hint("Use a newer pgstow, or replay the file with psql.")
+    }
+}
+
+/// Enough for a footer, and for telling whether one is near the end but not at it.
+const TAIL_LENGTH: u64 = 4096;
+
+fn what_is_wrong_with(tail: &[u8]) -> &'static str {
+    let magic = footer::MAGIC.as_bytes();
+    if (0..tail.len()).any(|end| Footer::find(&tail[..end]).is_some()) {
+        "Bytes follow the footer."
+    } else if tail.windows(magic.len()).any(|bytes| bytes == magic) {
+        "The footer is cut off or altered."
+    } else {
+        "It has no pgstow footer: it is cut off, or not an archive of pgstow."
+    }
+}

@@ -1,0 +1,226 @@
+//! `pgstow restore`
+#![allow(clippy::print_stdout, reason = "the report goes to stdout")]
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::archive::ArchiveReader;
+use crate::conn::{ConnectArgs, ConnectSettings};
+use crate::dump::selection::{Selection, SelectionPatterns};
+use crate::objects::quote;
+use crate::restore::{Preview, RestoreOptions, RestoreReport, prepare};
+use crate::{Error, ErrorKind, Result};
+
+/// Restore an archive into a database
+///
+/// The archive is verified before anything changes. What it holds is dropped and recreated in one transaction; rows
+/// then come in over several connections. Exit status 1: the target is unchanged. Exit status 6: it stopped part-way.
+#[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
+pub(crate) struct RestoreArgs {
+    /// The archive
+    file: PathBuf,
+    /// Target database, connection URI or keyword string
+    #[arg(value_name = "DB|URL")]
+    target: Option<String>,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Connections that load and build indexes
+    #[arg(short, long, value_name = "N", default_value = "4")]
+    jobs: NonZeroUsize,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Drop nothing: an object that exists already stops the restore
+    #[arg(long)]
+    no_clean: bool,
+    /// Also drop objects that the archive does not hold and that depend on dropped ones
+    #[arg(long)]
+    cascade: bool,
+    /// Make the database; it must not exist. Its name is the archive's unless given
+    #[arg(short = 'C', long, conflicts_with_all = ["cascade", "data_only"])]
+    create: bool,
+    /// Everything belongs to the role that restores
+    #[arg(short = 'O', long)]
+    no_owner: bool,
+    /// No GRANT, no REVOKE
+    #[arg(short = 'x', long)]
+    no_privileges: bool,
+    /// SET ROLE on every connection
+    #[arg(long)]
+    role: Option<String>,
+    /// Only these tables, views, sequences (pattern; repeatable)
+    #[arg(short, long = "table", value_name = "PATTERN")]
+    tables: Vec<String>,
+    /// Not these tables
+    #[arg(short = 'T', long = "exclude-table", value_name = "PATTERN")]
+    exclude_tables: Vec<String>,
+    /// Only these schemas
+    #[arg(short = 'n', long = "schema", value_name = "PATTERN")]
+    schemas: Vec<String>,
+    /// Not these schemas
+    #[arg(short = 'N', long = "exclude-schema", value_name = "PATTERN")]
+    exclude_schemas: Vec<String>,
+    /// Definitions only
+    #[arg(short, long, conflicts_with = "data_only")]
+    schema_only: bool,
+    /// Rows only, added to tables that exist
+    #[arg(short = 'a', long)]
+    data_only: bool,
+    /// Do not collect the planner's statistics at the end
+    #[arg(long)]
+    no_analyze: bool,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    progress: super::progress::ProgressArgs,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+impl RestoreArgs {
+    /// Restores. Asks on the terminal unless `--yes`.
+    pub(crate) async fn run(self) -> Result<()> {
+        let events = self.progress.events();
+        if !self.yes && !std::io::stdin().is_terminal() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "restore asks before it changes a database, and there is no terminal to ask on",
+            )
+            .hint("Give --yes to go on without asking."));
+        }
+        let options = self.options()?;
+        let reader = Arc::new(ArchiveReader::open(&self.file)?);
+        let settings = self.settings(&reader.index().header.database)?;
+        let prepared = prepare(reader, settings, options, events).await?;
+        let preview = prepared.preview();
+        show_preview(&preview);
+        if !self.yes {
+            confirm(&preview.database)?;
+        }
+        let report = prepared.run(super::stop_signal()).await?;
+        self.print(&report)
+    }
+
+    fn options(&self) -> Result<RestoreOptions> {
+        let selection = Selection::parse(&SelectionPatterns {
+            tables: self.tables.clone(),
+            exclude_tables: self.exclude_tables.clone(),
+            schemas: self.schemas.clone(),
+            exclude_schemas: self.exclude_schemas.clone(),
+            exclude_table_data: Vec::new(),
+        })?;
+        Ok(RestoreOptions {
+            jobs: self.jobs,
+            clean: !self.no_clean && !self.create,
+            cascade: self.cascade,
+            create: self.create,
+            no_owner: self.no_owner,
+            no_privileges: self.no_privileges,
+            role: self.role.clone(),
+            selection,
+            schema_only: self.schema_only,
+            data_only: self.data_only,
+            analyze: !self.no_analyze,
+        })
+    }
+
+    /// With `--create` and no database given the archive's own name is meant, not libpq's default.
+    fn settings(&self, archived: &str) -> Result<ConnectSettings> {
+        let settings = ConnectSettings::resolve(&self.connect, self.target.as_deref())?;
+        let is_named = self.target.is_some() || self.connect.dbname.is_some();
+        Ok(if self.create && !is_named {
+            settings.with_database(archived)
+        } else {
+            settings
+        })
+    }
+
+    fn print(&self, report: &RestoreReport) -> Result<()> {
+        if self.json {
+            let json = serde_json::to_string(report)
+                .map_err(|error| Error::internal("the report is no JSON").caused_by(error))?;
+            println!("{json}");
+            return Ok(());
+        }
+        let summary = &report.summary;
+        eprintln!(
+            "restored {} into {}: {} tables, {} rows, {} in {}.{} s",
+            quote::one_line(&self.file.display().to_string()),
+            quote::one_line(&quote::ident(&report.database)),
+            summary.tables,
+            summary.rows,
+            indicatif::HumanBytes(summary.bytes),
+            report.elapsed_ms / 1000,
+            report.elapsed_ms % 1000 / 100,
+        );
+        Ok(())
+    }
+}
+
+fn show_preview(preview: &Preview) {
+    let database = quote::ident(&preview.database);
+    let database = quote::one_line(&database);
+    if preview.creates_database {
+        eprintln!("database {database} will be made");
+    } else {
+        eprintln!("in database {database}:");
+    }
+    show_list("dropped", preview.dropped, &preview.dropped_names);
+    show_list(
+        "dropped for good (--cascade)",
+        preview.foreign,
+        &preview.foreign_names,
+    );
+    show_list(
+        "schemas kept, for they hold more than the archive",
+        preview.kept_schemas.len(),
+        &preview.kept_schemas,
+    );
+    eprintln!(
+        "  created: {} objects; loaded: {} tables, {} rows, {}",
+        preview.summary.entries,
+        preview.summary.tables,
+        preview.summary.rows,
+        indicatif::HumanBytes(preview.summary.bytes),
+    );
+}
+
+fn show_list(what: &str, count: usize, names: &[String]) {
+    if count == 0 {
+        return;
+    }
+    eprintln!("  {what}: {count}");
+    for name in names {
+        eprintln!("    {name}");
+    }
+    if count > names.len() {
+        eprintln!("    ... and {} more", count - names.len());
+    }
+}
+
+fn confirm(database: &str) -> Result<()> {
+    let failed = |error| Error::io("could not ask on the terminal", error);
+    eprint!("Type the name of the database to go on: ");
+    std::io::stderr().flush().map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(failed)?;
+    if answer.trim_end_matches(['\n', '\r']) == database {
+        Ok(())
+    } else {
+        Err(Error::new(
+            ErrorKind::Restore,
+            "not confirmed: that is not the name of the database",
+        )
+        .detail("The target is unchanged."))
+    }
+}

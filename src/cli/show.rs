@@ -1,0 +1,482 @@
+//! `pgstow show`: what is in an archive.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::stdout::{failed, try_write_stdout};
+use super::{csv, text_table};
+use crate::archive::{
+    ArchiveReader, DumpId, Header, Index, Member, MemberId, MemberRole, Section, TocEntry,
+    copy_rows,
+};
+use crate::dump::selection::{Selection, SelectionPatterns};
+use crate::objects::quote;
+use crate::restore::{RestoreOptions, chosen_entries};
+use crate::{Error, ErrorKind, Result};
+
+/// Shows what is in an archive: its table of contents, its SQL, or the rows of one table.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The archive
+    file: PathBuf,
+    /// Print the table of contents as JSON
+    #[arg(long, conflicts_with_all = ["sql", "rows"])]
+    json: bool,
+    /// Print the SQL script of the selected entries, rows included
+    #[arg(long, conflicts_with = "rows")]
+    sql: bool,
+    /// Print the rows of one table, reading only its members
+    #[arg(long, value_name = "TABLE")]
+    rows: Option<String>,
+    /// How to print rows
+    #[arg(long, value_enum, default_value_t = RowFormat::Copy, requires = "rows")]
+    format: RowFormat,
+    /// Only these tables, views and sequences (psql pattern)
+    #[arg(
+        short = 't',
+        long = "table",
+        value_name = "PATTERN",
+        conflicts_with = "rows"
+    )]
+    tables: Vec<String>,
+    /// Not these tables, views and sequences
+    #[arg(
+        short = 'T',
+        long = "exclude-table",
+        value_name = "PATTERN",
+        conflicts_with = "rows"
+    )]
+    exclude_tables: Vec<String>,
+    /// Only these schemas
+    #[arg(
+        short = 'n',
+        long = "schema",
+        value_name = "PATTERN",
+        conflicts_with = "rows"
+    )]
+    schemas: Vec<String>,
+    /// Not these schemas
+    #[arg(
+        short = 'N',
+        long = "exclude-schema",
+        value_name = "PATTERN",
+        conflicts_with = "rows"
+    )]
+    exclude_schemas: Vec<String>,
+    /// Only definitions
+    #[arg(short = 's', long, conflicts_with_all = ["data_only", "rows"])]
+    schema_only: bool,
+    /// Only rows, large objects and sequence values
+    #[arg(short = 'a', long, conflicts_with = "rows")]
+    data_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum RowFormat {
+    /// COPY's text format
+    Copy,
+    /// CSV with a line of column names
+    Csv,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// `Damaged` and others of [`ArchiveReader`]; `Usage` if a pattern matches nothing.
+pub(super) fn run(args: &Args) -> Result<()> {
+    let reader = ArchiveReader::open(&args.file)?;
+    if let Some(pattern) = &args.rows {
+        let table = table_with_rows(reader.index(), pattern)?;
+        return try_write_stdout(|out| write_rows(&reader, table, args.format, out));
+    }
+    let entries = selected_entries(reader.index(), args)?;
+    try_write_stdout(|out| {
+        if args.sql {
+            write_sql(&reader, &entries, out)
+        } else if args.json {
+            write_json(&reader, entries, out).map_err(failed)
+        } else {
+            write_contents(&reader, &entries, out).map_err(failed)
+        }
+    })
+}
+
+/// The entries that the options select, in script order.
+fn selected_entries<'a>(index: &'a Index, args: &Args) -> Result<Vec<&'a TocEntry>> {
+    let options = args.restore_options()?;
+    if options.selection.is_everything() && !options.schema_only && !options.data_only {
+        // Also kinds that only a newer pgstow could restore.
+        return Ok(index.entries.iter().collect());
+    }
+    chosen_entries(index, &options)
+}
+
+impl Args {
+    /// The restore that would take the same entries.
+    fn restore_options(&self) -> Result<RestoreOptions> {
+        let selection = Selection::parse(&SelectionPatterns {
+            tables: self.tables.clone(),
+            exclude_tables: self.exclude_tables.clone(),
+            schemas: self.schemas.clone(),
+            exclude_schemas: self.exclude_schemas.clone(),
+            exclude_table_data: Vec::new(),
+        })?;
+        Ok(RestoreOptions {
+            jobs: std::num::NonZeroUsize::MIN,
+            clean: false,
+            cascade: false,
+            create: false,
+            no_owner: false,
+            no_privileges: false,
+            role: None,
+            selection,
+            schema_only: self.schema_only,
+            data_only: self.data_only,
+            analyze: false,
+        })
+    }
+}
+
+fn write_contents(
+    reader: &ArchiveReader,
+    entries: &[&TocEntry],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let stored = stored_bytes(reader.index());
+    let mut table = text_table::TextTable::new(&[
+        ("ID", text_table::Align::Right),
+        ("SECTION", text_table::Align::Left),
+        ("KIND", text_table::Align::Left),
+        ("NAME", text_table::Align::Left),
+        ("OWNER", text_table::Align::Left),
+        ("ROWS", text_table::Align::Right),
+        ("BYTES", text_table::Align::Right),
+        ("STORED", text_table::Align::Right),
+    ]);
+    for entry in entries {
+        table.push(contents_line(entry, stored.get(&entry.id).copied()));
+    }
+    let rows = || entries.iter().filter_map(|entry| entry.rows.as_ref());
+    let total = format!(
+        "{}; {} with {}, {}",
+        text_table::count(entries.len() as u64, "entry", "entries"),
+        text_table::count(rows().count() as u64, "table", "tables"),
+        text_table::count(rows().map(|table| table.rows).sum(), "row", "rows"),
+        text_table::bytes(rows().map(|table| table.bytes).sum()),
+    );
+    for (name, value) in facts(reader) {
+        writeln!(out, "{name:<9} {}", quote::one_line(&value))?;
+    }
+    writeln!(out)?;
+    table.write(out)?;
+    writeln!(out, "\n{total}")
+}
+
+fn facts(reader: &ArchiveReader) -> Vec<(&'static str, String)> {
+    let header = &reader.index().header;
+    let mut facts = vec![
+        ("archive", reader.name().to_owned()),
+        (
+            "format",
+            format!(
+                "{} ({}), {} in {} members, by {}",
+                header.format,
+                reader.codec().as_str(),
+                text_table::bytes(reader.size()),
+                header.members,
+                header.tool
+            ),
+        ),
+        (
+            "database",
+            format!(
+                "{} ({}, collate {}, ctype {})",
+                header.database, header.encoding, header.lc_collate, header.lc_ctype
+            ),
+        ),
+        ("server", format!("PostgreSQL {}", header.server_version)),
+        ("started", header.started.clone()),
+    ];
+    if !header.partial.is_empty() {
+        facts.push(("partial", header.partial.join(" ")));
+    }
+    facts
+}
+
+fn contents_line(entry: &TocEntry, stored: Option<u64>) -> Vec<String> {
+    let name = match &entry.schema {
+        Some(schema) => format!("{schema}.{}", entry.name),
+        None => entry.name.clone(),
+    };
+    let section = match entry.section {
+        Section::PreData => "pre-data",
+        Section::Data => "data",
+        Section::PostData => "post-data",
+    };
+    let rows = entry.rows.as_ref();
+    let number = |value: Option<u64>| value.map(|value| value.to_string());
+    vec![
+        entry.id.0.to_string(),
+        section.to_owned(),
+        quote::one_line(&entry.kind).into_owned(),
+        quote::one_line(&name).into_owned(),
+        quote::one_line(entry.owner.as_deref().unwrap_or_default()).into_owned(),
+        number(rows.map(|rows| rows.rows)).unwrap_or_default(),
+        rows.map(|rows| text_table::bytes(rows.bytes))
+            .unwrap_or_default(),
+        stored.map(text_table::bytes).unwrap_or_default(),
+    ]
+}
+
+/// Bytes that the data members of each entry take in the file.
+fn stored_bytes(index: &Index) -> HashMap<DumpId, u64> {
+    let mut stored = HashMap::new();
+    for member in &index.members {
+        if let Some(entry) = member.entry {
+            *stored.entry(entry).or_default() += member.stored_length;
+        }
+    }
+    stored
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    archive: &'a str,
+    codec: &'a str,
+    size_bytes: u64,
+    header: &'a Header,
+    entries: Vec<&'a TocEntry>,
+    members: &'a [Member],
+}
+
+fn write_json(
+    reader: &ArchiveReader,
+    entries: Vec<&TocEntry>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let document = Document {
+        archive: reader.name(),
+        codec: reader.codec().as_str(),
+        size_bytes: reader.size(),
+        header: &reader.index().header,
+        entries,
+        members: &reader.index().members,
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
+}
+
+/// The preamble and the statements and rows of the entries; of all entries, the script as it is.
+fn write_sql(reader: &ArchiveReader, entries: &[&TocEntry], out: &mut dyn Write) -> Result<()> {
+    let index = reader.index();
+    if entries.len() == index.entries.len() {
+        let members = index.numbered_members();
+        return copy_members(reader, members.map(|(id, _)| id), out);
+    }
+    let preamble = index.numbered_members();
+    let preamble = preamble.filter(|(_, member)| member.role == MemberRole::Preamble);
+    copy_members(reader, preamble.map(|(id, _)| id), out)?;
+    let data = index.members_by_entry();
+    let mut statements = StatementReader::new(reader);
+    for entry in entries {
+        for span in entry.create.iter().chain(&entry.alter_owner) {
+            out.write_all(statements.read(*span)?).map_err(failed)?;
+            out.write_all(b"\n\n").map_err(failed)?;
+        }
+        let members = data.get(&entry.id).into_iter().flatten();
+        copy_members(reader, members.copied(), out)?;
+    }
+    Ok(())
+}
+
+fn copy_members(
+    reader: &ArchiveReader,
+    members: impl Iterator<Item = MemberId>,
+    out: &mut dyn Write,
+) -> Result<()> {
+    for id in members {
+        out.write_all(&reader.read_member(id)?).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Reads spans; keeps the last member, because entries lie one behind the other.
+struct StatementReader<'a> {
+    reader: &'a ArchiveReader,
+    member: Option<(MemberId, Vec<u8>)>,
+}
+
+impl<'a> StatementReader<'a> {
+    fn new(reader: &'a ArchiveReader) -> Self {
+        StatementReader {
+            reader,
+            member: None,
+        }
+    }
+
+    fn read(&mut self, span: crate::archive::Span) -> Result<&[u8]> {
+        let text = match self.member.take() {
+            Some((id, text)) if id == span.member => text,
+            _ => self.reader.read_member(span.member)?,
+        };
+        let (_, text) = self.member.insert((span.member, text));
+        span.slice(text)
+            .map(<[u8]>::trim_ascii_end)
+            .ok_or_else(|| Error::internal("a span exceeds its member"))
+    }
+}
+
+fn write_rows(
+    reader: &ArchiveReader,
+    table: &TocEntry,
+    format: RowFormat,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let mut buffer = Vec::new();
+    if format == RowFormat::Csv {
+        let columns = table.rows.as_ref().map(|rows| &rows.columns[..]);
+        csv::push_header(&mut buffer, columns.unwrap_or_default());
+        out.write_all(&buffer).map_err(failed)?;
+    }
+    for (id, _) in reader.index().data_members(table.id) {
+        let text = reader.read_member(id)?;
+        let rows = copy_rows(&text)
+            .map_err(|e| e.detail(format!("{}.", reader.index().describe(id))))?
+            .rows;
+        match format {
+            RowFormat::Copy => out.write_all(rows),
+            RowFormat::Csv => {
+                buffer.clear();
+                for row in rows.split_inclusive(|&byte| byte == b'\n') {
+                    csv::push_row(&mut buffer, &row[..row.len() - 1]);
+                }
+                out.write_all(&buffer)
+            }
+        }
+        .map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn table_with_rows<'a>(index: &'a Index, pattern: &str) -> Result<&'a TocEntry> {
+    let selection = Selection::parse(&SelectionPatterns {
+        tables: vec![pattern.to_owned()],
+        ..SelectionPatterns::default()
+    })?;
+    selection.check_database(&index.header.database)?;
+    let tables = index.entries.iter().filter(|entry| entry.rows.is_some());
+    let matching: Vec<&TocEntry> = tables
+        .filter(|e| {
+            let schema = e.schema.as_deref().unwrap_or_default();
+            selection.includes_relation(schema, &e.name)
+        })
+        .collect();
+    match matching[..] {
+        [entry] => Ok(entry),
+        [] => Err(Error::new(
+            ErrorKind::Usage,
+            format!("the archive has no rows of a table that matches {}", quote::one_line(pattern)),
+        )
+        .hint("`pgstow show FILE` lists the tables. A partitioned table's rows are in its partitions.")),
+        _ => {
+            let names: Vec<_> = matching.iter().map(|e| e.qualified_name()).collect();
+            Err(Error::new(
+                ErrorKind::Usage,
+                format!("several tables match {}", quote::one_line(pattern)),
+            )
+            .detail(names.join(", "))
+            .hint("Name one of them with its schema."))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::archive::Compression;
+    use crate::archive::tests::{ONE_ROW, PREAMBLE, TWO_ROWS, open, small_archive, statements};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn reader() -> ArchiveReader {
+        open(small_archive(Compression::Gzip(1)).sink).unwrap()
+    }
+
+    fn entries<'a>(index: &'a Index, options: &[&str]) -> Result<Vec<&'a TocEntry>> {
+        let command = ["show", "FILE"].iter().chain(options);
+        selected_entries(index, &Command::parse_from(command).args)
+    }
+
+    fn sql(options: &[&str]) -> String {
+        let reader = reader();
+        let mut out = Vec::new();
+        let entries = entries(reader.index(), options).unwrap();
+        write_sql(&reader, &entries, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn rows(format: RowFormat) -> String {
+        let reader = reader();
+        let table = table_with_rows(reader.index(), "s.t").unwrap();
+        let mut out = Vec::new();
+        write_rows(&reader, table, format, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn sql_of_everything_is_the_script() {
+        let whole = sql(&[]);
+        assert!(whole.starts_with(&[PREAMBLE, &statements(), TWO_ROWS].concat()));
+        assert!(whole.ends_with(ONE_ROW));
+    }
+
+    #[test]
+    fn sql_of_a_selection_has_the_preamble_and_its_statements() {
+        assert_eq!(
+            sql(&["-s", "-t", "t"]),
+            [PREAMBLE, "CREATE TABLE \"s\".\"t\" (\"a\" integer);\n\n"].concat()
+        );
+        assert_eq!(
+            sql(&["-a", "-t", "s.t"]),
+            [PREAMBLE, TWO_ROWS, ONE_ROW].concat()
+        );
+    }
+
+    #[test]
+    fn pattern_without_a_match_is_an_error() {
+        let reader = reader();
+        let error = entries(reader.index(), &["-t", "nothing"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(table_with_rows(reader.index(), "nothing").is_err());
+    }
+
+    #[test]
+    fn rows_come_as_copy_text_or_csv() {
+        assert_eq!(rows(RowFormat::Copy), "1\n2\n3\n");
+        assert_eq!(rows(RowFormat::Csv), "a\n1\n2\n3\n");
+    }
+
+    #[test]
+    fn contents_are_one_line_per_entry_whatever_the_names() {
+        let reader = reader();
+        let entries = entries(reader.index(), &[]).unwrap();
+        let mut out = Vec::new();
+        write_contents(&reader, &entries, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 5 + 1 + 1 + 4 + 2);
+        assert!(text.contains("line\\nbreak and \\u{2028}"));
+        assert!(
+            text.ends_with("4 entries; 1 table with 3 rows, 6 B\n"),
+            "{text}"
+        );
+    }
+}

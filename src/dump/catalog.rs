@@ -1,0 +1,412 @@
+//! All objects of the database with what each depends on: every kind's `read`, and `pg_depend` once.
+//! Manual: "Dependency Tracking", "pg_depend".
+
+use std::collections::HashMap;
+
+use futures::future::{BoxFuture, try_join_all};
+
+use crate::conn::Session;
+use crate::objects::quote::one_line;
+use crate::objects::{self, CatalogId, Kind, Object, ObjectId, Oid, Part, catalog};
+use crate::{Error, ErrorKind, Result};
+
+/// The objects of a database. They are known by their place in `objects`.
+pub(super) struct Catalog {
+    pub(super) objects: Vec<Object>,
+    /// By object: what it needs, ascending. The edges of folded objects to and from their owners are
+    /// left to `order`.
+    pub(super) depends_on: Vec<Vec<usize>>,
+    /// By sequence: the table that owns it.
+    pub(super) sequence_owners: HashMap<usize, usize>,
+    /// Rows of `pg_depend` that may matter.
+    pub(super) dependencies: Vec<Dependency>,
+    by_id: HashMap<ObjectId, usize>,
+    by_claim: HashMap<CatalogId, usize>,
+    /// By object: the objects folded into it.
+    parts: HashMap<usize, Vec<usize>>,
+}
+
+impl Catalog {
+    /// The objects that this one's CREATE statement normally prints.
+    pub(super) fn parts(&self, owner: usize) -> &[usize] {
+        self.parts.get(&owner).map_or(&[], Vec::as_slice)
+    }
+
+    /// The object whose CREATE statement normally prints this one.
+    pub(super) fn owner_of(&self, part: usize) -> Option<usize> {
+        self.find(self.objects[part].as_dump_object().folded_into()?)
+    }
+
+    /// The object of an id, or the one that accounts for the id's catalog row.
+    pub(super) fn find(&self, id: ObjectId) -> Option<usize> {
+        let exact = self.by_id.get(&id);
+        exact.or_else(|| self.by_claim.get(&id.catalog)).copied()
+    }
+
+    /// The object that accounts for a catalog row.
+    pub(super) fn claimant(&self, row: CatalogId) -> Option<usize> {
+        self.by_claim.get(&row).copied()
+    }
+
+    /// The object of exactly this id.
+    pub(super) fn exact(&self, id: ObjectId) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+}
+
+/// One row of `pg_depend`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dependency {
+    pub(super) dependent: CatalogId,
+    pub(super) referenced: CatalogId,
+    /// Whether a column is referenced, not the row as a whole.
+    pub(super) on_column: bool,
+    pub(super) deptype: DependencyType,
+}
+
+/// `pg_depend.deptype`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DependencyType {
+    Normal,
+    Auto,
+    Internal,
+    /// `P` and `S`: of a partition on its parent's row and on its own table.
+    Partition,
+    /// A member of an extension.
+    Extension,
+    /// `ALTER ... DEPENDS ON EXTENSION`.
+    AutoExtension,
+}
+
+impl DependencyType {
+    /// Of the characters of the versions up to 18. `p` (pinned, before 14) is not read.
+    fn parse(deptype: i8) -> Option<Self> {
+        match u8::try_from(deptype).ok()? {
+            b'n' => Some(DependencyType::Normal),
+            b'a' => Some(DependencyType::Auto),
+            // 'I' is what 11 before its first minor releases called 'P'.
+            b'i' => Some(DependencyType::Internal),
+            b'I' | b'P' | b'S' => Some(DependencyType::Partition),
+            b'e' => Some(DependencyType::Extension),
+            b'x' => Some(DependencyType::AutoExtension),
+            _ => None,
+        }
+    }
+}
+
+/// Reads all objects and their dependencies.
+///
+/// # Errors
+/// `Catalog` if a query fails or a row makes no sense.
+pub(super) async fn read_catalog(session: &Session) -> Result<Catalog> {
+    let (objects, dependencies) = futures::try_join!(read_objects(session), read_depend(session))?;
+    let by_id = index_ids(&objects)?;
+    let by_claim = index_claims(&objects);
+    let mut catalog = Catalog {
+        depends_on: vec![Vec::new(); objects.len()],
+        sequence_owners: HashMap::new(),
+        objects,
+        dependencies,
+        by_id,
+        by_claim,
+        parts: HashMap::new(),
+    };
+    for part in 0..catalog.objects.len() {
+        if let Some(owner) = catalog.owner_of(part) {
+            catalog.parts.entry(owner).or_default().push(part);
+        }
+    }
+    connect(&mut catalog);
+    Ok(catalog)
+}
+
+async fn read_objects(session: &Session) -> Result<Vec<Object>> {
+    let s = session;
+    let reads = vec![
+        all(objects::schema::read(s), Object::Schema),
+        all(objects::extension::read(s), Object::Extension),
+        all(objects::enum_type::read(s), Object::EnumType),
+        all(objects::shell_type::read(s), Object::ShellType),
+        all(objects::composite_type::read(s), Object::CompositeType),
+        all(objects::range_type::read(s), Object::RangeType),
+        all(objects::domain::read(s), Object::Domain),
+        all(objects::function::read(s), Object::Function),
+        all(objects::aggregate::read(s), Object::Aggregate),
+        all(objects::sequence::read(s), Object::Sequence),
+        all(objects::table::read(s), Object::Table),
+        all(objects::table_attach::read(s), Object::TableAttach),
+        all(
+            objects::attribute_default::read(s),
+            Object::AttributeDefault,
+        ),
+        all(objects::sequence_owner::read(s), Object::SequenceOwner),
+        all(objects::view::read(s), Object::View),
+        all(objects::view::read_view_query(s), Object::ViewQuery),
+        all(
+            objects::materialized_view::read(s),
+            Object::MaterializedView,
+        ),
+        all(objects::table_data::read(s), Object::TableData),
+        all(objects::large_object::read(s), Object::LargeObject),
+        all(
+            objects::large_object::read_large_object_data(s),
+            Object::LargeObjectData,
+        ),
+        all(objects::sequence_set::read(s), Object::SequenceSet),
+        all(objects::check_constraint::read(s), Object::CheckConstraint),
+        all(objects::index::read(s), Object::Index),
+        all(objects::constraint::read(s), Object::Constraint),
+        all(objects::index_attach::read(s), Object::IndexAttach),
+        all(objects::rule::read(s), Object::Rule),
+        all(objects::trigger::read(s), Object::Trigger),
+        all(objects::foreign_key::read(s), Object::ForeignKey),
+        all(objects::policy::read(s), Object::Policy),
+        all(objects::row_security::read(s), Object::RowSecurity),
+        all(objects::default_acl::read(s), Object::DefaultAcl),
+        all(
+            objects::materialized_view::read_materialized_view_data(s),
+            Object::MaterializedViewData,
+        ),
+    ];
+    // Polled together, the queries travel in one pipeline.
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+}
+
+/// The objects of one kind, wrapped.
+fn all<'a, T: Send + 'a>(
+    read: impl Future<Output = Result<Vec<T>>> + Send + 'a,
+    wrap: fn(T) -> Object,
+) -> BoxFuture<'a, Result<Vec<Object>>> {
+    Box::pin(async move { Ok(read.await?.into_iter().map(wrap).collect()) })
+}
+
+async fn read_depend(session: &Session) -> Result<Vec<Dependency>> {
+    let query = "SELECT classid, objid, refclassid, refobjid, refobjsubid, deptype \
+                 FROM pg_catalog.pg_depend \
+                 WHERE deptype <> 'p' AND (objid >= 16384 OR refobjid >= 16384)";
+    let rows = session
+        .query(query, &[])
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read pg_depend", e))?;
+    rows.iter()
+        .map(|row| {
+            let dependent = CatalogId::new(row.get("classid"), row.get("objid"));
+            let deptype: i8 = row.get("deptype");
+            Ok(Dependency {
+                dependent,
+                referenced: CatalogId::new(row.get("refclassid"), row.get("refobjid")),
+                on_column: row.get::<_, i32>("refobjsubid") != 0,
+                deptype: DependencyType::parse(deptype).ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Catalog,
+                        "unknown kind of dependency in pg_depend",
+                    )
+                    .detail(format!(
+                        "deptype {deptype} of object {} in catalog {}.",
+                        dependent.oid, dependent.class
+                    ))
+                })?,
+            })
+        })
+        .collect()
+}
+
+fn index_ids(objects: &[Object]) -> Result<HashMap<ObjectId, usize>> {
+    let mut by_id = HashMap::with_capacity(objects.len());
+    for (index, object) in objects.iter().enumerate() {
+        if let Some(other) = by_id.insert(object.as_dump_object().id(), index) {
+            return Err(
+                Error::internal("two objects have the same identity").detail(format!(
+                    "{} and {}",
+                    describe(&objects[other]),
+                    describe(object)
+                )),
+            );
+        }
+    }
+    Ok(by_id)
+}
+
+/// Who accounts for which row. A folded object comes before its owner: its edges are its own, or loops
+/// could not be repaired. A definition comes before other parts of its row.
+fn index_claims(objects: &[Object]) -> HashMap<CatalogId, usize> {
+    let precedence = |index: usize| {
+        let object = objects[index].as_dump_object();
+        let definition = object.id().part == Part::Definition;
+        (object.folded_into().is_some() && definition, definition)
+    };
+    let mut by_claim: HashMap<CatalogId, usize> = HashMap::with_capacity(objects.len());
+    for (index, object) in objects.iter().enumerate() {
+        for row in object.as_dump_object().claims() {
+            let claimant = by_claim.entry(row).or_insert(index);
+            if precedence(index) > precedence(*claimant) {
+                *claimant = index;
+            }
+        }
+    }
+    by_claim
+}
+
+/// Fills in who depends on whom.
+fn connect(catalog: &mut Catalog) {
+    let members = extension_members(catalog);
+    for at in 0..catalog.dependencies.len() {
+        let dependency = catalog.dependencies[at];
+        if dependency.deptype == DependencyType::Extension {
+            continue;
+        }
+        let Some(dependent) = catalog.claimant(dependency.dependent) else {
+            continue;
+        };
+        let referenced = catalog.claimant(dependency.referenced).or_else(|| {
+            let extension = members.get(&dependency.referenced)?;
+            catalog.claimant(CatalogId::new(catalog::PG_EXTENSION, *extension))
+        });
+        let Some(referenced) = referenced else {
+            continue;
+        };
+        if is_ownership(&catalog.objects[dependent], &dependency) {
+            catalog.sequence_owners.insert(dependent, referenced);
+        } else {
+            catalog.depends_on[dependent].push(referenced);
+        }
+    }
+    connect_parts(catalog);
+    connect_shells(catalog);
+    for (index, needed) in catalog.depends_on.iter_mut().enumerate() {
+        needed.retain(|&other| other != index);
+        needed.sort_unstable();
+        needed.dedup();
+    }
+    connect_refreshes(catalog);
+}
+
+/// Whether this is OWNED BY: the sequence goes with its table's column but is made before it, because
+/// the column's default needs it. The `SequenceOwner` object carries the ownership.
+fn is_ownership(dependent: &Object, dependency: &Dependency) -> bool {
+    dependent.as_dump_object().kind() == Kind::Sequence
+        && dependency.deptype == DependencyType::Auto
+        && dependency.referenced.class == catalog::PG_CLASS
+        && dependency.on_column
+}
+
+/// What objects need beyond `pg_depend`; parts of a row need its definition.
+fn connect_parts(catalog: &mut Catalog) {
+    for index in 0..catalog.objects.len() {
+        let object = catalog.objects[index].as_dump_object();
+        let id = object.id();
+        let mut needed: Vec<usize> = object
+            .extra_dependencies()
+            .into_iter()
+            .filter_map(|id| catalog.find(id))
+            .collect();
+        if matches!(id.part, Part::Data | Part::Attach) {
+            needed.extend(catalog.exact(id.with_part(Part::Definition)));
+        }
+        catalog.depends_on[index].extend(needed);
+    }
+}
+
+/// A shell needs the schema that its type needs; the type's row is not the shell's.
+fn connect_shells(catalog: &mut Catalog) {
+    for index in 0..catalog.objects.len() {
+        let id = catalog.objects[index].as_dump_object().id();
+        if id.part != Part::Shell {
+            continue;
+        }
+        let Some(full) = catalog.exact(id.with_part(Part::Definition)) else {
+            continue;
+        };
+        catalog.depends_on[index] = catalog.depends_on[full]
+            .iter()
+            .copied()
+            .filter(|&needed| catalog.objects[needed].as_dump_object().kind() == Kind::Schema)
+            .collect();
+    }
+}
+
+/// A refresh reads what the query reads: it comes after the refresh of every materialized view, and after
+/// the query of every view, that it sees directly or through views.
+fn connect_refreshes(catalog: &mut Catalog) {
+    for refresh in 0..catalog.objects.len() {
+        let id = catalog.objects[refresh].as_dump_object().id();
+        if catalog.objects[refresh].as_dump_object().kind() != Kind::MaterializedViewData {
+            continue;
+        }
+        let mut needed = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        let mut open: Vec<usize> = catalog
+            .exact(id.with_part(Part::Definition))
+            .into_iter()
+            .collect();
+        while let Some(index) = open.pop() {
+            let object = catalog.objects[index].as_dump_object();
+            match object.kind() {
+                Kind::View | Kind::MaterializedView if seen.insert(index) => {
+                    needed.extend(catalog.exact(object.id().with_part(Part::Data)));
+                    open.extend(catalog.depends_on[index].iter().copied());
+                    open.extend(catalog.parts(index));
+                }
+                Kind::ViewQuery if seen.insert(index) => {
+                    needed.push(index);
+                    open.extend(catalog.depends_on[index].iter().copied());
+                }
+                _ => {}
+            }
+        }
+        needed.retain(|&other| other != refresh);
+        catalog.depends_on[refresh].extend(needed);
+        catalog.depends_on[refresh].sort_unstable();
+        catalog.depends_on[refresh].dedup();
+    }
+}
+
+/// Rows that belong to an extension, by its OID: its members and, as far as no object accounts for
+/// them, what comes and goes with these (array types, indexes, constraints of a member table).
+pub(super) fn extension_members(catalog: &Catalog) -> HashMap<CatalogId, Oid> {
+    let mut members = HashMap::new();
+    for dependency in &catalog.dependencies {
+        if dependency.deptype == DependencyType::Extension {
+            members.insert(dependency.dependent, dependency.referenced.oid);
+        }
+    }
+    spread(catalog, &mut members);
+    members
+}
+
+/// Spreads a mark from rows to unclaimed rows that come and go with them.
+pub(super) fn spread<T: Copy>(catalog: &Catalog, marks: &mut HashMap<CatalogId, T>) {
+    let mut dependents: HashMap<CatalogId, Vec<CatalogId>> = HashMap::new();
+    for dependency in &catalog.dependencies {
+        let comes_and_goes = matches!(
+            dependency.deptype,
+            DependencyType::Auto | DependencyType::Internal | DependencyType::Partition
+        );
+        if comes_and_goes && catalog.claimant(dependency.dependent).is_none() {
+            dependents
+                .entry(dependency.referenced)
+                .or_default()
+                .push(dependency.dependent);
+        }
+    }
+    let mut open: Vec<CatalogId> = marks.keys().copied().collect();
+    while let Some(row) = open.pop() {
+        let mark = marks[&row];
+        for &dependent in dependents.get(&row).into_iter().flatten() {
+            if let std::collections::hash_map::Entry::Vacant(vacant) = marks.entry(dependent) {
+                vacant.insert(mark);
+                open.push(dependent);
+            }
+        }
+    }
+}
+
+/// Kind and name, for people.
+pub(super) fn describe(object: &Object) -> String {
+    let object = object.as_dump_object();
+    let name = match object.schema() {
+        Some(schema) => format!("{schema}.{}", object.tag()),
+        None => object.tag(),
+    };
+    format!("{} {}", object.kind(), one_line(&name))
+}

@@ -1,0 +1,385 @@
+//! The life of a dump: snapshot, catalogs, pre-data, rows over many connections, post-data, index.
+
+use std::io::Write;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::archive::{Compression, FORMAT_VERSION, Header, Index, Section, WrittenArchive};
+use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
+use crate::event::{Event, Events, Phase};
+use crate::objects::{Oid, quote};
+use crate::{Error, ErrorKind, Result};
+
+use super::member_stream::{DataMember, MemberStream};
+use super::plan::{TableSize, WorkItem, plan_items};
+use super::script::{Heading, closing, preamble};
+use super::selection::Selection;
+use super::writer::{ScriptWriter, spawn_data_phase, writer_result};
+use super::{
+    ContentEntry, ContentOptions, Contents, DataSource, large_objects, read_contents, snapshot,
+    table_data,
+};
+
+/// Members that may wait for the writer. Together with two blocks per worker this bounds memory.
+const MEMBERS_IN_FLIGHT: usize = 2;
+
+/// What the user chose.
+#[derive(Clone, Debug)]
+pub struct CreateOptions {
+    /// Connections that copy rows, beside the one that holds the snapshot.
+    pub jobs: NonZeroU32,
+    /// How members are stored.
+    pub compression: Compression,
+    /// `-t -T -n -N --exclude-table-data`.
+    pub selection: Selection,
+    /// `-s -a -O -x --skip-unsupported`.
+    pub contents: ContentOptions,
+    /// How long to wait for the lock of a table; `None` for as long as it takes.
+    pub lock_wait_timeout_ms: Option<u64>,
+    /// Wraps the script in `\restrict KEY` and `\unrestrict KEY`.
+    pub restrict_key: Option<String>,
+    /// The options that make this less than the whole database, for the header.
+    pub partial: Vec<String>,
+}
+
+/// A dump that is completely written to its sink.
+pub struct Created<W> {
+    /// The sink, with size, checksum and index.
+    pub archive: WrittenArchive<W>,
+    /// What `--skip-unsupported` left out, one line each.
+    pub unsupported: Vec<String>,
+}
+
+impl<W> Created<W> {
+    /// The index.
+    pub fn index(&self) -> &Index {
+        &self.archive.index
+    }
+}
+
+/// Dumps a database into a sink.
+///
+/// The sink has everything written and flushed when this returns; making it durable is the caller's.
+///
+/// # Errors
+/// `Connect`, `LockTimeout`, `Unsupported`, `Catalog`, `Data`, `NoSpace`, `Io`. The sink then holds an
+/// archive without a footer, which no reader takes for a backup.
+///
+/// # Cancel safety
+/// Dropping the future closes all connections; the sink is dropped with the writer.
+pub async fn create<W: Write + Send + 'static>(
+    settings: &ConnectSettings,
+    options: CreateOptions,
+    sink: W,
+    events: Events,
+) -> Result<Created<W>> {
+    events.phase(Phase::Connect);
+    let started = jiff::Timestamp::now();
+    let leader = connect(settings).await?;
+    warn_about_version(&leader, &events);
+    let snapshot = snapshot::begin(
+        &leader,
+        &options.selection,
+        options.lock_wait_timeout_ms,
+        &events,
+    )
+    .await?;
+    events.phase(Phase::Catalog);
+    let header = read_header(&leader, &options, &started, snapshot).await?;
+    let contents = read_contents(&leader, &options.selection, &options.contents, &events).await?;
+    for name in &contents.unsupported {
+        events.warn(format!("left out, not supported yet: {name}"));
+    }
+    let Contents {
+        entries,
+        unsupported,
+    } = contents;
+    let entries: Arc<[ContentEntry]> = entries.into();
+    let sizes = read_sizes(&leader, &entries).await?;
+    events.emit(Event::Planned {
+        items: sizes.len() as u64,
+        bytes: sizes.iter().map(|table| table.size_bytes).sum(),
+    });
+
+    events.phase(Phase::PreData);
+    let mut writer = ScriptWriter::new(sink, options.compression, entries.len(), events.clone());
+    let heading = Heading {
+        database: &header.database,
+        server_version: &header.server_version,
+        started: &header.started,
+        encoding: client_encoding(&header.encoding),
+        restrict_key: options.restrict_key.as_deref(),
+    };
+    writer.write_preamble(&preamble(&heading))?;
+    writer.write_section(&entries, Section::PreData)?;
+
+    events.phase(Phase::Data);
+    let items = work_items(&entries, &sizes, options.jobs);
+    let writer = copy_all(
+        settings,
+        &header.snapshot,
+        &options,
+        &entries,
+        items,
+        writer,
+        &events,
+    )
+    .await?;
+    // The locks held to here; a leader that lost its connection cannot vouch for them.
+    leader
+        .batch_execute("COMMIT")
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Data, "lost the snapshot's transaction", e))?;
+
+    events.phase(Phase::PostData);
+    let restrict_key = options.restrict_key.clone();
+    let archive = tokio::task::spawn_blocking(move || {
+        let mut writer = writer;
+        writer.write_section(&entries, Section::PostData)?;
+        writer.write_closing(&closing(restrict_key.as_deref()))?;
+        writer.finish(header, &entries)
+    })
+    .await;
+    Ok(Created {
+        archive: writer_result(archive)?,
+        unsupported,
+    })
+}
+
+fn warn_about_version(session: &Session, events: &Events) {
+    if session.version().major_number() > ServerVersion::NEWEST_TESTED.major_number() {
+        events.warn(format!(
+            "the server is version {}, newer than {}, the newest that this pgstow was tested with",
+            session.version(),
+            ServerVersion::NEWEST_TESTED.major_number()
+        ));
+    }
+}
+
+/// The encoding that the script is in: UTF-8, except that SQL_ASCII cannot be converted.
+fn client_encoding(encoding: &str) -> &str {
+    match encoding {
+        "SQL_ASCII" => "SQL_ASCII",
+        _ => "UTF8",
+    }
+}
+
+async fn read_header(
+    leader: &Session,
+    options: &CreateOptions,
+    started: &jiff::Timestamp,
+    snapshot: String,
+) -> Result<Header> {
+    let row = leader
+        .query_one(
+            // gen_random_uuid() came with 13; the id needs to be unique, not secret.
+            "SELECT d.datname::pg_catalog.text AS datname, d.datcollate::pg_catalog.text AS datcollate, \
+                    d.datctype::pg_catalog.text AS datctype, \
+                    pg_catalog.pg_encoding_to_char(d.encoding)::pg_catalog.text AS encoding, \
+                    pg_catalog.current_setting('server_version') AS server_version, \
+                    pg_catalog.md5(pg_catalog.concat(pg_catalog.clock_timestamp(), pg_catalog.random(), \
+                    pg_catalog.pg_backend_pid(), d.oid)) AS archive_id \
+             FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
+            &[],
+        )
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read the database's properties", e))?;
+    Ok(Header {
+        format: FORMAT_VERSION,
+        archive_id: row.get("archive_id"),
+        tool: concat!("pgstow ", env!("CARGO_PKG_VERSION")).to_owned(),
+        server_version: row.get("server_version"),
+        server_version_num: leader.version().num(),
+        database: row.get("datname"),
+        encoding: row.get("encoding"),
+        lc_collate: row.get("datcollate"),
+        lc_ctype: row.get("datctype"),
+        started: started.to_string(),
+        snapshot,
+        partial: options.partial.clone(),
+        entries: 0,
+        members: 0,
+    })
+}
+
+/// Sizes of the tables whose rows are wanted. Measured after the locks: `relpages` may be stale.
+async fn read_sizes(leader: &Session, entries: &[ContentEntry]) -> Result<Vec<TableSize>> {
+    let tables: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match &entry.data {
+            Some(DataSource::Table(table)) => Some((entry.id, table)),
+            Some(DataSource::LargeObjects(_)) | None => None,
+        })
+        .collect();
+    let oids: Vec<Oid> = tables.iter().map(|(_, table)| table.table).collect();
+    let rows = leader
+        .query(
+            "SELECT pg_catalog.pg_relation_size(t.oid) AS heap_bytes, \
+                    pg_catalog.pg_table_size(t.oid) AS size_bytes, \
+                    pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_size \
+             FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY AS t (oid, n) ORDER BY t.n",
+            &[&oids],
+        )
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read the sizes of tables", e))?;
+    // Ranges of ctid are read without a scan of the whole table from 14 on (TID Range Scan).
+    let has_tid_range_scan = leader.version() >= ServerVersion::major(14);
+    Ok(tables
+        .iter()
+        .zip(&rows)
+        .map(|((entry, table), row)| {
+            let heap_bytes = row
+                .get::<_, Option<i64>>("heap_bytes")
+                .map_or(0, i64::unsigned_abs);
+            let block_size = row.get::<_, i64>("block_size").unsigned_abs().max(1);
+            TableSize {
+                entry: *entry,
+                heap_blocks: u32::try_from(heap_bytes / block_size).unwrap_or(u32::MAX),
+                size_bytes: row
+                    .get::<_, Option<i64>>("size_bytes")
+                    .map_or(0, i64::unsigned_abs),
+                can_split: has_tid_range_scan
+                    && table.is_heap
+                    && table.condition.is_none()
+                    && !table.columns.is_empty(),
+            }
+        })
+        .collect())
+}
+
+/// Tables by plan, then large objects group by group.
+fn work_items(entries: &[ContentEntry], sizes: &[TableSize], jobs: NonZeroU32) -> Vec<WorkItem> {
+    let mut items = plan_items(sizes, jobs);
+    items.extend(
+        entries
+            .iter()
+            .filter(|entry| matches!(entry.data, Some(DataSource::LargeObjects(_))))
+            .map(|entry| WorkItem {
+                entry: entry.id,
+                range: None,
+                size_bytes: 0,
+            }),
+    );
+    items
+}
+
+/// What all workers share.
+struct Shared {
+    settings: ConnectSettings,
+    snapshot: String,
+    compression: Compression,
+    entries: Arc<[ContentEntry]>,
+    items: Vec<WorkItem>,
+    next: AtomicUsize,
+    events: Events,
+}
+
+/// Copies all items over `jobs` connections while the writer appends what arrives. The first failure
+/// ends all of them.
+async fn copy_all<W: Write + Send + 'static>(
+    settings: &ConnectSettings,
+    snapshot: &str,
+    options: &CreateOptions,
+    entries: &Arc<[ContentEntry]>,
+    items: Vec<WorkItem>,
+    writer: ScriptWriter<W>,
+    events: &Events,
+) -> Result<ScriptWriter<W>> {
+    let workers = (options.jobs.get() as usize).min(items.len());
+    let shared = Arc::new(Shared {
+        settings: settings.clone(),
+        snapshot: snapshot.to_owned(),
+        compression: options.compression,
+        entries: Arc::clone(entries),
+        items,
+        next: AtomicUsize::new(0),
+        events: events.clone(),
+    });
+    let (sender, receiver) = mpsc::channel(MEMBERS_IN_FLIGHT);
+    let writing = spawn_data_phase(writer, receiver);
+    let mut tasks = JoinSet::new();
+    for worker in 0..workers {
+        tasks.spawn(work(Arc::clone(&shared), worker, sender.clone()));
+    }
+    drop(sender);
+    let mut failure = None;
+    while let Some(done) = tasks.join_next().await {
+        let done = done.map_err(|e| Error::internal("a worker failed").caused_by(e));
+        if let Err(error) = done.and_then(|outcome| outcome) {
+            failure = Some(error);
+            break;
+        }
+    }
+    tasks.shutdown().await;
+    // With all workers gone the writer sees the end. Its own error comes first: it made the workers stop.
+    let written = writer_result(writing.await);
+    match (written, failure) {
+        (Err(error), _) | (Ok(_), Some(error)) => Err(error),
+        (Ok(writer), None) => Ok(writer),
+    }
+}
+
+async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMember>) -> Result<()> {
+    let session = connect(&shared.settings).await?;
+    let import = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+        quote::literal(&shared.snapshot)
+    );
+    session
+        .batch_execute(&import)
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Data, "could not import the snapshot", e))?;
+    let mut stream = MemberStream::new(shared.compression, writer);
+    while let Some(item) = shared
+        .items
+        .get(shared.next.fetch_add(1, Ordering::Relaxed))
+    {
+        copy_item(&shared, &session, worker, item, &mut stream).await?;
+    }
+    stream.settle().await
+}
+
+async fn copy_item(
+    shared: &Shared,
+    session: &Session,
+    worker: usize,
+    item: &WorkItem,
+    stream: &mut MemberStream,
+) -> Result<()> {
+    let entry = usize::try_from(item.entry.0)
+        .ok()
+        .and_then(|id| shared.entries.get(id.checked_sub(1)?))
+        .ok_or_else(|| Error::internal("a work item has no entry"))?;
+    let events = &shared.events;
+    events.emit(Event::WorkerStarted {
+        worker,
+        item: describe(entry, item),
+    });
+    match &entry.data {
+        Some(DataSource::Table(table)) => {
+            table_data::copy_table(session, worker, entry.id, table, item.range, stream, events)
+                .await?;
+        }
+        Some(DataSource::LargeObjects(data)) => {
+            large_objects::copy_large_objects(session, worker, entry.id, data, stream, events)
+                .await?;
+        }
+        None => return Err(Error::internal("a work item has no data")),
+    }
+    events.emit(Event::WorkerFinished { worker });
+    Ok(())
+}
+
+fn describe(entry: &ContentEntry, item: &WorkItem) -> String {
+    let schema = entry.schema.as_deref().map(|schema| format!("{schema}."));
+    let name = format!("{}{}", schema.unwrap_or_default(), entry.tag);
+    let range = item.range.map(|range| match range.end {
+        Some(end) => format!(" blocks {}..{end}", range.start),
+        None => format!(" blocks {}..", range.start),
+    });
+    quote::one_line(&format!("{name}{}", range.unwrap_or_default())).into_owned()
+}

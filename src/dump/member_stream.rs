@@ -1,0 +1,155 @@
+//! Turns a stream of text into encoded members: one block fills while the last one is compressed.
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::archive::{
+    Compression, DumpId, EncodedMember, MemberEncoder, MemberRole, RowDigest, Section,
+};
+use crate::{Error, ErrorKind, Result};
+
+/// Rows gather up to here before they become a member (DESIGN section 2).
+pub(crate) const BLOCK_BYTES: usize = 4 << 20;
+
+/// What a member holds, for the totals of its table.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Contained {
+    /// Rows, or calls that fill large objects.
+    pub(crate) rows: u64,
+    /// Bytes of rows, newlines included.
+    pub(crate) bytes: u64,
+    /// Digest of the rows.
+    pub(crate) digest: RowDigest,
+}
+
+/// A member on its way to the writer.
+pub(crate) struct DataMember {
+    pub(crate) entry: DumpId,
+    pub(crate) contained: Contained,
+    pub(crate) member: EncodedMember,
+}
+
+/// A block of text that is being filled.
+struct Block {
+    text: Vec<u8>,
+    contained: Contained,
+}
+
+impl Block {
+    fn new() -> Self {
+        Block {
+            text: Vec::with_capacity(BLOCK_BYTES + (BLOCK_BYTES >> 4)),
+            contained: Contained::default(),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        // One giant row must not hold its memory to the end of the run.
+        self.text.shrink_to(2 * BLOCK_BYTES);
+        self.contained = Contained::default();
+    }
+}
+
+/// One worker's way to the writer. It has two blocks: memory does not grow with the tables.
+pub(crate) struct MemberStream {
+    filling: Block,
+    encoding: Option<JoinHandle<(Block, MemberEncoder, Result<DataMember>)>>,
+    idle: Option<(Block, MemberEncoder)>,
+    writer: mpsc::Sender<DataMember>,
+}
+
+impl MemberStream {
+    /// A stream whose members go to `writer`.
+    pub(crate) fn new(compression: Compression, writer: mpsc::Sender<DataMember>) -> Self {
+        MemberStream {
+            filling: Block::new(),
+            encoding: None,
+            idle: Some((Block::new(), MemberEncoder::new(compression))),
+            writer,
+        }
+    }
+
+    /// Whether the block is full, so that it should be closed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.filling.text.len() >= BLOCK_BYTES
+    }
+
+    /// Whether nothing was added since the last member.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filling.text.is_empty()
+    }
+
+    /// Rows and bytes in the block so far.
+    pub(crate) fn contained(&self) -> Contained {
+        self.filling.contained
+    }
+
+    /// Adds text that is no row: the COPY statement and its end.
+    pub(crate) fn push_text(&mut self, text: &str) {
+        self.filling.text.extend_from_slice(text.as_bytes());
+    }
+
+    /// Adds one row of COPY text with its newline.
+    pub(crate) fn push_row(&mut self, row: &[u8]) {
+        let contained = &mut self.filling.contained;
+        contained.rows += 1;
+        contained.bytes += row.len() as u64;
+        contained
+            .digest
+            .add_row(row.strip_suffix(b"\n").unwrap_or(row));
+        self.filling.text.extend_from_slice(row);
+    }
+
+    /// Adds one call that fills a large object.
+    pub(crate) fn push_call(&mut self, call: &str) {
+        self.filling.contained.rows += 1;
+        self.filling.contained.bytes += call.len() as u64;
+        self.push_text(call);
+    }
+
+    /// Closes the block: it is compressed in the background while the next one fills.
+    pub(crate) async fn close_member(&mut self, entry: DumpId) -> Result<()> {
+        self.settle().await?;
+        let (next, mut encoder) = self
+            .idle
+            .take()
+            .ok_or_else(|| Error::internal("a member stream lost its encoder"))?;
+        let mut block = std::mem::replace(&mut self.filling, next);
+        self.encoding = Some(spawn_blocking(move || {
+            let contained = block.contained;
+            let member = encoder
+                .encode(
+                    MemberRole::Data,
+                    Section::Data,
+                    &block.text,
+                    Some(entry),
+                    Some(contained.rows),
+                )
+                .map(|member| DataMember {
+                    entry,
+                    contained,
+                    member,
+                });
+            block.clear();
+            (block, encoder, member)
+        }));
+        Ok(())
+    }
+
+    /// Waits for the member that is being compressed and hands it to the writer.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        let Some(encoding) = self.encoding.take() else {
+            return Ok(());
+        };
+        let (block, encoder, member) = encoding
+            .await
+            .map_err(|e| Error::internal("compressing a member failed").caused_by(e))?;
+        self.idle = Some((block, encoder));
+        // The writer hangs up only after an error of its own, which is the one to report.
+        self.writer
+            .send(member?)
+            .await
+            .map_err(|_| Error::new(ErrorKind::Interrupted(15), "the writer stopped"))
+    }
+}

@@ -1,0 +1,437 @@
+//! The catalog sweep: what in the database no object accounts for.
+//!
+//! Every row of every catalog that can hold objects is either the system's, an extension's, temporary, or claimed
+//! by an object. Whatever else is found is named, so that nothing is left out in silence. So are
+//! properties that no object renders: changed privileges of system objects and of members of
+//! extensions, security labels, dependencies on extensions of anything but functions.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::conn::{ServerVersion, Session};
+use crate::objects::quote::one_line;
+use crate::objects::{CatalogId, Object, Oid, catalog};
+use crate::{Error, ErrorKind, Result};
+
+use super::catalog::{Catalog, DependencyType, extension_members, spread};
+use super::selection::Selection;
+
+/// What cannot be dumped yet.
+#[derive(Default)]
+pub(super) struct Leftovers {
+    /// One line each, sorted.
+    pub(super) lines: Vec<String>,
+    /// Objects without an object of ours.
+    pub(super) rows: HashSet<CatalogId>,
+}
+
+/// Looks for what the catalog's objects do not account for, as far as the selection asks for it.
+///
+/// # Errors
+/// `Catalog` if a query fails.
+pub(super) async fn sweep(
+    session: &Session,
+    found: &Catalog,
+    selection: &Selection,
+    with_privileges: bool,
+) -> Result<Leftovers> {
+    let (rows, labels) =
+        futures::try_join!(read_rows(session), read_ids(session, LABELS, "pg_seclabel"))?;
+    let rows = unaccounted(found, rows);
+    let parts = parts_among(found, &rows);
+    let mut leftovers = Leftovers::default();
+    for (row, name) in identify(session, &rows).await? {
+        if name.is_selected(selection) {
+            leftovers.rows.insert(row);
+            if !parts.contains(&row) {
+                leftovers.lines.push(name.text);
+            }
+        }
+    }
+    let mut properties = vec![
+        ("security label of", labels),
+        ("dependency on an extension of", extension_dependents(found)),
+    ];
+    if with_privileges && selection.includes_global_objects() {
+        let query = privileges_query();
+        let changed = read_ids(session, &query, "initial privileges").await?;
+        properties.push(("privileges that differ from the initial ones of", changed));
+    }
+    for (property, rows) in properties {
+        for (_, name) in identify(session, &rows).await? {
+            if name.is_selected(selection) {
+                leftovers.lines.push(format!("{property} {}", name.text));
+            }
+        }
+    }
+    if selection.includes_global_objects() {
+        leftovers.lines.extend(read_subscriptions(session).await?);
+    }
+    leftovers.lines.sort_unstable();
+    leftovers.lines.dedup();
+    Ok(leftovers)
+}
+
+/// Names of the first left-overs that an error lists.
+const LISTED: usize = 50;
+
+/// The error that stops a dump.
+pub(super) fn unsupported(lines: &[String]) -> Error {
+    let count = match lines.len() {
+        1 => "1 object".to_owned(),
+        many => format!("{many} objects"),
+    };
+    let mut error = Error::new(
+        ErrorKind::Unsupported,
+        format!("{count} cannot be dumped by this version"),
+    );
+    for line in lines.iter().take(LISTED) {
+        error = error.detail(line);
+    }
+    if lines.len() > LISTED {
+        error = error.detail(format!("... and {} more", lines.len() - LISTED));
+    }
+    error.hint("With --skip-unsupported they are left out, and so is all that needs them.")
+}
+
+/// A row that an object ought to account for.
+#[derive(Clone, Copy)]
+struct SweptRow {
+    id: CatalogId,
+    /// Temporary, or part of a TOAST table.
+    passing: bool,
+}
+
+/// Rows that are neither claimed nor part of an extension, of something temporary, or of another row.
+fn unaccounted(found: &Catalog, rows: Vec<SweptRow>) -> Vec<CatalogId> {
+    let mut covered: HashMap<CatalogId, ()> = extension_members(found)
+        .into_keys()
+        .map(|row| (row, ()))
+        .collect();
+    covered.extend(
+        rows.iter()
+            .filter(|row| row.passing)
+            .map(|row| (row.id, ())),
+    );
+    spread(found, &mut covered);
+    let internal = internal_rows(found);
+    rows.into_iter()
+        .map(|row| row.id)
+        .filter(|row| found.claimant(*row).is_none())
+        .filter(|row| !covered.contains_key(row) && !internal.contains(row))
+        .collect()
+}
+
+/// Row types, array types and internal triggers of rows that are claimed: the server makes them along.
+fn internal_rows(found: &Catalog) -> HashSet<CatalogId> {
+    let mut internal = HashSet::new();
+    let is_made_along =
+        |row: CatalogId| matches!(row.class, catalog::PG_TYPE | catalog::PG_TRIGGER);
+    // An array type hangs on a row type that hangs on a table: as many rounds as there are links.
+    loop {
+        let before = internal.len();
+        for dependency in &found.dependencies {
+            if dependency.deptype == DependencyType::Internal
+                && is_made_along(dependency.dependent)
+                && (found.claimant(dependency.referenced).is_some()
+                    || internal.contains(&dependency.referenced))
+            {
+                internal.insert(dependency.dependent);
+            }
+        }
+        if internal.len() == before {
+            return internal;
+        }
+    }
+}
+
+/// ALTER ... DEPENDS ON EXTENSION: functions and procedures render it themselves.
+/// Those of the rows that are internal to others of them: the row type of a table need not be named beside it.
+fn parts_among(found: &Catalog, rows: &[CatalogId]) -> HashSet<CatalogId> {
+    let rows: HashSet<&CatalogId> = rows.iter().collect();
+    found
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.deptype == DependencyType::Internal)
+        .filter(|dependency| rows.contains(&dependency.referenced))
+        .map(|dependency| dependency.dependent)
+        .collect()
+}
+
+fn extension_dependents(found: &Catalog) -> Vec<CatalogId> {
+    let is_function = |row: &CatalogId| {
+        let claimant = found.claimant(*row).map(|index| &found.objects[index]);
+        matches!(claimant, Some(Object::Function(_)))
+    };
+    found
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.deptype == DependencyType::AutoExtension)
+        .map(|dependency| dependency.dependent)
+        .filter(|row| !is_function(row))
+        .collect()
+}
+
+/// A catalog to sweep: its name, the column with the schema if it has one, a further condition, and
+/// the version that brought it.
+struct Swept(&'static str, Option<&'static str>, &'static str, u32);
+
+const SWEPT: &[Swept] = &[
+    Swept("pg_class", Some("relnamespace"), "", 10),
+    Swept("pg_type", Some("typnamespace"), "", 10),
+    Swept("pg_proc", Some("pronamespace"), "", 10),
+    // Inherited constraints and those of constraint triggers come with what they are inherited from.
+    Swept(
+        "pg_constraint",
+        Some("connamespace"),
+        "AND r.contype <> 't' AND (r.conislocal OR r.coninhcount = 0)",
+        10,
+    ),
+    // Triggers behind foreign keys and deferred uniqueness, and clones on partitions.
+    Swept("pg_trigger", None, "AND NOT r.tgisinternal", 10),
+    Swept("pg_rewrite", None, "", 10),
+    Swept("pg_attrdef", None, "", 10),
+    Swept("pg_policy", None, "", 10),
+    Swept("pg_operator", Some("oprnamespace"), "", 10),
+    Swept("pg_opclass", Some("opcnamespace"), "", 10),
+    Swept("pg_opfamily", Some("opfnamespace"), "", 10),
+    Swept("pg_am", None, "", 10),
+    Swept("pg_cast", None, "", 10),
+    Swept("pg_conversion", Some("connamespace"), "", 10),
+    Swept("pg_collation", Some("collnamespace"), "", 10),
+    Swept("pg_language", None, "", 10),
+    Swept("pg_transform", None, "", 10),
+    Swept("pg_ts_config", Some("cfgnamespace"), "", 10),
+    Swept("pg_ts_dict", Some("dictnamespace"), "", 10),
+    Swept("pg_ts_parser", Some("prsnamespace"), "", 10),
+    Swept("pg_ts_template", Some("tmplnamespace"), "", 10),
+    Swept("pg_foreign_data_wrapper", None, "", 10),
+    Swept("pg_foreign_server", None, "", 10),
+    Swept("pg_event_trigger", None, "", 10),
+    Swept("pg_publication", None, "", 10),
+    Swept("pg_publication_rel", None, "", 10),
+    Swept("pg_publication_namespace", None, "", 15),
+    Swept("pg_statistic_ext", Some("stxnamespace"), "", 10),
+    Swept("pg_extension", None, "", 10),
+    Swept("pg_default_acl", None, "", 10),
+    Swept(
+        "pg_namespace",
+        None,
+        "AND r.nspname !~ '^pg_(toast_)?temp_'",
+        10,
+    ),
+];
+
+fn rows_query(server: ServerVersion) -> String {
+    let mut parts: Vec<String> = SWEPT
+        .iter()
+        .filter(|swept| server >= ServerVersion::major(swept.3))
+        .map(|Swept(name, schema, condition, _)| {
+            let passing = match schema {
+                Some(column) => format!("COALESCE(r.{column} IN (SELECT oid FROM passing), false)"),
+                None => "false".to_owned(),
+            };
+            format!(
+                "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid AS classid, \
+                 r.oid AS objid, {passing} AS passing \
+                 FROM pg_catalog.{name} r WHERE r.oid >= 16384 {condition}"
+            )
+        })
+        .collect();
+    // User mappings themselves are for superusers alone, the view is for all.
+    parts.push(
+        "SELECT 'pg_catalog.pg_user_mapping'::pg_catalog.regclass::pg_catalog.oid, umid, false \
+         FROM pg_catalog.pg_user_mappings WHERE umid >= 16384"
+            .to_owned(),
+    );
+    // Users choose the OIDs of large objects; the other catalogs know them by pg_largeobject.
+    parts.push(
+        "SELECT 'pg_catalog.pg_largeobject'::pg_catalog.regclass::pg_catalog.oid, oid, false \
+         FROM pg_catalog.pg_largeobject_metadata"
+            .to_owned(),
+    );
+    format!(
+        "WITH passing AS (SELECT oid FROM pg_catalog.pg_namespace \
+         WHERE nspname ~ '^pg_(toast|temp_|toast_temp_)') {}",
+        parts.join(" UNION ALL ")
+    )
+}
+
+async fn read_rows(session: &Session) -> Result<Vec<SweptRow>> {
+    let rows = session
+        .query(&rows_query(session.version()), &[])
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not sweep the catalogs", e))?;
+    Ok(rows
+        .iter()
+        .map(|row| SweptRow {
+            id: CatalogId::new(row.get("classid"), row.get("objid")),
+            passing: row.get("passing"),
+        })
+        .collect())
+}
+
+const LABELS: &str = "SELECT DISTINCT classoid AS classid, objoid AS objid \
+                      FROM pg_catalog.pg_seclabel";
+
+/// Objects of the system and members of extensions whose privileges are no longer those that initdb
+/// or the extension gave them. Without an entry in `pg_init_privs` these were the default.
+fn privileges_query() -> String {
+    let catalogs = [
+        (
+            "pg_class",
+            "relnamespace",
+            "relowner",
+            "relacl",
+            "CASE r.relkind WHEN 'S' THEN 's' ELSE 'r' END",
+        ),
+        ("pg_proc", "pronamespace", "proowner", "proacl", "'f'"),
+        ("pg_type", "typnamespace", "typowner", "typacl", "'T'"),
+        ("pg_namespace", "oid", "nspowner", "nspacl", "'n'"),
+        ("pg_language", "0", "lanowner", "lanacl", "'l'"),
+        ("pg_foreign_data_wrapper", "0", "fdwowner", "fdwacl", "'F'"),
+        ("pg_foreign_server", "0", "srvowner", "srvacl", "'S'"),
+    ];
+    let mut parts: Vec<String> = catalogs
+        .iter()
+        .map(|(name, schema, owner, acl, kind)| {
+            format!(
+                "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid AS classid, \
+                 r.oid AS objid, 0 AS objsubid, {schema}::pg_catalog.oid AS schema, r.{acl} AS acl, \
+                 pg_catalog.acldefault(({kind})::\"char\", r.{owner}) AS by_default \
+                 FROM pg_catalog.{name} r WHERE r.{acl} IS NOT NULL \
+                 OR r.oid IN (SELECT objoid FROM pg_catalog.pg_init_privs)"
+            )
+        })
+        .collect();
+    parts.push(
+        "SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, r.attrelid, \
+         r.attnum::pg_catalog.int4, c.relnamespace, r.attacl, '{}'::pg_catalog.aclitem[] \
+         FROM pg_catalog.pg_attribute r \
+         JOIN pg_catalog.pg_class c ON c.oid = r.attrelid WHERE r.attacl IS NOT NULL \
+         OR (r.attrelid, r.attnum) IN (SELECT objoid, objsubid FROM pg_catalog.pg_init_privs)"
+            .to_owned(),
+    );
+    // aclitem[] has containment but no order: two lists are equal if each holds the other.
+    // Of the system's schemas only pg_catalog counts, as in pg_dump: initdb records no initial
+    // privileges for information_schema. The schema public has an object.
+    format!(
+        "SELECT DISTINCT o.classid, o.objid FROM ({}) o \
+         LEFT JOIN pg_catalog.pg_init_privs i \
+         ON i.classoid = o.classid AND i.objoid = o.objid AND i.objsubid = o.objsubid \
+         CROSS JOIN LATERAL (SELECT COALESCE(o.acl, o.by_default) AS now, \
+         COALESCE(i.initprivs, o.by_default) AS initially) p \
+         WHERE NOT (p.now @> p.initially AND p.initially @> p.now) \
+         AND (o.schema = 'pg_catalog'::pg_catalog.regnamespace OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
+         WHERE d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e'))",
+        parts.join(" UNION ALL ")
+    )
+}
+
+async fn read_ids(session: &Session, query: &str, what: &str) -> Result<Vec<CatalogId>> {
+    let rows = session
+        .query(query, &[])
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, format!("could not read {what}"), e))?;
+    Ok(rows
+        .iter()
+        .map(|row| CatalogId::new(row.get("classid"), row.get("objid")))
+        .collect())
+}
+
+/// Subscriptions of this database. Of `pg_subscription` everybody may read these columns only.
+async fn read_subscriptions(session: &Session) -> Result<Vec<String>> {
+    let query = "SELECT s.subname::pg_catalog.text AS subname FROM pg_catalog.pg_subscription s \
+                 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+                 WHERE d.datname = pg_catalog.current_database()";
+    let rows = session
+        .query(query, &[])
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read pg_subscription", e))?;
+    Ok(rows
+        .iter()
+        .map(|row| format!("subscription {}", one_line(row.get("subname"))))
+        .collect())
+}
+
+/// How people know a row.
+struct Identity {
+    /// `operator public.===(pg_catalog.int4,pg_catalog.int4)`, on one line.
+    text: String,
+    schema: Option<String>,
+    /// Of relations: their name.
+    relation: Option<String>,
+}
+
+impl Identity {
+    fn is_selected(&self, selection: &Selection) -> bool {
+        match (&self.schema, &self.relation) {
+            (Some(schema), Some(name)) => selection.includes_relation(schema, name),
+            (Some(schema), None) => selection.includes_schema(schema),
+            (None, _) => selection.includes_global_objects(),
+        }
+    }
+}
+
+async fn identify(session: &Session, rows: &[CatalogId]) -> Result<Vec<(CatalogId, Identity)>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let classes: Vec<Oid> = rows.iter().map(|row| row.class).collect();
+    let oids: Vec<Oid> = rows.iter().map(|row| row.oid).collect();
+    let query = "SELECT r.classid, r.objid, i.type, i.schema, i.name, i.identity \
+                 FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), \
+                 pg_catalog.unnest($2::pg_catalog.oid[])) AS r(classid, objid) \
+                 CROSS JOIN LATERAL pg_catalog.pg_identify_object(r.classid, r.objid, 0) i";
+    let identified = session
+        .query(query, &[&classes, &oids])
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not identify objects", e))?;
+    Ok(identified
+        .iter()
+        .map(|row| {
+            let id = CatalogId::new(row.get("classid"), row.get("objid"));
+            let kind: Option<String> = row.get("type");
+            let identity: Option<String> = row.get("identity");
+            let text = match (kind, identity) {
+                (Some(kind), Some(identity)) => format!("{kind} {identity}"),
+                _ => format!("object {} of catalog {}", id.oid, id.class),
+            };
+            let name: Option<String> = row.get("name");
+            let identity = Identity {
+                text: one_line(&text).into_owned(),
+                schema: row.get("schema"),
+                relation: name.filter(|_| id.class == catalog::PG_CLASS),
+            };
+            (id, identity)
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_lists_names_up_to_a_limit() {
+        let lines: Vec<String> = (0..60).map(|n| format!("cast number {n}")).collect();
+        let error = unsupported(&lines);
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            error.message(),
+            "60 objects cannot be dumped by this version"
+        );
+        assert_eq!(error.details().len(), 51);
+        assert_eq!(error.details()[50], "... and 10 more");
+        assert_eq!(
+            unsupported(&lines[..1]).message(),
+            "1 object cannot be dumped by this version"
+        );
+    }
+
+    #[test]
+    fn catalogs_of_later_versions_are_not_swept() {
+        let publications = "pg_publication_namespace";
+        assert!(!rows_query(ServerVersion::major(14)).contains(publications));
+        assert!(rows_query(ServerVersion::major(15)).contains(publications));
+    }
+}

@@ -1,0 +1,115 @@
+//! The rows of one work item: COPY out of the server into members.
+
+use bytes::Bytes;
+use futures::{StreamExt, pin_mut};
+
+use crate::archive::{DumpId, copy_statement};
+use crate::conn::Session;
+use crate::event::{Event, Events};
+use crate::objects::{TableData, quote};
+use crate::{Error, ErrorKind, Result};
+
+use super::member_stream::MemberStream;
+use super::plan::BlockRange;
+
+/// Progress is told after this many bytes.
+const REPORT_BYTES: u64 = 1 << 20;
+
+/// The COPY that reads a table, or a range of its blocks.
+///
+/// A plain COPY reads the table alone, without children. Extension conditions and ranges need a query.
+pub(crate) fn copy_out_statement(table: &TableData, range: Option<BlockRange>) -> String {
+    let name = quote::qualified(&table.schema, &table.name);
+    let columns: Vec<String> = table.columns.iter().map(|c| quote::ident(c)).collect();
+    let columns = columns.join(", ");
+    let filter = match (range, &table.condition) {
+        (None, None) if columns.is_empty() => return format!("COPY {name} TO STDOUT"),
+        (None, None) => return format!("COPY {name} ({columns}) TO STDOUT"),
+        (Some(range), _) => format!("WHERE {}", range_condition(range)),
+        (None, Some(condition)) => condition.clone(),
+    };
+    format!("COPY (SELECT {columns} FROM ONLY {name} {filter}) TO STDOUT")
+}
+
+fn range_condition(range: BlockRange) -> String {
+    let from = format!(
+        "ctid OPERATOR(pg_catalog.>=) '({},0)'::pg_catalog.tid",
+        range.start
+    );
+    match range.end {
+        Some(end) => {
+            format!("{from} AND ctid OPERATOR(pg_catalog.<) '({end},0)'::pg_catalog.tid")
+        }
+        None => from,
+    }
+}
+
+/// Copies one work item into members of `entry`. Returns when the last member is on its way and the
+/// server has confirmed the end of the COPY.
+///
+/// # Errors
+/// `Data`, naming the table.
+pub(crate) async fn copy_table(
+    session: &Session,
+    worker: usize,
+    entry: DumpId,
+    table: &TableData,
+    range: Option<BlockRange>,
+    stream: &mut MemberStream,
+    events: &Events,
+) -> Result<()> {
+    let name = quote::qualified(&table.schema, &table.name);
+    let failed = |e| {
+        Error::from_server(
+            ErrorKind::Data,
+            format!("could not copy table {}", quote::one_line(&name)),
+            e,
+        )
+    };
+    let header = copy_statement(&table.schema, &table.name, &table.columns);
+    let rows = session
+        .copy_out(copy_out_statement(table, range).as_str())
+        .await
+        .map_err(failed)?;
+    pin_mut!(rows);
+    let mut told = 0;
+    while let Some(row) = rows.next().await {
+        let row: Bytes = row.map_err(failed)?;
+        if stream.is_empty() {
+            stream.push_text(&header);
+            stream.push_text("\n");
+        }
+        stream.push_row(&row);
+        if stream.contained().bytes - told >= REPORT_BYTES {
+            told = stream.contained().bytes;
+            tokio::task::yield_now().await;
+        }
+        if stream.is_full() {
+            close(stream, worker, entry, events).await?;
+            told = 0;
+        }
+    }
+    // A COPY stream that merely stops looks like one that ended: the next statement proves it.
+    session.batch_execute("SELECT").await.map_err(failed)?;
+    if !stream.is_empty() {
+        close(stream, worker, entry, events).await?;
+    }
+    Ok(())
+}
+
+async fn close(
+    stream: &mut MemberStream,
+    worker: usize,
+    entry: DumpId,
+    events: &Events,
+) -> Result<()> {
+    stream.push_text("\\.\n\n");
+    let contained = stream.contained();
+    stream.close_member(entry).await?;
+    events.emit(Event::WorkerAdvanced {
+        worker,
+        rows: contained.rows,
+        bytes: contained.bytes,
+    });
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Which objects a selection and the options leave in. Pure.
+
+use std::collections::HashSet;
+
+use crate::objects::{CatalogId, DumpObject, Kind, Object};
+
+use super::catalog::Catalog;
+use super::contents::ContentOptions;
+use super::selection::Selection;
+
+/// By object of the catalog: whether it goes into the dump.
+pub(super) fn choose(
+    catalog: &Catalog,
+    selection: &Selection,
+    options: &ContentOptions,
+) -> Vec<bool> {
+    (0..catalog.objects.len())
+        .map(|index| {
+            is_selected(catalog, selection, index)
+                && is_in_parts(catalog, options, index)
+                && has_wanted_rows(selection, &catalog.objects[index])
+        })
+        .collect()
+}
+
+/// Takes out what cannot be restored without these catalog rows, and what needs that in turn. Tells which
+/// wanted objects were taken out.
+///
+/// A default or check constraint goes alone; a view without its query is no view.
+pub(super) fn leave_out(
+    catalog: &Catalog,
+    rows: &HashSet<CatalogId>,
+    wanted: &mut [bool],
+) -> Vec<usize> {
+    let mut open: Vec<usize> = catalog
+        .dependencies
+        .iter()
+        .filter(|dependency| rows.contains(&dependency.referenced))
+        .filter_map(|dependency| catalog.claimant(dependency.dependent))
+        .collect();
+    if open.is_empty() {
+        return Vec::new();
+    }
+    let mut needed_by = vec![Vec::new(); catalog.objects.len()];
+    for (index, needed) in catalog.depends_on.iter().enumerate() {
+        for &needed in needed {
+            needed_by[needed].push(index);
+        }
+    }
+    let mut out = HashSet::new();
+    while let Some(index) = open.pop() {
+        if !out.insert(index) {
+            continue;
+        }
+        open.extend(&needed_by[index]);
+        if catalog.objects[index].as_dump_object().kind() == Kind::ViewQuery {
+            open.extend(catalog.owner_of(index));
+        }
+    }
+    let taken: Vec<usize> = out.into_iter().filter(|&index| wanted[index]).collect();
+    for &index in &taken {
+        wanted[index] = false;
+    }
+    taken
+}
+
+fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
+    if selection.is_everything() {
+        return true;
+    }
+    if let Some(owner) = catalog.owner_of(index) {
+        return is_selected(catalog, selection, owner);
+    }
+    let object = catalog.objects[index].as_dump_object();
+    match object.relation().and_then(|id| catalog.find(id)) {
+        Some(relation) if relation != index => is_selected(catalog, selection, relation),
+        Some(_) => is_relation_selected(catalog, selection, index),
+        None => is_selected_alone(selection, object),
+    }
+}
+
+/// A sequence goes with the table that owns it, as in pg_dump.
+fn is_relation_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
+    let object = catalog.objects[index].as_dump_object();
+    let by_name = match object.schema() {
+        Some(schema) => selection.includes_relation(schema, &object.tag()),
+        None => selection.includes_global_objects(),
+    };
+    by_name
+        || catalog
+            .sequence_owners
+            .get(&index)
+            .is_some_and(|&table| is_selected(catalog, selection, table))
+}
+
+/// Of an object that is not, and does not belong to, a relation that is dumped.
+fn is_selected_alone(selection: &Selection, object: &dyn DumpObject) -> bool {
+    match (object.kind(), object.schema()) {
+        // The rows of an extension's configuration table go with the extension or by their own name.
+        (Kind::TableData, Some(schema)) => selection.includes_relation(schema, &object.tag()),
+        (Kind::Schema, _) => selection.includes_schema(&object.tag()),
+        (_, Some(schema)) => selection.includes_schema(schema),
+        (_, None) => selection.includes_global_objects(),
+    }
+}
+
+fn is_in_parts(catalog: &Catalog, options: &ContentOptions, index: usize) -> bool {
+    let object = &catalog.objects[index];
+    match object.as_dump_object().kind() {
+        // Configuration tables of extensions are definitions as far as pg_dump is concerned.
+        Kind::TableData => !options.schema_only || is_configuration(catalog, object),
+        Kind::LargeObject
+        | Kind::LargeObjectData
+        | Kind::SequenceSet
+        | Kind::MaterializedViewData => !options.schema_only,
+        Kind::Schema
+        | Kind::Extension
+        | Kind::EnumType
+        | Kind::ShellType
+        | Kind::CompositeType
+        | Kind::RangeType
+        | Kind::Domain
+        | Kind::Function
+        | Kind::Procedure
+        | Kind::Aggregate
+        | Kind::Sequence
+        | Kind::Table
+        | Kind::TableAttach
+        | Kind::Default
+        | Kind::SequenceOwner
+        | Kind::View
+        | Kind::ViewQuery
+        | Kind::MaterializedView
+        | Kind::CheckConstraint
+        | Kind::Index
+        | Kind::Constraint
+        | Kind::IndexAttach
+        | Kind::Rule
+        | Kind::Trigger
+        | Kind::ForeignKey
+        | Kind::Policy
+        | Kind::RowSecurity
+        | Kind::Comment
+        | Kind::Acl
+        | Kind::DefaultAcl => !options.data_only,
+    }
+}
+
+/// Whether these are rows of a table that an extension makes.
+fn is_configuration(catalog: &Catalog, object: &Object) -> bool {
+    let relation = object.as_dump_object().relation();
+    relation.and_then(|id| catalog.exact(id)).is_none()
+}
+
+fn has_wanted_rows(selection: &Selection, object: &Object) -> bool {
+    match object {
+        Object::TableData(data) => selection.includes_data(&data.schema, &data.name),
+        _ => true,
+    }
+}

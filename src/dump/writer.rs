@@ -1,0 +1,171 @@
+//! The one writer: appends members in order of arrival, on a thread of its own.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use tokio::sync::mpsc;
+
+use crate::archive::{
+    ArchiveWriter, Compression, DumpId, Header, MemberEncoder, MemberId, MemberRole, RowDigest,
+    Section, Span, TableRows, TocEntry, WrittenArchive,
+};
+use crate::event::{Event, Events};
+use crate::{Error, Result};
+
+use super::member_stream::DataMember;
+use super::script::statement_members;
+use super::{ContentEntry, DataSource};
+
+/// Where an entry's statements ended up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spans {
+    create: Option<Span>,
+    alter_owner: Option<Span>,
+}
+
+/// What the members of a table hold so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    rows: u64,
+    bytes: u64,
+    digest: RowDigest,
+}
+
+/// Writes a whole archive: statements, then data as it arrives, then statements, index and footer.
+pub(crate) struct ScriptWriter<W: Write> {
+    archive: ArchiveWriter<W>,
+    encoder: MemberEncoder,
+    spans: Vec<Spans>,
+    totals: BTreeMap<DumpId, Totals>,
+    events: Events,
+}
+
+impl<W: Write> ScriptWriter<W> {
+    /// A writer on an empty sink.
+    pub(crate) fn new(sink: W, compression: Compression, entries: usize, events: Events) -> Self {
+        ScriptWriter {
+            archive: ArchiveWriter::new(sink, compression),
+            encoder: MemberEncoder::new(compression),
+            spans: vec![Spans::default(); entries],
+            totals: BTreeMap::new(),
+            events,
+        }
+    }
+
+    /// Settings at the top of the script.
+    pub(crate) fn write_preamble(&mut self, text: &str) -> Result<()> {
+        self.append_text(MemberRole::Preamble, Section::PreData, text)?;
+        Ok(())
+    }
+
+    /// The statements of one section.
+    pub(crate) fn write_section(
+        &mut self,
+        entries: &[ContentEntry],
+        section: Section,
+    ) -> Result<()> {
+        for member in statement_members(entries, section) {
+            let id = self.append_text(MemberRole::Statements, section, &member.text)?;
+            for (index, create, alter_owner) in member.places {
+                self.spans[index] = Spans {
+                    create: create.map(|place| place.span(id)),
+                    alter_owner: alter_owner.map(|place| place.span(id)),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// The last lines of the script, if there are any.
+    pub(crate) fn write_closing(&mut self, text: &str) -> Result<()> {
+        if !text.is_empty() {
+            self.append_text(MemberRole::Preamble, Section::PostData, text)?;
+        }
+        Ok(())
+    }
+
+    /// Appends data members until every worker has hung up.
+    pub(crate) fn write_data(&mut self, members: &mut mpsc::Receiver<DataMember>) -> Result<()> {
+        while let Some(data) = members.blocking_recv() {
+            let bytes = data.member.stored_length();
+            self.archive.append(data.member)?;
+            let totals = self.totals.entry(data.entry).or_default();
+            totals.rows += data.contained.rows;
+            totals.bytes += data.contained.bytes;
+            totals.digest.merge(data.contained.digest);
+            self.events.emit(Event::Stored { bytes });
+        }
+        Ok(())
+    }
+
+    /// Writes index and footer.
+    pub(crate) fn finish(
+        self,
+        header: Header,
+        entries: &[ContentEntry],
+    ) -> Result<WrittenArchive<W>> {
+        let toc = entries
+            .iter()
+            .zip(&self.spans)
+            .map(|(entry, spans)| toc_entry(entry, *spans, self.totals.get(&entry.id).copied()))
+            .collect();
+        self.archive.finish(header, toc)
+    }
+
+    fn append_text(&mut self, role: MemberRole, section: Section, text: &str) -> Result<MemberId> {
+        let member = self
+            .encoder
+            .encode(role, section, text.as_bytes(), None, None)?;
+        let bytes = member.stored_length();
+        let id = self.archive.append(member)?;
+        self.events.emit(Event::Stored { bytes });
+        Ok(id)
+    }
+}
+
+fn toc_entry(entry: &ContentEntry, spans: Spans, totals: Option<Totals>) -> TocEntry {
+    let rows = match &entry.data {
+        Some(DataSource::Table(table)) => {
+            let totals = totals.unwrap_or_default();
+            Some(TableRows {
+                columns: table.columns.clone(),
+                rows: totals.rows,
+                bytes: totals.bytes,
+                digest: totals.digest.to_hex(),
+            })
+        }
+        Some(DataSource::LargeObjects(_)) | None => None,
+    };
+    TocEntry {
+        id: entry.id,
+        kind: entry.kind.as_str().to_owned(),
+        schema: entry.schema.clone(),
+        name: entry.tag.clone(),
+        relation: entry.relation,
+        subject: entry.subject,
+        owner: entry.owner.clone(),
+        section: entry.section,
+        depends_on: entry.depends_on.clone(),
+        locks: entry.locks.clone(),
+        drop: entry.drop.clone(),
+        create: spans.create,
+        alter_owner: spans.alter_owner,
+        rows,
+    }
+}
+
+/// The writer's thread as seen from the workers' side.
+pub(crate) type WriterTask<W> = tokio::task::JoinHandle<Result<ScriptWriter<W>>>;
+
+/// Runs the data phase of the writer on a blocking thread.
+pub(crate) fn spawn_data_phase<W: Write + Send + 'static>(
+    mut writer: ScriptWriter<W>,
+    mut members: mpsc::Receiver<DataMember>,
+) -> WriterTask<W> {
+    tokio::task::spawn_blocking(move || writer.write_data(&mut members).map(|()| writer))
+}
+
+/// What the writer's thread gave, with a panic as an error.
+pub(crate) fn writer_result<T>(joined: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    joined.map_err(|e| Error::internal("the writer failed").caused_by(e))?
+}

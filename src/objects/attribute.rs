@@ -1,0 +1,361 @@
+//! Attributes (`pg_attribute`) of tables, views and materialized views.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Row;
+
+use super::acl::Acl;
+use super::catalog_query::{RowError, read_all, unexpected};
+use super::relation::RelationName;
+use super::sequence::SequenceOptions;
+use super::{Oid, quote};
+use crate::Result;
+use crate::conn::{ServerVersion, Session};
+
+/// A column.
+#[derive(Clone, Debug)]
+pub(crate) struct Attribute {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its type as `format_type` prints it.
+    pub(crate) type_name: String,
+    /// Its collation in SQL, unless it is the type's own.
+    pub(crate) collation: Option<String>,
+    /// Whether it was declared here, not (only) inherited.
+    pub(crate) is_local: bool,
+    /// What forbids NULL.
+    pub(crate) not_null: Option<NotNull>,
+    /// Its default or generation expression.
+    pub(crate) default: Option<AttributeExpression>,
+    /// Its identity sequence. A partition's column shares its parent's (from 17) and has none itself.
+    pub(crate) identity: Option<Identity>,
+    /// `attstorage`: p, e, m or x.
+    pub(crate) storage: String,
+    /// Whether its storage differs from its type's.
+    pub(crate) has_own_storage: bool,
+    /// `attcompression`: p, l or empty. Known from 14.
+    pub(crate) compression: String,
+    /// Its statistics target, unless it is the default.
+    pub(crate) statistics: Option<i32>,
+    /// `attoptions`, `name=value`.
+    pub(crate) options: Vec<String>,
+    /// Its comment.
+    pub(crate) comment: Option<String>,
+    /// Its own privileges.
+    pub(super) acl: Acl,
+}
+
+/// A default or generation expression (`pg_attrdef`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AttributeExpression {
+    /// Its `pg_attrdef` row.
+    pub(crate) oid: Oid,
+    /// As `pg_get_expr` prints it.
+    pub(crate) expression: String,
+    /// What it is for.
+    pub(crate) kind: ExpressionKind,
+}
+
+/// What an expression of `pg_attrdef` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExpressionKind {
+    /// DEFAULT
+    Default,
+    /// GENERATED ALWAYS AS ... STORED, from 12.
+    Stored,
+    /// GENERATED ALWAYS AS ... VIRTUAL, from 18.
+    Virtual,
+}
+
+/// What forbids NULL in a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotNull {
+    /// `attnotnull` alone, before 18.
+    Unnamed,
+    /// A constraint, from 18.
+    Constraint {
+        /// Its `pg_constraint` row.
+        oid: Oid,
+        /// Its name.
+        name: String,
+        /// Whether it was declared here, not (only) inherited.
+        is_local: bool,
+        /// NO INHERIT.
+        no_inherit: bool,
+        /// Its comment.
+        comment: Option<String>,
+    },
+}
+
+/// GENERATED ... AS IDENTITY.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// ALWAYS, or else BY DEFAULT.
+    pub(crate) always: bool,
+    /// The sequence.
+    pub(crate) sequence: RelationName,
+    /// The sequence's options.
+    pub(crate) options: SequenceOptions,
+}
+
+/// Columns by relation, in attribute order, without dropped ones.
+pub(super) type AttributesByRelation = HashMap<Oid, Vec<Attribute>>;
+
+/// Reads the columns of all relations of these kinds (`'r', 'p'`), extension members included:
+/// they may be parents.
+pub(super) async fn read(session: &Session, relkinds: &str) -> Result<AttributesByRelation> {
+    let sql = query(session.version(), relkinds);
+    let mut out = AttributesByRelation::new();
+    for (relation, attribute) in read_all(session, "columns", &sql, from_row).await? {
+        out.entry(relation).or_default().push(attribute);
+    }
+    Ok(out)
+}
+
+fn query(server: ServerVersion, relkinds: &str) -> String {
+    let since = |major, expression, otherwise| {
+        if server >= ServerVersion::major(major) {
+            expression
+        } else {
+            otherwise
+        }
+    };
+    let generated = since(12, "a.attgenerated::text", "''::text");
+    let compression = since(14, "a.attcompression::text", "''::text");
+    // Not-null constraints have rows of their own since 18. One that is not valid yet is printed by itself.
+    let not_null = since(
+        18,
+        "LEFT JOIN pg_catalog.pg_constraint nn ON a.attnotnull AND nn.conrelid = a.attrelid \
+           AND nn.contype = 'n' AND nn.conkey = ARRAY[a.attnum] AND nn.convalidated",
+        "LEFT JOIN (SELECT NULL::oid AS oid, NULL::name AS conname, NULL::bool AS conislocal, \
+           NULL::bool AS connoinherit) nn ON false",
+    );
+    let unnamed_not_null = since(18, "false", "a.attnotnull");
+    format!(
+        "SELECT a.attrelid, a.attname, \
+           pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, \
+           cn.nspname AS collation_schema, co.collname AS collation_name, \
+           a.attislocal, {unnamed_not_null} AS attnotnull, \
+           nn.oid AS notnull_oid, nn.conname AS notnull_name, nn.conislocal AS notnull_islocal, \
+           nn.connoinherit AS notnull_noinherit, \
+           pg_catalog.obj_description(nn.oid, 'pg_constraint') AS notnull_comment, \
+           ad.oid AS attrdef, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) AS expression, \
+           {generated} AS attgenerated, a.attidentity::text AS attidentity, \
+           a.attstorage::text AS attstorage, a.attstorage <> t.typstorage AS has_own_storage, \
+           {compression} AS attcompression, \
+           NULLIF(a.attstattarget::int4, -1) AS attstattarget, a.attoptions, \
+           d.description AS comment, a.attacl::text[] AS acl, \
+           ARRAY[]::text[] AS acl_default, \
+           sc.oid AS sequence_oid, sn.nspname AS sequence_schema, sc.relname AS sequence_name, \
+           pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
+           sq.seqmin, sq.seqmax, sq.seqcache, sq.seqcycle \
+         FROM pg_catalog.pg_attribute a \
+         JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+         JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+         LEFT JOIN pg_catalog.pg_collation co \
+           ON co.oid = a.attcollation AND a.attcollation <> t.typcollation \
+         LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace \
+         LEFT JOIN pg_catalog.pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum \
+         LEFT JOIN pg_catalog.pg_description d ON d.objoid = a.attrelid \
+           AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid = a.attnum \
+         {not_null} \
+         LEFT JOIN pg_catalog.pg_depend sd ON a.attidentity <> '' AND sd.deptype = 'i' \
+           AND sd.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+           AND sd.refobjid = a.attrelid AND sd.refobjsubid = a.attnum \
+           AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND sd.objsubid = 0 \
+         LEFT JOIN pg_catalog.pg_sequence sq ON sq.seqrelid = sd.objid \
+         LEFT JOIN pg_catalog.pg_class sc ON sc.oid = sq.seqrelid \
+         LEFT JOIN pg_catalog.pg_namespace sn ON sn.oid = sc.relnamespace \
+         WHERE a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384 AND c.relkind IN ({relkinds}) \
+         ORDER BY a.attrelid, a.attnum"
+    )
+}
+
+fn from_row(row: &Row) -> Result<(Oid, Attribute), RowError> {
+    let name: String = row.try_get("attname")?;
+    let collation: Option<String> = row.try_get("collation_name")?;
+    let attribute = Attribute {
+        type_name: row.try_get("type_name")?,
+        collation: match collation {
+            Some(collation) => Some(quote::qualified(
+                row.try_get("collation_schema")?,
+                &collation,
+            )),
+            None => None,
+        },
+        is_local: row.try_get("attislocal")?,
+        not_null: not_null_from_row(row)?,
+        default: expression_from_row(row, &name)?,
+        identity: identity_from_row(row, &name)?,
+        storage: row.try_get("attstorage")?,
+        has_own_storage: row.try_get("has_own_storage")?,
+        compression: row.try_get("attcompression")?,
+        statistics: row.try_get("attstattarget")?,
+        options: row
+            .try_get::<_, Option<Vec<String>>>("attoptions")?
+            .unwrap_or_default(),
+        comment: row.try_get("comment")?,
+        acl: Acl::from_row(row)?,
+        name,
+    };
+    Ok((row.try_get("attrelid")?, attribute))
+}
+
+fn not_null_from_row(row: &Row) -> Result<Option<NotNull>, RowError> {
+    if row.try_get("attnotnull")? {
+        return Ok(Some(NotNull::Unnamed));
+    }
+    let Some(oid) = row.try_get("notnull_oid")? else {
+        return Ok(None);
+    };
+    Ok(Some(NotNull::Constraint {
+        oid,
+        name: row.try_get("notnull_name")?,
+        is_local: row.try_get("notnull_islocal")?,
+        no_inherit: row.try_get("notnull_noinherit")?,
+        comment: row.try_get("notnull_comment")?,
+    }))
+}
+
+fn expression_from_row(row: &Row, name: &str) -> Result<Option<AttributeExpression>, RowError> {
+    let Some(oid) = row.try_get("attrdef")? else {
+        return Ok(None);
+    };
+    let generated: String = row.try_get("attgenerated")?;
+    Ok(Some(AttributeExpression {
+        oid,
+        expression: row.try_get("expression")?,
+        kind: match generated.as_str() {
+            "" => ExpressionKind::Default,
+            "s" => ExpressionKind::Stored,
+            "v" => ExpressionKind::Virtual,
+            other => return Err(unexpected(name, "attgenerated", other).into()),
+        },
+    }))
+}
+
+fn identity_from_row(row: &Row, name: &str) -> Result<Option<Identity>, RowError> {
+    let identity: String = row.try_get("attidentity")?;
+    let always = match identity.as_str() {
+        "" => return Ok(None),
+        "a" => true,
+        "d" => false,
+        other => return Err(unexpected(name, "attidentity", other).into()),
+    };
+    if row.try_get::<_, Option<Oid>>("sequence_oid")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(Identity {
+        always,
+        sequence: RelationName::from_row(row, "sequence")?,
+        options: SequenceOptions::from_row(row)?,
+    }))
+}
+
+impl Attribute {
+    /// ALTER TABLE ONLY for what CREATE TABLE has no words for in every supported version. `inherited` is
+    /// the same column of a parent from which a new child would have taken storage and compression.
+    pub(super) fn render_settings(
+        &self,
+        alter_table: &str,
+        inherited: Option<&Attribute>,
+    ) -> Vec<String> {
+        let column = format!("{alter_table} ALTER COLUMN {}", quote::ident(&self.name));
+        let mut out = Vec::new();
+        let storage_differs = match inherited {
+            Some(parent) => parent.storage != self.storage,
+            None => self.has_own_storage,
+        };
+        if storage_differs {
+            let word = match self.storage.as_str() {
+                "p" => "PLAIN",
+                "e" => "EXTERNAL",
+                "m" => "MAIN",
+                _ => "EXTENDED",
+            };
+            out.push(format!("{column} SET STORAGE {word};"));
+        }
+        let compression_differs = match inherited {
+            Some(parent) => parent.compression != self.compression,
+            None => !self.compression.is_empty(),
+        };
+        if compression_differs {
+            let word = match self.compression.as_str() {
+                "p" => "pglz",
+                "l" => "lz4",
+                _ => "default",
+            };
+            out.push(format!("{column} SET COMPRESSION {word};"));
+        }
+        if let Some(target) = self.statistics {
+            out.push(format!("{column} SET STATISTICS {target};"));
+        }
+        if !self.options.is_empty() {
+            let options = super::relation::render_reloptions(&self.options, "").join(", ");
+            out.push(format!("{column} SET ({options});"));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A plain column for tests of the kinds that have columns.
+    pub(in crate::objects) fn column(name: &str, type_name: &str) -> Attribute {
+        Attribute {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            collation: None,
+            is_local: true,
+            not_null: None,
+            default: None,
+            identity: None,
+            storage: "x".to_owned(),
+            has_own_storage: false,
+            compression: String::new(),
+            statistics: None,
+            options: Vec::new(),
+            comment: None,
+            acl: Acl::default(),
+        }
+    }
+
+    #[test]
+    fn settings_are_printed_only_where_they_differ() {
+        let mut text = column("a", "text");
+        assert!(text.render_settings("ALTER TABLE ONLY t", None).is_empty());
+        text.storage = "e".to_owned();
+        text.has_own_storage = true;
+        text.compression = "l".to_owned();
+        text.statistics = Some(500);
+        text.options = vec!["n_distinct=-0.5".to_owned()];
+        assert_eq!(
+            text.render_settings("ALTER TABLE ONLY t", None),
+            [
+                "ALTER TABLE ONLY t ALTER COLUMN \"a\" SET STORAGE EXTERNAL;",
+                "ALTER TABLE ONLY t ALTER COLUMN \"a\" SET COMPRESSION lz4;",
+                "ALTER TABLE ONLY t ALTER COLUMN \"a\" SET STATISTICS 500;",
+                "ALTER TABLE ONLY t ALTER COLUMN \"a\" SET (\"n_distinct\"='-0.5');",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_child_takes_storage_from_its_parent() {
+        let mut parent = column("a", "text");
+        parent.storage = "e".to_owned();
+        parent.has_own_storage = true;
+        let same = parent.clone();
+        assert!(
+            same.render_settings("ALTER TABLE ONLY t", Some(&parent))
+                .is_empty()
+        );
+        let child = column("a", "text");
+        assert_eq!(
+            child.render_settings("ALTER TABLE ONLY t", Some(&parent)),
+            ["ALTER TABLE ONLY t ALTER COLUMN \"a\" SET STORAGE EXTENDED;"]
+        );
+    }
+}

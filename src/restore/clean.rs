@@ -1,0 +1,591 @@
+//! Clean and recreate: what stands in the way goes, and all of pre-data comes, in one transaction.
+//!
+//! What is to go is looked up in the target's catalogs, not trusted to the archive's DROP statements: a name may
+//! belong to another kind of object there. `pg_depend` then tells what else would go; anything that the archive does
+//! not hold and that is no part of what it holds is foreign, and stops the restore unless `--cascade` was given.
+//! After that check DROP ... CASCADE is safe, whatever depends on whatever.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use crate::archive::DumpId;
+use crate::conn::Session;
+use crate::event::{Event, Events, Phase};
+use crate::objects::{Kind, Oid, quote};
+use crate::{Error, ErrorKind, Result};
+
+use super::plan::{HeldObjects, RestorePlan, Step};
+use super::progress::RunState;
+use super::texts::StatementTexts;
+
+/// How many objects an error or a plan names.
+pub(crate) const NAMED: usize = 20;
+/// How many objects one DROP statement names: few round trips, short errors.
+const DROP_BATCH: usize = 100;
+/// How many statements are on their way before the first answer is awaited.
+const PIPELINE: usize = 64;
+
+/// What the target holds of what the archive will create.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// What will be dropped.
+    pub objects: Vec<ExistingObject>,
+    /// Large objects that will be unlinked.
+    pub large_objects: Vec<Oid>,
+    /// Schemas that will be dropped: nothing is left in them.
+    pub schemas: Vec<String>,
+    /// Schemas that stay because they hold something else.
+    pub kept_schemas: Vec<String>,
+    /// Objects that the archive does not hold and that depend on what will be dropped, in words.
+    pub foreign: Vec<String>,
+    /// Statements that take away default privileges, under which everything created would get grants.
+    default_privileges: Vec<String>,
+}
+
+/// An object of the target that will be dropped.
+#[derive(Debug)]
+pub(crate) struct ExistingObject {
+    class: Oid,
+    oid: Oid,
+    /// `table`, `view`, `function`: `pg_identify_object`'s word.
+    pub kind: String,
+    /// Qualified and quoted by the server; routines with argument types.
+    pub identity: String,
+    /// Of indexes: their table.
+    table: Option<Oid>,
+    /// Of indexes behind a constraint: ALTER TABLE ... DROP CONSTRAINT.
+    drop_constraint: Option<String>,
+    is_lockable: bool,
+}
+
+impl Survey {
+    /// Every object that will go, in words.
+    pub(crate) fn describe_drops(&self) -> Vec<String> {
+        let objects = self
+            .objects
+            .iter()
+            .map(|object| format!("{} {}", object.kind, object.identity));
+        let schemas = self
+            .schemas
+            .iter()
+            .map(|name| format!("schema {}", quote::ident(name)));
+        let large_objects = self
+            .large_objects
+            .iter()
+            .map(|oid| format!("large object {oid}"));
+        objects
+            .chain(schemas)
+            .chain(large_objects)
+            .map(|text| quote::one_line(&text).into_owned())
+            .collect()
+    }
+
+    /// Refuses foreign dependents.
+    pub(crate) fn refuse_foreign(&self, cascade: bool) -> Result<()> {
+        if cascade || self.foreign.is_empty() {
+            return Ok(());
+        }
+        let mut error = Error::new(
+            ErrorKind::Restore,
+            format!(
+                "{} objects that the archive does not hold depend on objects that would be dropped",
+                self.foreign.len()
+            ),
+        );
+        for object in self.foreign.iter().take(NAMED) {
+            error = error.detail(quote::one_line(object));
+        }
+        if self.foreign.len() > NAMED {
+            error = error.detail(format!("... and {} more.", self.foreign.len() - NAMED));
+        }
+        Err(error.hint(
+            "Drop them yourself, or let --cascade drop them with the rest; they are not recreated.",
+        ))
+    }
+}
+
+/// Looks up what would be dropped. Reads only.
+///
+/// # Errors
+/// `Restore`.
+pub(crate) async fn survey(session: &Session, held: &HeldObjects, cascade: bool) -> Result<Survey> {
+    let failed = |error| {
+        Error::from_server(
+            ErrorKind::Restore,
+            "could not look up what the target holds",
+            error,
+        )
+    };
+    let objects = existing_objects(session, held).await.map_err(failed)?;
+    let large_objects = existing_large_objects(session, held)
+        .await
+        .map_err(failed)?;
+    let foreign = foreign_dependents(session, &objects)
+        .await
+        .map_err(failed)?;
+    let (schemas, kept_schemas) = sort_schemas(session, held, &objects, cascade)
+        .await
+        .map_err(failed)?;
+    let default_privileges = reset_default_privileges(session, held)
+        .await
+        .map_err(failed)?;
+    Ok(Survey {
+        objects,
+        large_objects,
+        schemas,
+        kept_schemas,
+        foreign,
+        default_privileges,
+    })
+}
+
+type Found<T> = std::result::Result<T, tokio_postgres::Error>;
+
+fn unzip<'a>(
+    pairs: impl IntoIterator<Item = &'a (String, String)>,
+) -> (Vec<&'a str>, Vec<&'a str>) {
+    pairs
+        .into_iter()
+        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .unzip()
+}
+
+/// Relations, indexes, types and routines of the archive's names. Indexes of tables that go are left out.
+async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<ExistingObject>> {
+    let (schemas, names) = unzip(&held.relations);
+    let (routine_schemas, routines) = unzip(&held.routines);
+    let rows = session
+        .query(
+            "WITH wanted AS (SELECT n.oid AS nspoid, w.name \
+             FROM unnest($1::text[], $2::text[]) AS w(nspname, name) \
+             JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname), \
+             routine AS (SELECT n.oid AS nspoid, w.tag \
+             FROM unnest($3::text[], $4::text[]) AS w(nspname, tag) \
+             JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname), \
+             found AS ( \
+             SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AS classid, c.oid AS objid, \
+             i.indrelid, con.conname::text AS conname, c.relkind IN ('r', 'p') AS is_lockable \
+             FROM pg_catalog.pg_class c \
+             JOIN wanted w ON w.nspoid = c.relnamespace AND w.name = c.relname \
+             LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid \
+             LEFT JOIN pg_catalog.pg_constraint con ON con.conindid = c.oid AND con.contype IN ('p', 'u', 'x') \
+             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'i', 'I') \
+             UNION ALL \
+             SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, NULL, NULL, false \
+             FROM pg_catalog.pg_type t \
+             JOIN wanted w ON w.nspoid = t.typnamespace AND w.name = t.typname \
+             LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid \
+             WHERE (t.typrelid = 0 OR c.relkind = 'c') AND t.typtype <> 'm' \
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.oid = t.typelem AND e.typarray = t.oid) \
+             UNION ALL \
+             SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, NULL, NULL, false \
+             FROM pg_catalog.pg_proc p \
+             JOIN routine r ON r.nspoid = p.pronamespace \
+             AND r.tag IN (p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', \
+             CASE WHEN p.pronargs = 0 THEN p.proname || '(*)' END)) \
+             SELECT f.classid, f.objid, f.indrelid, f.conname, f.is_lockable, i.type, i.identity, \
+             (SELECT t.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, f.indrelid, 0) t \
+             WHERE f.indrelid IS NOT NULL) AS table_identity \
+             FROM found f CROSS JOIN LATERAL pg_catalog.pg_identify_object(f.classid, f.objid, 0) i \
+             ORDER BY i.type COLLATE \"C\", i.identity COLLATE \"C\"",
+            &[&schemas, &names, &routine_schemas, &routines],
+        )
+        .await?;
+    let found: Vec<ExistingObject> = rows
+        .into_iter()
+        .map(|row| {
+            let constraint: Option<&str> = row.get("conname");
+            let table: Option<&str> = row.get("table_identity");
+            ExistingObject {
+                class: row.get("classid"),
+                oid: row.get("objid"),
+                kind: row.get("type"),
+                identity: row.get("identity"),
+                table: row.get("indrelid"),
+                drop_constraint: constraint.zip(table).map(|(constraint, table)| {
+                    format!(
+                        "ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {} CASCADE;",
+                        quote::ident(constraint)
+                    )
+                }),
+                is_lockable: row.get("is_lockable"),
+            }
+        })
+        .collect();
+    let oids: HashSet<Oid> = found.iter().map(|object| object.oid).collect();
+    Ok(found
+        .into_iter()
+        .filter(|object| object.table.is_none_or(|table| !oids.contains(&table)))
+        .collect())
+}
+
+async fn existing_large_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Oid>> {
+    if held.large_objects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let oids: Vec<u32> = held.large_objects.iter().copied().collect();
+    let rows = session
+        .query(
+            "SELECT oid FROM pg_catalog.pg_largeobject_metadata WHERE oid = ANY($1::oid[]) ORDER BY oid",
+            &[&oids],
+        )
+        .await?;
+    Ok(rows.into_iter().map(|row| row.get("oid")).collect())
+}
+
+/// The common tables of the two queries below. $1 and $2 are the classes and OIDs of what will be dropped.
+///
+/// `parts`: what belongs to it and is not an object of its own right: indexes, constraints, triggers, rules, defaults, row
+/// types, owned sequences. Partitions are tables of their own right, whatever `pg_depend` calls them, and so is
+/// a publication's membership. `closure`: all that DROP ... CASCADE would drop, which goes down to dependents and up
+/// to the owners of parts (from a view's rule to the view). Manual: "pg_depend".
+const CLOSURE: &str = "WITH RECURSIVE held AS ( \
+     SELECT h.classid, h.objid FROM unnest($1::oid[], $2::oid[]) AS h(classid, objid)), \
+     parts AS ( \
+     SELECT classid, objid FROM held \
+     UNION \
+     SELECT d.classid, d.objid FROM parts p \
+     JOIN pg_catalog.pg_depend d ON d.refclassid = p.classid AND d.refobjid = p.objid \
+     WHERE d.deptype IN ('a', 'i', 'I', 'P', 'S') \
+     AND d.classid <> 'pg_catalog.pg_publication_rel'::pg_catalog.regclass \
+     AND NOT (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+     AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = d.objid AND c.relkind IN ('r', 'p', 'f')))), \
+     closure AS ( \
+     SELECT classid, objid, 0 AS objsubid FROM held \
+     UNION \
+     SELECT n.classid, n.objid, n.objsubid FROM closure c CROSS JOIN LATERAL ( \
+     SELECT d.classid, d.objid, d.objsubid FROM pg_catalog.pg_depend d \
+     WHERE d.refclassid = c.classid AND d.refobjid = c.objid \
+     AND (c.objsubid = 0 OR d.refobjsubid = c.objsubid) AND d.classid <> 0 \
+     UNION ALL \
+     SELECT d.refclassid, d.refobjid, d.refobjsubid FROM pg_catalog.pg_depend d \
+     WHERE d.classid = c.classid AND d.objid = c.objid AND d.objsubid = c.objsubid \
+     AND d.deptype IN ('i', 'e')) n), \
+     foreign_objects AS ( \
+     SELECT c.classid, c.objid, c.objsubid FROM closure c \
+     WHERE NOT EXISTS (SELECT FROM parts p WHERE p.classid = c.classid AND p.objid = c.objid)) ";
+
+fn class_and_oid(objects: &[ExistingObject]) -> (Vec<Oid>, Vec<Oid>) {
+    objects
+        .iter()
+        .map(|object| (object.class, object.oid))
+        .unzip()
+}
+
+/// Dependents that the archive does not hold, without the parts of such dependents.
+async fn foreign_dependents(session: &Session, objects: &[ExistingObject]) -> Found<Vec<String>> {
+    let (classes, oids) = class_and_oid(objects);
+    let query = format!(
+        "{CLOSURE} \
+         SELECT pg_catalog.pg_describe_object(f.classid, f.objid, f.objsubid) AS description \
+         FROM foreign_objects f \
+         WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
+         JOIN foreign_objects o ON o.classid = d.refclassid AND o.objid = d.refobjid \
+         AND (o.objsubid = 0 OR o.objsubid = d.refobjsubid) \
+         WHERE d.classid = f.classid AND d.objid = f.objid AND d.deptype IN ('a', 'i', 'I', 'P', 'S') \
+         AND NOT (o.classid = f.classid AND o.objid = f.objid)) \
+         AND NOT (f.objsubid <> 0 AND EXISTS (SELECT FROM foreign_objects o \
+         WHERE o.classid = f.classid AND o.objid = f.objid AND o.objsubid = 0)) \
+         ORDER BY 1"
+    );
+    let rows = session.query(&query, &[&classes, &oids]).await?;
+    Ok(rows.into_iter().map(|row| row.get("description")).collect())
+}
+
+/// The archive's schemas that exist: those that will be empty, and those that keep something.
+async fn sort_schemas(
+    session: &Session,
+    held: &HeldObjects,
+    objects: &[ExistingObject],
+    cascade: bool,
+) -> Found<(Vec<String>, Vec<String>)> {
+    let (classes, oids) = class_and_oid(objects);
+    let names: Vec<&str> = held.schemas.iter().map(String::as_str).collect();
+    let gone = if cascade { "closure" } else { "parts" };
+    // Default privileges in the schema depend on it with 'a': they go with it.
+    let query = format!(
+        "{CLOSURE} \
+         SELECT n.nspname::text AS nspname, EXISTS (SELECT FROM pg_catalog.pg_depend d \
+         WHERE d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.refobjid = n.oid \
+         AND d.deptype <> 'a' \
+         AND NOT EXISTS (SELECT FROM {gone} g WHERE g.classid = d.classid AND g.objid = d.objid)) AS is_kept \
+         FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($3::text[]) ORDER BY n.nspname"
+    );
+    let rows = session.query(&query, &[&classes, &oids, &names]).await?;
+    let (kept, dropped): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.get("is_kept"));
+    let names = |rows: Vec<tokio_postgres::Row>| {
+        rows.into_iter()
+            .map(|row| row.get("nspname"))
+            .collect::<Vec<String>>()
+    };
+    Ok((names(dropped), names(kept)))
+}
+
+/// The statements after which `pg_default_acl` has no row of the roles and schemas whose default privileges
+/// the archive will set again.
+async fn reset_default_privileges(session: &Session, held: &HeldObjects) -> Found<Vec<String>> {
+    let (roles, schemas) = unzip(&held.default_privileges);
+    let rows = session
+        .query(
+            "SELECT r.rolname::text AS role, n.nspname::text AS schema, d.defaclobjtype::text AS objtype, \
+             COALESCE(pg_catalog.array_agg(DISTINCT COALESCE(g.rolname::text, '')) \
+             FILTER (WHERE a.grantee IS NOT NULL), '{}') AS grantees \
+             FROM pg_catalog.pg_default_acl d \
+             JOIN pg_catalog.pg_roles r ON r.oid = d.defaclrole \
+             LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace \
+             LEFT JOIN LATERAL pg_catalog.aclexplode(d.defaclacl) a ON true \
+             LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee \
+             WHERE EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS w(role, nspname) \
+             WHERE w.role = r.rolname AND w.nspname = COALESCE(n.nspname::text, '')) \
+             GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            &[&roles, &schemas],
+        )
+        .await?;
+    Ok(rows
+        .into_iter()
+        .flat_map(|row| {
+            render_reset(
+                row.get("role"),
+                row.get("schema"),
+                row.get("objtype"),
+                row.get("grantees"),
+            )
+        })
+        .collect())
+}
+
+/// Takes all privileges away and, for default privileges of all schemas, gives the built-in ones back: a row that equals these
+/// is deleted by the server.
+fn render_reset(
+    role: &str,
+    schema: Option<&str>,
+    objtype: &str,
+    grantees: Vec<String>,
+) -> Vec<String> {
+    let kind = match objtype {
+        "r" => "TABLES",
+        "S" => "SEQUENCES",
+        "f" => "FUNCTIONS",
+        "T" => "TYPES",
+        "n" => "SCHEMAS",
+        _ => "LARGE OBJECTS",
+    };
+    let head = match schema {
+        Some(schema) => format!(
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {}",
+            quote::ident(role),
+            quote::ident(schema)
+        ),
+        None => format!("ALTER DEFAULT PRIVILEGES FOR ROLE {}", quote::ident(role)),
+    };
+    let mut statements: Vec<String> = grantees
+        .iter()
+        .map(|grantee| format!("{head} REVOKE ALL ON {kind} FROM {};", quote::role(grantee)))
+        .collect();
+    if schema.is_none() {
+        statements.push(format!(
+            "{head} GRANT ALL ON {kind} TO {};",
+            quote::ident(role)
+        ));
+        match kind {
+            "FUNCTIONS" => statements.push(format!("{head} GRANT EXECUTE ON FUNCTIONS TO PUBLIC;")),
+            "TYPES" => statements.push(format!("{head} GRANT USAGE ON TYPES TO PUBLIC;")),
+            _ => {}
+        }
+    }
+    statements
+}
+
+/// Drops and recreates, in one transaction. Gives the schemas that were kept.
+///
+/// # Errors
+/// `Restore`, naming the entry: the transaction was rolled back. `RestoreIncomplete` if the outcome of COMMIT is unknown.
+pub(crate) async fn clean_and_create(
+    session: &Session,
+    plan: &RestorePlan,
+    texts: &StatementTexts,
+    cascade: bool,
+    state: &RunState,
+    events: &Events,
+) -> Result<()> {
+    let failed = |what: &'static str| {
+        move |error| with_lock_hint(Error::from_server(ErrorKind::Restore, what, error))
+    };
+    events.phase(Phase::Clean);
+    session
+        .batch_execute("BEGIN")
+        .await
+        .map_err(failed("could not begin the transaction"))?;
+    let before = survey(session, &plan.held, cascade).await?;
+    if let Some(lock) = render_lock(&before) {
+        session
+            .batch_execute(&lock)
+            .await
+            .map_err(failed("could not lock the tables to be dropped"))?;
+    }
+    // What was looked up before the locks may have changed until they were granted.
+    let now = survey(session, &plan.held, cascade).await?;
+    now.refuse_foreign(cascade)?;
+    let drops = render_drops(&now, &plan.held);
+    events.emit(Event::Planned {
+        items: drops.len() as u64,
+        bytes: 0,
+    });
+    for statement in &drops {
+        session
+            .batch_execute(statement)
+            .await
+            .map_err(failed("could not drop what the archive recreates"))?;
+    }
+    events.phase(Phase::PreData);
+    let kept: HashSet<&str> = now.kept_schemas.iter().map(String::as_str).collect();
+    create_pre_data(session, &plan.pre_data, &kept, texts, events).await?;
+    state.definitions_commit();
+    session.batch_execute("COMMIT").await.map_err(|error| {
+        Error::from_server(
+            ErrorKind::RestoreIncomplete,
+            "could not commit the definitions",
+            error,
+        )
+    })
+}
+
+fn render_lock(survey: &Survey) -> Option<String> {
+    let tables: Vec<&str> = survey
+        .objects
+        .iter()
+        .filter(|object| object.is_lockable)
+        .map(|object| object.identity.as_str())
+        .collect();
+    (!tables.is_empty()).then(|| {
+        format!(
+            "LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE",
+            tables.join(", ONLY ")
+        )
+    })
+}
+
+fn render_drops(survey: &Survey, held: &HeldObjects) -> Vec<String> {
+    let mut statements = survey.default_privileges.clone();
+    let mut by_kind: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for object in &survey.objects {
+        match &object.drop_constraint {
+            Some(statement) => statements.push(statement.clone()),
+            None => by_kind
+                .entry(drop_word(&object.kind))
+                .or_default()
+                .push(&object.identity),
+        }
+    }
+    for (word, identities) in by_kind {
+        for batch in identities.chunks(DROP_BATCH) {
+            let names: Vec<String> = batch
+                .iter()
+                // The identity of an aggregate without arguments is "a()", which DROP AGGREGATE writes "a(*)".
+                .map(|identity| match identity.strip_suffix("()") {
+                    Some(name) if word == "AGGREGATE" => format!("{name}(*)"),
+                    _ => (*identity).to_owned(),
+                })
+                .collect();
+            statements.push(format!(
+                "DROP {word} IF EXISTS {} CASCADE;",
+                names.join(", ")
+            ));
+        }
+    }
+    // Routines of the same signature with other argument names. Without CASCADE: nobody looked at their dependents.
+    let drops: Vec<&str> = held.routine_drops.iter().map(String::as_str).collect();
+    for batch in drops.chunks(DROP_BATCH) {
+        statements.push(batch.join("\n"));
+    }
+    for schema in &survey.schemas {
+        statements.push(format!("DROP SCHEMA IF EXISTS {};", quote::ident(schema)));
+    }
+    for oids in survey.large_objects.chunks(DROP_BATCH) {
+        let calls: Vec<String> = oids
+            .iter()
+            .map(|oid| format!("pg_catalog.lo_unlink({oid})"))
+            .collect();
+        statements.push(format!("SELECT {};", calls.join(", ")));
+    }
+    statements
+}
+
+/// `pg_identify_object`'s word as DROP has it.
+fn drop_word(kind: &str) -> &'static str {
+    match kind {
+        "table" => "TABLE",
+        "foreign table" => "FOREIGN TABLE",
+        "view" => "VIEW",
+        "materialized view" => "MATERIALIZED VIEW",
+        "sequence" => "SEQUENCE",
+        "index" => "INDEX",
+        "function" => "FUNCTION",
+        "procedure" => "PROCEDURE",
+        "aggregate" => "AGGREGATE",
+        // "type" for base types, enums, ranges, domains and composite types alike; DROP TYPE takes all of them.
+        _ => "TYPE",
+    }
+}
+
+/// Runs pre-data without waiting for each answer. The first error is the one that matters: the server refuses
+/// everything after it in the same transaction.
+async fn create_pre_data(
+    session: &Session,
+    steps: &[Step],
+    kept_schemas: &HashSet<&str>,
+    texts: &StatementTexts,
+    events: &Events,
+) -> Result<()> {
+    events.emit(Event::Planned {
+        items: steps.len() as u64,
+        bytes: 0,
+    });
+    let mut sent = VecDeque::new();
+    for step in steps {
+        let sql = texts.sql(&existing_schema_kept(step, kept_schemas))?;
+        let mut answer = Box::pin(async move { session.batch_execute(&sql).await });
+        // The first poll sends the statement; the order of the calls is the order on the wire.
+        if let std::task::Poll::Ready(result) = futures::poll!(answer.as_mut()) {
+            result.map_err(|error| not_created(step, error))?;
+            continue;
+        }
+        sent.push_back((step, answer));
+        if sent.len() >= PIPELINE
+            && let Some((step, answer)) = sent.pop_front()
+        {
+            answer.await.map_err(|error| not_created(step, error))?;
+        }
+    }
+    for (step, answer) in sent {
+        answer.await.map_err(|error| not_created(step, error))?;
+    }
+    Ok(())
+}
+
+/// A schema that stays is not created again, but given to its owner.
+fn existing_schema_kept(step: &Step, kept_schemas: &HashSet<&str>) -> Step {
+    let mut step = step.clone();
+    if step.kind == Kind::Schema && kept_schemas.contains(step.name.as_str()) {
+        step.create = None;
+    }
+    step
+}
+
+fn not_created(step: &Step, error: tokio_postgres::Error) -> Error {
+    let DumpId(number) = step.id;
+    let message = format!("could not create {}", step.label);
+    with_lock_hint(
+        Error::from_server(ErrorKind::Restore, message, error).detail(format!(
+            "Entry {number} of the archive's table of contents."
+        )),
+    )
+}
+
+/// Adds the hint that SQLSTATE 53200 calls for: the one transaction needs a lock per table, index and sequence.
+fn with_lock_hint(error: Error) -> Error {
+    if error.details().iter().any(|line| line.contains("53200")) {
+        error.hint("Raise max_locks_per_transaction on the target server and restart it.")
+    } else {
+        error
+    }
+}

@@ -1,0 +1,341 @@
+//! Loading rows: each member is one COPY, which is one transaction. Any number of connections may fill
+//! one table; different tables are preferred, for they do not compete for the same file's end.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::SinkExt;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::archive::{ArchiveReader, copy_rows};
+use crate::conn::Session;
+use crate::event::{Event, Events};
+use crate::objects::quote;
+use crate::{Error, ErrorKind, Result};
+
+use super::plan::{Load, LoadTarget, PlannedMember};
+use super::progress::RunState;
+
+/// One CopyData message. The connection keeps two or three of them in flight: large enough that their cost vanishes,
+/// small enough that memory does not show them.
+const CHUNK_BYTES: usize = 128 << 10;
+
+/// A member to load next.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadItem {
+    table: usize,
+    label: Arc<str>,
+    is_table: bool,
+    member: PlannedMember,
+}
+
+/// Which member comes next. Pure.
+///
+/// The table that fewest workers are busy with, among these the one with most bytes left.
+pub(crate) struct LoadQueue {
+    tables: Vec<TableQueue>,
+    /// Tables with members left, by [`TableQueue::rank`].
+    open: BTreeSet<(usize, Reverse<u64>, usize)>,
+}
+
+struct TableQueue {
+    label: Arc<str>,
+    is_table: bool,
+    members: VecDeque<PlannedMember>,
+    bytes_left: u64,
+    busy: usize,
+}
+
+impl TableQueue {
+    fn rank(&self, at: usize) -> (usize, Reverse<u64>, usize) {
+        (self.busy, Reverse(self.bytes_left), at)
+    }
+}
+
+impl LoadQueue {
+    pub(crate) fn new(loads: &[Load]) -> Self {
+        let tables: Vec<TableQueue> = loads
+            .iter()
+            .filter(|load| !load.members.is_empty())
+            .map(|load| TableQueue {
+                label: load.label.as_str().into(),
+                is_table: load.target != LoadTarget::LargeObjects,
+                members: load.members.iter().copied().collect(),
+                bytes_left: load.bytes,
+                busy: 0,
+            })
+            .collect();
+        let ranks = tables.iter().enumerate();
+        let open = ranks.map(|(at, table)| table.rank(at)).collect();
+        LoadQueue { tables, open }
+    }
+
+    /// Takes the next member.
+    pub(crate) fn take(&mut self) -> Option<LoadItem> {
+        let (_, _, at) = self.open.pop_first()?;
+        let table = self.tables.get_mut(at)?;
+        let member = table.members.pop_front()?;
+        table.bytes_left -= member.length;
+        table.busy += 1;
+        if !table.members.is_empty() {
+            self.open.insert(table.rank(at));
+        }
+        Some(LoadItem {
+            table: at,
+            label: Arc::clone(&table.label),
+            is_table: table.is_table,
+            member,
+        })
+    }
+
+    /// A member that was taken is loaded.
+    pub(crate) fn finish(&mut self, item: &LoadItem) {
+        let table = &mut self.tables[item.table];
+        let was_open = self.open.remove(&table.rank(item.table));
+        table.busy -= 1;
+        if was_open {
+            self.open.insert(table.rank(item.table));
+        }
+    }
+}
+
+/// What the workers of the load share.
+#[derive(Clone)]
+struct Loader {
+    reader: Arc<ArchiveReader>,
+    queue: Arc<Mutex<LoadQueue>>,
+    state: Arc<RunState>,
+    events: Events,
+}
+
+/// Loads all members over the sessions and gives these back. The first failure stops all workers.
+///
+/// # Errors
+/// `RestoreIncomplete`, naming the table; `Damaged`.
+pub(crate) async fn load_members(
+    sessions: Vec<Session>,
+    reader: &Arc<ArchiveReader>,
+    loads: &[Load],
+    state: &Arc<RunState>,
+    events: &Events,
+) -> Result<Vec<Session>> {
+    let loader = Loader {
+        reader: Arc::clone(reader),
+        queue: Arc::new(Mutex::new(LoadQueue::new(loads))),
+        state: Arc::clone(state),
+        events: events.clone(),
+    };
+    let mut workers = JoinSet::new();
+    for (worker, session) in sessions.into_iter().enumerate() {
+        workers.spawn(loader.clone().work(worker, session));
+    }
+    let mut sessions = Vec::new();
+    while let Some(joined) = workers.join_next().await {
+        sessions.push(joined.map_err(worker_died)??);
+    }
+    Ok(sessions)
+}
+
+fn worker_died(error: tokio::task::JoinError) -> Error {
+    Error::internal("a worker of the load died").caused_by(error)
+}
+
+impl Loader {
+    /// Takes members until none is left. While one is sent, the next is read and decompressed.
+    async fn work(self, worker: usize, session: Session) -> Result<Session> {
+        let mut next = self.fetch();
+        loop {
+            let Some((item, text)) = next.await.map_err(worker_died)?? else {
+                return Ok(session);
+            };
+            next = self.fetch();
+            self.events.emit(Event::WorkerStarted {
+                worker,
+                item: item.label.to_string(),
+            });
+            if item.is_table {
+                self.copy(worker, &session, &item, text).await?;
+            } else {
+                self.call(worker, &session, &item, text).await?;
+            }
+            let rows = if item.is_table { item.member.rows } else { 0 };
+            self.state.member_done(rows);
+            self.lock_queue().finish(&item);
+            self.events.emit(Event::WorkerFinished { worker });
+        }
+    }
+
+    /// Starts to read the next member on a thread that may block.
+    fn fetch(&self) -> JoinHandle<Result<Option<(LoadItem, Vec<u8>)>>> {
+        let item = self.lock_queue().take();
+        let reader = Arc::clone(&self.reader);
+        tokio::task::spawn_blocking(move || {
+            let Some(item) = item else { return Ok(None) };
+            let text = reader.read_member(item.member.id)?;
+            Ok(Some((item, text)))
+        })
+    }
+
+    fn lock_queue(&self) -> std::sync::MutexGuard<'_, LoadQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends one COPY.
+    async fn copy(
+        &self,
+        worker: usize,
+        session: &Session,
+        item: &LoadItem,
+        text: Vec<u8>,
+    ) -> Result<()> {
+        let copy = copy_rows(&text)?;
+        let statement = copy.statement.to_owned();
+        // The newline between statement and rows.
+        let start = statement.len() + 1;
+        let end = start + copy.rows.len();
+        let mut rows = Bytes::from(text).slice(start..end);
+        let failed = |error| load_failed(item, error);
+        let sink = session.copy_in(&statement).await.map_err(failed)?;
+        futures::pin_mut!(sink);
+        while !rows.is_empty() {
+            let chunk = rows.split_to(rows.len().min(CHUNK_BYTES));
+            let bytes = chunk.len() as u64;
+            sink.send(chunk).await.map_err(failed)?;
+            self.events.emit(Event::WorkerAdvanced {
+                worker,
+                rows: 0,
+                bytes,
+            });
+        }
+        let rows = sink.finish().await.map_err(failed)?;
+        self.events.emit(Event::WorkerAdvanced {
+            worker,
+            rows,
+            bytes: 0,
+        });
+        if rows != item.member.rows {
+            return Err(Error::new(
+                ErrorKind::RestoreIncomplete,
+                format!("{} did not take every row", item.label),
+            )
+            .detail(format!(
+                "Member {}: {} rows sent, {rows} taken.",
+                item.member.id.0, item.member.rows
+            ))
+            .hint("Does a trigger or rule of the target drop rows?"));
+        }
+        Ok(())
+    }
+
+    /// Runs the calls that fill large objects, as one transaction.
+    async fn call(
+        &self,
+        worker: usize,
+        session: &Session,
+        item: &LoadItem,
+        text: Vec<u8>,
+    ) -> Result<()> {
+        let bytes = text.len() as u64;
+        let sql = String::from_utf8(text).map_err(|error| {
+            Error::new(ErrorKind::Damaged, format!("{} is not text", item.label)).caused_by(error)
+        })?;
+        session
+            .batch_execute(&sql)
+            .await
+            .map_err(|error| load_failed(item, error))?;
+        self.events.emit(Event::WorkerAdvanced {
+            worker,
+            rows: 0,
+            bytes,
+        });
+        Ok(())
+    }
+}
+
+/// Tells what the server says without the value it may quote, and the line of the member that it refused. The
+/// server's error itself is not attached: its context holds the row.
+fn load_failed(item: &LoadItem, error: tokio_postgres::Error) -> Error {
+    let message = format!("could not load {}", item.label);
+    let Some(db) = error.as_db_error() else {
+        return Error::from_server(ErrorKind::RestoreIncomplete, message, error);
+    };
+    let line = db
+        .where_()
+        .and_then(copy_line)
+        .map(|line| format!(", COPY line {line}"))
+        .unwrap_or_default();
+    Error::new(ErrorKind::RestoreIncomplete, message).detail(format!(
+        "Member {}. Server: {} (SQLSTATE {}){line}",
+        item.member.id.0,
+        quote::one_line(without_value(db.message())),
+        db.code().code()
+    ))
+}
+
+/// `invalid input syntax for type integer: "abc"` without its end.
+fn without_value(message: &str) -> &str {
+    message
+        .split_once(": \"")
+        .map_or(message, |(before, _)| before)
+}
+
+/// The number in `COPY t, line 12, column c: "..."`; `None` where the server speaks another language.
+fn copy_line(context: &str) -> Option<u64> {
+    let (_, rest) = context.split_once(", line ")?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::archive::MemberId;
+
+    fn load(id: u32, members: &[(u32, u64)]) -> Load {
+        Load {
+            label: format!("t{id}"),
+            target: LoadTarget::Table {
+                schema: String::new(),
+                name: String::new(),
+            },
+            rows: 0,
+            bytes: members.iter().map(|(_, length)| length).sum(),
+            members: members
+                .iter()
+                .map(|(id, length)| PlannedMember {
+                    id: MemberId(*id),
+                    rows: 0,
+                    length: *length,
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn members_of_idle_tables_come_first_then_of_the_largest() {
+        let loads = [load(1, &[(0, 5)]), load(2, &[(1, 9), (2, 9), (3, 9)])];
+        let mut queue = LoadQueue::new(&loads);
+        let first = queue.take().unwrap();
+        let second = queue.take().unwrap();
+        assert_eq!((first.member.id.0, second.member.id.0), (1, 0));
+        queue.finish(&second);
+        let rest: Vec<u32> = std::iter::from_fn(|| queue.take())
+            .map(|item| item.member.id.0)
+            .collect();
+        assert_eq!(rest, [2, 3]);
+    }
+
+    #[test]
+    fn row_values_are_cut_from_messages() {
+        assert_eq!(
+            without_value("invalid input syntax for type integer: \"abc\""),
+            "invalid input syntax for type integer"
+        );
+        assert_eq!(copy_line("COPY t1, line 12, column c: \"77\""), Some(12));
+    }
+}

@@ -1,0 +1,873 @@
+//! What a restore will do, decided from the index and the options alone. Pure.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::archive::{DumpId, Index, MemberId, Section, Span, TocEntry};
+use crate::dump::selection::Selection;
+use crate::objects::{Kind, quote};
+use crate::{Error, ErrorKind, Result};
+
+use super::RestoreOptions;
+
+/// The whole restore: what may have to go, what is created when, what is loaded.
+#[derive(Debug, Default)]
+pub(crate) struct RestorePlan {
+    /// What the archive holds and the target must therefore lose first. Empty without `clean`.
+    pub held: HeldObjects,
+    /// Pre-data in script order, for the one transaction.
+    pub pre_data: Vec<Step>,
+    /// The tables and groups of large objects to load.
+    pub loads: Vec<Load>,
+    /// Post-data but for what follows, in script order.
+    pub post_data: Vec<Step>,
+    /// Privileges: after everything whose creation they could forbid.
+    pub privileges: Vec<Step>,
+    /// Refreshes of materialized views: last, for their queries run with the owner's privileges.
+    pub refreshes: Vec<Step>,
+}
+
+/// The statements of one entry, to be run together.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// The entry.
+    pub id: DumpId,
+    /// Its kind.
+    pub kind: Kind,
+    /// The entry in words: `INDEX "s"."i"`.
+    pub label: String,
+    /// The schema that it is created in.
+    pub schema: Option<String>,
+    /// The bare name in the table of contents.
+    pub name: String,
+    /// The role that will own it; `None` with `--no-owner`.
+    pub owner: Option<String>,
+    /// What creates it.
+    pub create: Option<Span>,
+    /// What gives it to its owner.
+    pub alter_owner: Option<Span>,
+    /// Entries that come first.
+    pub depends_on: Vec<DumpId>,
+    /// Tables that it locks, `true` for exclusively.
+    pub locks: Vec<(DumpId, bool)>,
+    /// Bytes of rows of its table: large ones start first.
+    pub weight: u64,
+}
+
+impl Step {
+    /// Where its statements are, in the order in which they run.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
+        self.create.into_iter().chain(self.alter_owner)
+    }
+}
+
+/// The data members of one entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    /// The entry in words: `TABLE DATA "s"."t"`.
+    pub label: String,
+    /// What is loaded.
+    pub target: LoadTarget,
+    /// Rows of all members.
+    pub rows: u64,
+    /// Bytes of all members.
+    pub bytes: u64,
+    /// The members in file order.
+    pub members: Vec<PlannedMember>,
+}
+
+/// What members are loaded into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LoadTarget {
+    /// A table, by COPY.
+    Table {
+        /// Its schema.
+        schema: String,
+        /// Its name.
+        name: String,
+    },
+    /// Large objects, by calls.
+    LargeObjects,
+}
+
+/// A data member to load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedMember {
+    /// Its number.
+    pub id: MemberId,
+    /// Rows or calls.
+    pub rows: u64,
+    /// Bytes after decompression.
+    pub length: u64,
+}
+
+/// The names under which the target may already hold what the archive will create.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeldObjects {
+    /// Relations, indexes and types: they share names where they collide. (schema, name)
+    pub relations: BTreeSet<(String, String)>,
+    /// Functions, procedures, aggregates: (schema, name with identity arguments).
+    pub routines: BTreeSet<(String, String)>,
+    /// The archive's DROP statements of the routines: the server's own parser matches signatures whose
+    /// argument names differ.
+    pub routine_drops: Vec<String>,
+    /// Schemas, `public` excepted, which is never dropped.
+    pub schemas: BTreeSet<String>,
+    /// Large objects.
+    pub large_objects: BTreeSet<u32>,
+    /// Default privileges: (role, schema, or the empty string for all schemas). While they exist in the target
+    /// they would add grants to whatever is created.
+    pub default_privileges: BTreeSet<(String, String)>,
+}
+
+/// The plan in numbers, for the confirmation and the report.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct PlanSummary {
+    /// Statements of pre-data and post-data entries.
+    pub entries: u64,
+    /// Tables with rows to load.
+    pub tables: u64,
+    /// Rows to load.
+    pub rows: u64,
+    /// Bytes to load, before compression.
+    pub bytes: u64,
+}
+
+impl RestorePlan {
+    /// Every member that the plan reads.
+    pub(crate) fn members(&self) -> BTreeSet<MemberId> {
+        let data = self
+            .loads
+            .iter()
+            .flat_map(|load| load.members.iter().map(|member| member.id));
+        self.statement_members().into_iter().chain(data).collect()
+    }
+
+    /// The members that hold the plan's statements.
+    pub(crate) fn statement_members(&self) -> BTreeSet<MemberId> {
+        self.steps()
+            .flat_map(|step| step.spans().map(|span| span.member))
+            .collect()
+    }
+
+    /// Whether there is anything to do before the rows come.
+    pub(crate) fn changes_definitions(&self) -> bool {
+        !self.pre_data.is_empty() || self.held != HeldObjects::default()
+    }
+
+    /// All steps in the order of their passes.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.pre_data
+            .iter()
+            .chain(&self.post_data)
+            .chain(&self.privileges)
+            .chain(&self.refreshes)
+    }
+
+    /// The plan in numbers.
+    pub(crate) fn summary(&self) -> PlanSummary {
+        let tables = || {
+            self.loads
+                .iter()
+                .filter(|load| load.target != LoadTarget::LargeObjects)
+        };
+        PlanSummary {
+            entries: self.steps().count() as u64,
+            tables: tables().count() as u64,
+            rows: tables().map(|load| load.rows).sum(),
+            bytes: self.loads.iter().map(|load| load.bytes).sum(),
+        }
+    }
+
+    /// Number of data members.
+    pub(crate) fn member_count(&self) -> u64 {
+        self.loads
+            .iter()
+            .map(|load| load.members.len() as u64)
+            .sum()
+    }
+}
+
+/// Plans a restore.
+///
+/// # Errors
+/// `Damaged` if the index contradicts itself, `Usage` if the selection matches nothing.
+pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<RestorePlan> {
+    let chosen = Chosen::new(index, options)?;
+    let weights = relation_bytes(index);
+    let mut members: HashMap<DumpId, Vec<PlannedMember>> = HashMap::new();
+    for (id, member) in index.numbered_members() {
+        if let Some(entry) = member.entry {
+            members.entry(entry).or_default().push(PlannedMember {
+                id,
+                rows: member.rows.unwrap_or(0),
+                length: member.length,
+            });
+        }
+    }
+    let mut plan = RestorePlan::default();
+    for (entry, kind) in chosen.entries() {
+        if options.clean && !options.data_only {
+            plan.held.add(index, entry, kind)?;
+        }
+        match kind {
+            Kind::TableData | Kind::LargeObjectData => {
+                let members = members.remove(&entry.id).unwrap_or_default();
+                plan.loads.push(plan_load(entry, kind, members)?);
+            }
+            Kind::Acl | Kind::DefaultAcl => {
+                plan.privileges.extend(step(entry, kind, &weights, options))
+            }
+            Kind::MaterializedViewData => {
+                plan.refreshes.extend(step(entry, kind, &weights, options));
+            }
+            _ if entry.section == Section::PreData || kind == Kind::LargeObject => {
+                plan.pre_data.extend(step(entry, kind, &weights, options));
+            }
+            _ => plan.post_data.extend(step(entry, kind, &weights, options)),
+        }
+    }
+    Ok(plan)
+}
+
+fn step(
+    entry: &TocEntry,
+    kind: Kind,
+    weights: &HashMap<DumpId, u64>,
+    options: &RestoreOptions,
+) -> Option<Step> {
+    let alter_owner = entry.alter_owner.filter(|_| !options.no_owner);
+    (entry.create.is_some() || alter_owner.is_some()).then(|| Step {
+        id: entry.id,
+        kind,
+        label: label(entry, kind),
+        schema: entry.schema.clone(),
+        name: entry.name.clone(),
+        owner: alter_owner.and(entry.owner.clone()),
+        create: entry.create,
+        alter_owner,
+        depends_on: entry.depends_on.clone(),
+        locks: entry.locks.clone(),
+        weight: entry
+            .relation
+            .and_then(|id| weights.get(&id).copied())
+            .unwrap_or(0),
+    })
+}
+
+/// An entry in words, on one line: `FUNCTION "s".f(integer)`.
+fn label(entry: &TocEntry, kind: Kind) -> String {
+    match (kind, &entry.schema) {
+        (Kind::Function | Kind::Procedure | Kind::Aggregate, Some(schema)) => {
+            let text = format!("{kind} {}.{}", quote::ident(schema), entry.name);
+            quote::one_line(&text).into_owned()
+        }
+        _ => format!("{kind} {}", entry.qualified_name()),
+    }
+}
+
+/// Checks that the members of an entry hold what the index says of the whole.
+fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Result<Load> {
+    let rows = members.iter().map(|member| member.rows).sum();
+    if let Some(whole) = &entry.rows
+        && whole.rows != rows
+    {
+        return Err(Error::new(
+            ErrorKind::Damaged,
+            format!("the parts of {} do not make the whole", label(entry, kind)),
+        )
+        .detail(format!(
+            "The index promises {} rows; the members hold {rows}.",
+            whole.rows
+        )));
+    }
+    let target = match (kind, &entry.schema) {
+        (Kind::TableData, Some(schema)) => LoadTarget::Table {
+            schema: schema.clone(),
+            name: entry.name.clone(),
+        },
+        (Kind::TableData, None) => return Err(contradiction(entry, "it has no schema")),
+        _ => LoadTarget::LargeObjects,
+    };
+    Ok(Load {
+        label: label(entry, kind),
+        target,
+        rows,
+        bytes: members.iter().map(|member| member.length).sum(),
+        members,
+    })
+}
+
+fn contradiction(entry: &TocEntry, what: &str) -> Error {
+    Error::new(
+        ErrorKind::Damaged,
+        format!("the index contradicts itself at entry {}", entry.id.0),
+    )
+    .detail(format!(
+        "{} {}: {what}.",
+        quote::one_line(&entry.kind),
+        entry.qualified_name()
+    ))
+}
+
+/// Bytes of rows of each table, by the number of the table's own entry.
+fn relation_bytes(index: &Index) -> HashMap<DumpId, u64> {
+    index
+        .entries
+        .iter()
+        .filter_map(|entry| Some((entry.relation?, entry.rows.as_ref()?.bytes)))
+        .collect()
+}
+
+impl HeldObjects {
+    /// Adds what an entry creates. Parts of tables (constraints but for their indexes, triggers, policies, defaults)
+    /// go with the table.
+    fn add(&mut self, index: &Index, entry: &TocEntry, kind: Kind) -> Result<()> {
+        let schema = || {
+            entry
+                .schema
+                .clone()
+                .ok_or_else(|| contradiction(entry, "it has no schema"))
+        };
+        match kind {
+            Kind::Schema => {
+                if entry.name != "public" {
+                    self.schemas.insert(entry.name.clone());
+                }
+            }
+            Kind::EnumType
+            | Kind::ShellType
+            | Kind::CompositeType
+            | Kind::RangeType
+            | Kind::Domain
+            | Kind::Sequence
+            | Kind::Table
+            | Kind::View
+            | Kind::MaterializedView
+            | Kind::Index => {
+                self.relations.insert((schema()?, entry.name.clone()));
+            }
+            // The index behind it has the constraint's name. The tag is "table constraint".
+            Kind::Constraint => {
+                let table = entry.relation.and_then(|id| index.entry(id));
+                let name = table
+                    .and_then(|table| entry.name.strip_prefix(&table.name))
+                    .and_then(|rest| rest.strip_prefix(' '));
+                if let Some(name) = name {
+                    self.relations.insert((schema()?, name.to_owned()));
+                }
+            }
+            Kind::Function | Kind::Procedure | Kind::Aggregate => {
+                self.routines.insert((schema()?, entry.name.clone()));
+                self.routine_drops.extend(entry.drop.clone());
+            }
+            Kind::LargeObject => {
+                let oid = entry.name.parse().map_err(|_| {
+                    contradiction(entry, "the name of a large object is not a number")
+                })?;
+                self.large_objects.insert(oid);
+            }
+            Kind::DefaultAcl => {
+                if let Some(role) = &entry.owner {
+                    let schema = entry.schema.clone().unwrap_or_default();
+                    self.default_privileges.insert((role.clone(), schema));
+                }
+            }
+            Kind::Extension
+            | Kind::TableAttach
+            | Kind::Default
+            | Kind::SequenceOwner
+            | Kind::ViewQuery
+            | Kind::TableData
+            | Kind::LargeObjectData
+            | Kind::SequenceSet
+            | Kind::CheckConstraint
+            | Kind::IndexAttach
+            | Kind::Rule
+            | Kind::Trigger
+            | Kind::ForeignKey
+            | Kind::Policy
+            | Kind::RowSecurity
+            | Kind::Comment
+            | Kind::Acl
+            | Kind::MaterializedViewData => {}
+        }
+        Ok(())
+    }
+}
+
+/// The entries that the options choose, in script order. `pgstow show` selects by the same rules.
+pub(crate) fn chosen_entries<'a>(
+    index: &'a Index,
+    options: &RestoreOptions,
+) -> Result<Vec<&'a TocEntry>> {
+    let chosen = Chosen::new(index, options)?;
+    Ok(chosen.entries().map(|(entry, _)| entry).collect())
+}
+
+/// The entries that the options choose.
+struct Chosen<'a> {
+    index: &'a Index,
+    kinds: Vec<Kind>,
+    wanted: Vec<bool>,
+}
+
+impl<'a> Chosen<'a> {
+    fn new(index: &'a Index, options: &RestoreOptions) -> Result<Self> {
+        let kinds = index
+            .entries
+            .iter()
+            .map(|entry| {
+                Kind::parse(&entry.kind).ok_or_else(|| {
+                    contradiction(entry, "this version of pgstow does not know the kind")
+                })
+            })
+            .collect::<Result<Vec<Kind>>>()?;
+        let mut chosen = Chosen {
+            index,
+            kinds,
+            wanted: vec![true; index.entries.len()],
+        };
+        if !options.selection.is_everything() {
+            chosen.select(&options.selection)?;
+        }
+        chosen.keep_parts(options);
+        Ok(chosen)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&'a TocEntry, Kind)> {
+        let index = self.index;
+        index
+            .entries
+            .iter()
+            .zip(&self.kinds)
+            .zip(&self.wanted)
+            .filter_map(|((entry, kind), wanted)| wanted.then_some((entry, *kind)))
+    }
+
+    fn position(&self, id: DumpId) -> Option<usize> {
+        let at = usize::try_from(id.0).ok()?.checked_sub(1)?;
+        (at < self.wanted.len()).then_some(at)
+    }
+
+    /// The entry that a comment or an ACL is about; any other entry itself.
+    fn subject(&self, at: usize) -> usize {
+        self.index.entries[at]
+            .subject
+            .and_then(|id| self.position(id))
+            .unwrap_or(at)
+    }
+
+    /// Leaves what the patterns select.
+    fn select(&mut self, selection: &Selection) -> Result<()> {
+        selection.check_database(&self.index.header.database)?;
+        self.refuse_unmatched(selection)?;
+        let owned = self.sequences_of_wanted_tables(selection);
+        self.wanted = (0..self.wanted.len())
+            .map(|at| self.is_selected(self.subject(at), selection, &owned))
+            .collect();
+        Ok(())
+    }
+
+    fn refuse_unmatched(&self, selection: &Selection) -> Result<()> {
+        let of_kinds = |wanted: fn(Kind) -> bool| {
+            self.index
+                .entries
+                .iter()
+                .zip(&self.kinds)
+                .filter(move |(_, kind)| wanted(**kind))
+                .map(|(entry, _)| entry)
+        };
+        let schemas = of_kinds(|kind| kind == Kind::Schema).map(|entry| entry.name.as_str());
+        let used = of_kinds(is_relation).filter_map(|entry| entry.schema.as_deref());
+        let relations = of_kinds(is_relation)
+            .filter_map(|entry| Some((entry.schema.as_deref()?, entry.name.as_str())));
+        match selection.unmatched(schemas.chain(used), relations) {
+            Some(what) => Err(Error::new(ErrorKind::Usage, what).detail("In the archive.")),
+            None => Ok(()),
+        }
+    }
+
+    /// A table's owned sequences come with it, whatever their names.
+    fn sequences_of_wanted_tables(&self, selection: &Selection) -> HashSet<DumpId> {
+        let mut owned = HashSet::new();
+        for (at, entry) in self.index.entries.iter().enumerate() {
+            if self.kinds[at] != Kind::SequenceOwner {
+                continue;
+            }
+            let parents: Vec<usize> = entry
+                .depends_on
+                .iter()
+                .chain(&entry.relation)
+                .filter_map(|id| self.position(*id))
+                .collect();
+            let table_is_wanted = parents.iter().any(|parent| {
+                let parent_entry = &self.index.entries[*parent];
+                self.kinds[*parent] == Kind::Table && relation_is_selected(parent_entry, selection)
+            });
+            if table_is_wanted {
+                owned.extend(
+                    parents
+                        .iter()
+                        .filter(|parent| self.kinds[**parent] == Kind::Sequence)
+                        .map(|parent| self.index.entries[*parent].id),
+                );
+            }
+        }
+        owned
+    }
+
+    fn is_selected(&self, at: usize, selection: &Selection, owned: &HashSet<DumpId>) -> bool {
+        let entry = &self.index.entries[at];
+        let kind = self.kinds[at];
+        let relation = entry.relation.and_then(|id| self.index.entry(id));
+        match (relation, &entry.schema) {
+            (Some(relation), _) => {
+                (relation_is_selected(relation, selection) || owned.contains(&relation.id))
+                    && (kind != Kind::TableData || data_is_selected(relation, selection))
+            }
+            (None, _) if kind == Kind::Schema => selection.includes_schema(&entry.name),
+            (None, Some(schema)) => selection.includes_schema(schema),
+            (None, None) => selection.includes_global_objects(),
+        }
+    }
+
+    /// Leaves what `--schema-only`, `--data-only` and `--no-privileges` allow.
+    fn keep_parts(&mut self, options: &RestoreOptions) {
+        for at in 0..self.wanted.len() {
+            let kind = self.kinds[at];
+            let is_data = is_data(self.kinds[self.subject(at)]);
+            let is_privilege = matches!(kind, Kind::Acl | Kind::DefaultAcl);
+            let excluded = (options.schema_only && is_data)
+                || (options.data_only && !is_data)
+                || (options.no_privileges && is_privilege);
+            self.wanted[at] &= !excluded;
+        }
+    }
+}
+
+fn is_relation(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Table | Kind::View | Kind::MaterializedView | Kind::Sequence
+    )
+}
+
+fn relation_is_selected(relation: &TocEntry, selection: &Selection) -> bool {
+    let schema = relation.schema.as_deref().unwrap_or_default();
+    selection.includes_relation(schema, &relation.name)
+}
+
+fn data_is_selected(relation: &TocEntry, selection: &Selection) -> bool {
+    let schema = relation.schema.as_deref().unwrap_or_default();
+    selection.includes_data(schema, &relation.name)
+}
+
+/// Whether a kind is data in the sense of `--data-only`: pg_dump counts large objects and refreshes to it.
+fn is_data(kind: Kind) -> bool {
+    match kind {
+        Kind::TableData
+        | Kind::LargeObject
+        | Kind::LargeObjectData
+        | Kind::SequenceSet
+        | Kind::MaterializedViewData => true,
+        Kind::Schema
+        | Kind::Extension
+        | Kind::EnumType
+        | Kind::ShellType
+        | Kind::CompositeType
+        | Kind::RangeType
+        | Kind::Domain
+        | Kind::Function
+        | Kind::Procedure
+        | Kind::Aggregate
+        | Kind::Sequence
+        | Kind::Table
+        | Kind::TableAttach
+        | Kind::Default
+        | Kind::SequenceOwner
+        | Kind::View
+        | Kind::ViewQuery
+        | Kind::MaterializedView
+        | Kind::CheckConstraint
+        | Kind::Index
+        | Kind::Constraint
+        | Kind::IndexAttach
+        | Kind::Rule
+        | Kind::Trigger
+        | Kind::ForeignKey
+        | Kind::Policy
+        | Kind::RowSecurity
+        | Kind::Comment
+        | Kind::Acl
+        | Kind::DefaultAcl => false,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::archive::{FORMAT_VERSION, Header, Member, MemberRole, TableRows};
+    use crate::dump::selection::SelectionPatterns;
+
+    fn header() -> Header {
+        Header {
+            format: FORMAT_VERSION,
+            archive_id: String::new(),
+            tool: String::new(),
+            server_version: String::new(),
+            server_version_num: 150_000,
+            database: "db".into(),
+            encoding: "UTF8".into(),
+            lc_collate: "C".into(),
+            lc_ctype: "C".into(),
+            started: String::new(),
+            snapshot: String::new(),
+            partial: Vec::new(),
+            entries: 0,
+            members: 0,
+        }
+    }
+
+    fn options() -> RestoreOptions {
+        RestoreOptions {
+            jobs: NonZeroUsize::MIN,
+            clean: true,
+            cascade: false,
+            create: false,
+            no_owner: false,
+            no_privileges: false,
+            role: None,
+            selection: Selection::default(),
+            schema_only: false,
+            data_only: false,
+            analyze: true,
+        }
+    }
+
+    fn selecting(tables: &[&str], schemas: &[&str]) -> RestoreOptions {
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        RestoreOptions {
+            selection: Selection::parse(&SelectionPatterns {
+                tables: texts(tables),
+                schemas: texts(schemas),
+                ..SelectionPatterns::default()
+            })
+            .unwrap(),
+            ..options()
+        }
+    }
+
+    /// Kind, schema, name, section, relation, subject.
+    type Line = (Kind, &'static str, &'static str, Section, u32, u32);
+
+    fn index_of(lines: &[Line]) -> Index {
+        let id = |number: u32| (number > 0).then_some(DumpId(number));
+        let entries = (1..)
+            .zip(lines)
+            .map(
+                |(number, (kind, schema, name, section, relation, subject))| TocEntry {
+                    id: DumpId(number),
+                    kind: kind.as_str().to_owned(),
+                    schema: (!schema.is_empty()).then(|| (*schema).to_owned()),
+                    name: (*name).to_owned(),
+                    relation: id(*relation),
+                    subject: id(*subject),
+                    owner: Some("o".to_owned()),
+                    section: *section,
+                    depends_on: Vec::new(),
+                    locks: Vec::new(),
+                    drop: None,
+                    create: (*kind != Kind::TableData).then_some(Span {
+                        member: MemberId(0),
+                        offset: 0,
+                        length: 0,
+                    }),
+                    alter_owner: None,
+                    rows: (*kind == Kind::TableData).then(|| TableRows {
+                        columns: Vec::new(),
+                        rows: 3,
+                        bytes: 30,
+                        digest: String::new(),
+                    }),
+                },
+            )
+            .collect();
+        Index {
+            header: header(),
+            entries,
+            members: Vec::new(),
+        }
+    }
+
+    fn with_data(mut index: Index, entry: u32, rows: &[u64]) -> Index {
+        for rows in rows {
+            index.members.push(Member {
+                role: MemberRole::Data,
+                section: Section::Data,
+                offset: 0,
+                stored_length: 0,
+                length: 10,
+                blake3: String::new(),
+                entry: Some(DumpId(entry)),
+                rows: Some(*rows),
+            });
+        }
+        index
+    }
+
+    fn sample() -> Index {
+        use Section::{Data, PostData, PreData};
+        let index = index_of(&[
+            (Kind::Schema, "", "a", PreData, 0, 0),
+            (Kind::Domain, "a", "d", PreData, 0, 0),
+            (Kind::Sequence, "a", "odd_name", PreData, 3, 0),
+            (Kind::Table, "a", "t", PreData, 4, 0),
+            (Kind::Table, "a", "u", PreData, 5, 0),
+            (Kind::SequenceOwner, "a", "odd_name", PreData, 4, 0),
+            (Kind::TableData, "a", "t", Data, 4, 0),
+            (Kind::LargeObject, "", "4711", Data, 0, 0),
+            (Kind::SequenceSet, "a", "odd_name", Data, 3, 0),
+            (Kind::Index, "a", "ti", PostData, 4, 0),
+            (Kind::Constraint, "a", "t t pk", PostData, 4, 0),
+            (Kind::Comment, "a", "INDEX ti", PostData, 4, 10),
+            (Kind::Acl, "a", "TABLE u", PostData, 5, 5),
+            (
+                Kind::DefaultAcl,
+                "a",
+                "DEFAULT PRIVILEGES FOR TABLES",
+                PostData,
+                0,
+                0,
+            ),
+            (Kind::MaterializedViewData, "a", "m", PostData, 0, 0),
+        ]);
+        let mut index = with_data(index, 7, &[2, 1]);
+        index.entries[5].depends_on = vec![DumpId(3), DumpId(4)];
+        index
+    }
+
+    fn kinds(steps: &[Step]) -> Vec<Kind> {
+        steps.iter().map(|step| step.kind).collect()
+    }
+
+    #[test]
+    fn privileges_and_refreshes_come_after_all_else() {
+        let plan = plan_restore(&sample(), &options()).unwrap();
+        assert_eq!(
+            kinds(&plan.post_data),
+            [
+                Kind::SequenceSet,
+                Kind::Index,
+                Kind::Constraint,
+                Kind::Comment
+            ]
+        );
+        assert_eq!(kinds(&plan.privileges), [Kind::Acl, Kind::DefaultAcl]);
+        assert_eq!(kinds(&plan.refreshes), [Kind::MaterializedViewData]);
+        assert!(kinds(&plan.pre_data).contains(&Kind::LargeObject));
+        assert_eq!(plan.post_data[1].weight, 30);
+    }
+
+    #[test]
+    fn held_objects_are_found_under_every_name_they_take() {
+        let held = plan_restore(&sample(), &options()).unwrap().held;
+        let names: Vec<&str> = held
+            .relations
+            .iter()
+            .map(|(_, name)| name.as_str())
+            .collect();
+        assert_eq!(names, ["d", "odd_name", "t", "t pk", "ti", "u"]);
+        assert_eq!(held.large_objects.into_iter().collect::<Vec<_>>(), [4711]);
+        assert_eq!(held.schemas.into_iter().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn public_is_never_dropped() {
+        let index = index_of(&[(Kind::Schema, "", "public", Section::PreData, 0, 0)]);
+        let plan = plan_restore(&index, &options()).unwrap();
+        assert_eq!(plan.held, HeldObjects::default());
+    }
+
+    #[test]
+    fn nothing_is_dropped_without_clean_or_with_data_only() {
+        for options in [
+            RestoreOptions {
+                clean: false,
+                ..options()
+            },
+            RestoreOptions {
+                data_only: true,
+                ..options()
+            },
+        ] {
+            let plan = plan_restore(&sample(), &options).unwrap();
+            assert_eq!(plan.held, HeldObjects::default());
+        }
+    }
+
+    #[test]
+    fn selected_table_brings_its_parts_and_owned_sequences() {
+        let plan = plan_restore(&sample(), &selecting(&["a.t"], &[])).unwrap();
+        assert_eq!(
+            kinds(&plan.pre_data),
+            [Kind::Sequence, Kind::Table, Kind::SequenceOwner]
+        );
+        assert_eq!(plan.loads.len(), 1);
+        assert_eq!(
+            kinds(&plan.post_data),
+            [
+                Kind::SequenceSet,
+                Kind::Index,
+                Kind::Constraint,
+                Kind::Comment
+            ]
+        );
+        assert!(plan.privileges.is_empty());
+    }
+
+    #[test]
+    fn pattern_without_match_is_a_usage_error() {
+        let error = plan_restore(&sample(), &selecting(&["a.nosuch"], &[])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn data_and_schema_only_share_the_archive_between_them() {
+        let data = RestoreOptions {
+            data_only: true,
+            ..options()
+        };
+        let data = plan_restore(&sample(), &data).unwrap();
+        assert_eq!(kinds(&data.pre_data), [Kind::LargeObject]);
+        assert_eq!(kinds(&data.post_data), [Kind::SequenceSet]);
+        let schema = RestoreOptions {
+            schema_only: true,
+            ..options()
+        };
+        let schema = plan_restore(&sample(), &schema).unwrap();
+        assert!(schema.loads.is_empty());
+        let count = data.steps().count() + schema.steps().count() + data.loads.len();
+        assert_eq!(count, sample().entries.len());
+    }
+
+    #[test]
+    fn no_privileges_leaves_out_grants() {
+        let options = RestoreOptions {
+            no_privileges: true,
+            ..options()
+        };
+        let plan = plan_restore(&sample(), &options).unwrap();
+        assert!(plan.privileges.is_empty());
+    }
+
+    #[test]
+    fn missing_member_is_damage() {
+        let mut index = sample();
+        index.members.pop();
+        let error = plan_restore(&index, &options()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Damaged);
+    }
+}

@@ -1,0 +1,280 @@
+//! Post-data in parallel: what is ready runs, as far as locks allow, large tables first.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio_postgres::error::SqlState;
+
+use crate::archive::DumpId;
+use crate::conn::Session;
+use crate::event::{Event, Events};
+use crate::{Error, ErrorKind, Result};
+
+use super::plan::Step;
+use super::progress::RunState;
+use super::texts::StatementTexts;
+
+/// How often a statement is tried again that lost a deadlock: each loser makes room for others, so
+/// more than a few in a row have another cause.
+const ATTEMPTS: u32 = 5;
+
+/// Which steps may start now. Pure.
+///
+/// Every step is taken once and finished once; a step is not taken before all it depends on (within the
+/// queue) have finished, nor while a conflicting lock is held by one that was taken and not finished.
+pub(crate) struct StepQueue<'a> {
+    steps: &'a [Step],
+    /// Steps that wait for each step.
+    dependents: Vec<Vec<usize>>,
+    /// How many steps each still waits for.
+    waiting_for: Vec<usize>,
+    /// Steps that wait for locks only: largest first, then script order.
+    ready: BTreeSet<(Reverse<u64>, usize)>,
+    shared: HashMap<DumpId, usize>,
+    exclusive: BTreeSet<DumpId>,
+    unfinished: usize,
+}
+
+impl<'a> StepQueue<'a> {
+    pub(crate) fn new(steps: &'a [Step]) -> Self {
+        let position: HashMap<DumpId, usize> = steps
+            .iter()
+            .enumerate()
+            .map(|(at, step)| (step.id, at))
+            .collect();
+        let mut dependents = vec![Vec::new(); steps.len()];
+        let mut waiting_for = vec![0; steps.len()];
+        for (at, step) in steps.iter().enumerate() {
+            let needs: BTreeSet<usize> = step
+                .depends_on
+                .iter()
+                .filter_map(|id| position.get(id).copied())
+                .filter(|need| *need != at)
+                .collect();
+            waiting_for[at] = needs.len();
+            for need in needs {
+                dependents[need].push(at);
+            }
+        }
+        let mut queue = StepQueue {
+            steps,
+            dependents,
+            ready: BTreeSet::new(),
+            shared: HashMap::new(),
+            exclusive: BTreeSet::new(),
+            unfinished: steps.len(),
+            waiting_for,
+        };
+        for at in 0..steps.len() {
+            if queue.waiting_for[at] == 0 {
+                queue.ready.insert((Reverse(steps[at].weight), at));
+            }
+        }
+        queue
+    }
+
+    /// Takes the next step that may run now.
+    pub(crate) fn take(&mut self) -> Option<usize> {
+        let next = self
+            .ready
+            .iter()
+            .find(|(_, at)| self.locks_are_free(&self.steps[*at]))
+            .copied()?;
+        self.ready.remove(&next);
+        for (table, exclusive) in &self.steps[next.1].locks {
+            if *exclusive {
+                self.exclusive.insert(*table);
+            } else {
+                *self.shared.entry(*table).or_default() += 1;
+            }
+        }
+        Some(next.1)
+    }
+
+    /// Releases the locks of a step and makes ready what waited for it.
+    pub(crate) fn finish(&mut self, at: usize) {
+        for (table, exclusive) in &self.steps[at].locks {
+            if *exclusive {
+                self.exclusive.remove(table);
+            } else if let Some(count) = self.shared.get_mut(table) {
+                *count -= 1;
+            }
+        }
+        self.unfinished -= 1;
+        for dependent in std::mem::take(&mut self.dependents[at]) {
+            self.waiting_for[dependent] -= 1;
+            if self.waiting_for[dependent] == 0 {
+                let weight = Reverse(self.steps[dependent].weight);
+                self.ready.insert((weight, dependent));
+            }
+        }
+    }
+
+    /// Whether every step was finished.
+    pub(crate) fn is_done(&self) -> bool {
+        self.unfinished == 0
+    }
+
+    fn locks_are_free(&self, step: &Step) -> bool {
+        step.locks.iter().all(|(table, exclusive)| {
+            let shared = self.shared.get(table).copied().unwrap_or(0);
+            !self.exclusive.contains(table) && (!exclusive || shared == 0)
+        })
+    }
+}
+
+/// Runs the steps on all sessions in parallel. The statements of one step are one transaction.
+///
+/// # Errors
+/// `RestoreIncomplete`, naming the entry. Steps that run at that moment are given up.
+pub(crate) async fn run_steps(
+    sessions: &[Session],
+    steps: &[Step],
+    texts: &StatementTexts,
+    state: &RunState,
+    events: &Events,
+) -> Result<()> {
+    let mut queue = StepQueue::new(steps);
+    let mut idle: Vec<usize> = (0..sessions.len()).rev().collect();
+    let mut running = FuturesUnordered::new();
+    loop {
+        while let Some(worker) = idle.pop() {
+            let Some(at) = queue.take() else {
+                idle.push(worker);
+                break;
+            };
+            let step = &steps[at];
+            let sql = texts.sql(step)?;
+            events.emit(Event::WorkerStarted {
+                worker,
+                item: step.label.clone(),
+            });
+            running.push(async move {
+                run_step(&sessions[worker], step, &sql)
+                    .await
+                    .map(|()| (worker, at))
+            });
+        }
+        let Some(finished) = running.next().await else {
+            break;
+        };
+        let (worker, at) = finished?;
+        queue.finish(at);
+        idle.push(worker);
+        state.statement_done();
+        events.emit(Event::WorkerFinished { worker });
+    }
+    if queue.is_done() {
+        Ok(())
+    } else {
+        Err(Error::internal(
+            "entries of the archive wait for each other in a circle",
+        ))
+    }
+}
+
+async fn run_step(session: &Session, step: &Step, sql: &str) -> Result<()> {
+    let mut attempt = 1;
+    loop {
+        match session.batch_execute(sql).await {
+            Ok(()) => return Ok(()),
+            Err(error) if attempt < ATTEMPTS && may_pass_later(&error) => attempt += 1,
+            Err(error) => {
+                return Err(Error::from_server(
+                    ErrorKind::RestoreIncomplete,
+                    format!("could not create {}", step.label),
+                    error,
+                ));
+            }
+        }
+    }
+}
+
+/// Deadlocks, and "tuple concurrently updated": two statements that changed one catalog row at once, which the
+/// server reports as an internal error (XX000).
+fn may_pass_later(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::INTERNAL_ERROR)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::Kind;
+
+    fn step(id: u32, depends_on: &[u32], locks: &[(u32, bool)], weight: u64) -> Step {
+        Step {
+            id: DumpId(id),
+            kind: Kind::Index,
+            label: String::new(),
+            schema: None,
+            name: String::new(),
+            owner: None,
+            create: None,
+            alter_owner: None,
+            depends_on: depends_on.iter().copied().map(DumpId).collect(),
+            locks: locks.iter().map(|(t, e)| (DumpId(*t), *e)).collect(),
+            weight,
+        }
+    }
+
+    #[test]
+    fn largest_table_starts_first_then_script_order() {
+        let steps = [
+            step(1, &[], &[], 5),
+            step(2, &[], &[], 9),
+            step(3, &[], &[], 5),
+        ];
+        let mut queue = StepQueue::new(&steps);
+        let order: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
+        assert_eq!(order, [1, 0, 2]);
+    }
+
+    #[test]
+    fn step_waits_for_its_dependencies() {
+        let steps = [
+            step(1, &[77], &[], 0),
+            step(2, &[1, 1], &[], 9),
+            step(3, &[2, 3], &[], 9),
+        ];
+        let mut queue = StepQueue::new(&steps);
+        for at in 0..3 {
+            assert_eq!(queue.take(), Some(at));
+            assert_eq!(queue.take(), None);
+            queue.finish(at);
+        }
+        assert!(queue.is_done());
+    }
+
+    #[test]
+    fn shared_locks_go_together_and_exclude_exclusive_ones() {
+        let steps = [
+            step(1, &[], &[(50, false)], 0),
+            step(2, &[], &[(50, false)], 0),
+            step(3, &[], &[(50, true)], 0),
+            step(4, &[], &[(50, true), (51, true)], 0),
+        ];
+        let mut queue = StepQueue::new(&steps);
+        assert_eq!((queue.take(), queue.take()), (Some(0), Some(1)));
+        assert_eq!(queue.take(), None);
+        queue.finish(0);
+        assert_eq!(queue.take(), None);
+        queue.finish(1);
+        assert_eq!((queue.take(), queue.take()), (Some(2), None));
+        queue.finish(2);
+        assert_eq!(queue.take(), Some(3));
+        queue.finish(3);
+        assert!(queue.is_done());
+    }
+
+    #[test]
+    fn circle_is_never_done() {
+        let steps = [step(1, &[2], &[], 0), step(2, &[1], &[], 0)];
+        let mut queue = StepQueue::new(&steps);
+        assert_eq!(queue.take(), None);
+        assert!(!queue.is_done());
+    }
+}

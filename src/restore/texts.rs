@@ -1,0 +1,57 @@
+//! The SQL of a plan's statements, read from the archive once and verified.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::archive::{ArchiveReader, MemberId, Span};
+use crate::{Error, ErrorKind, Result};
+
+use super::plan::Step;
+
+/// The decompressed members that hold statements.
+#[derive(Default)]
+pub(crate) struct StatementTexts {
+    members: HashMap<MemberId, Vec<u8>>,
+}
+
+impl StatementTexts {
+    /// Reads members and checks them against the index. Blocks.
+    ///
+    /// # Errors
+    /// `Damaged`, `Io`.
+    pub(crate) fn read(reader: &ArchiveReader, members: &BTreeSet<MemberId>) -> Result<Self> {
+        let members = members
+            .iter()
+            .map(|id| Ok((*id, reader.read_member(*id)?)))
+            .collect::<Result<_>>()?;
+        Ok(StatementTexts { members })
+    }
+
+    /// The statements of a step, as one text for the simple protocol.
+    ///
+    /// # Errors
+    /// `Damaged` if they are not where the index says.
+    pub(crate) fn sql(&self, step: &Step) -> Result<String> {
+        let mut sql = String::new();
+        for span in step.spans() {
+            sql.push_str(self.text(span, step)?);
+            sql.push('\n');
+        }
+        Ok(sql)
+    }
+
+    fn text(&self, span: Span, step: &Step) -> Result<&str> {
+        self.members
+            .get(&span.member)
+            .and_then(|text| span.slice(text))
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Damaged,
+                    format!(
+                        "the statements of {} are not where the index says",
+                        step.label
+                    ),
+                )
+            })
+    }
+}

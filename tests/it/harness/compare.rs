@@ -1,0 +1,125 @@
+//! Two databases are equal if `pg_dump -s` writes the same lines and every row, large object and sequence is the same.
+
+use std::collections::BTreeMap;
+
+use super::{Database, Failure};
+
+/// What is compared.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    schema: String,
+    /// Per relation or large object: what stands for its contents.
+    contents: BTreeMap<String, String>,
+}
+
+impl Snapshot {
+    /// Reads a database.
+    pub(crate) fn of(database: &Database) -> Result<Snapshot, Failure> {
+        Ok(Snapshot {
+            schema: database.schema()?,
+            contents: contents(database)?,
+        })
+    }
+
+    /// Number of tables, materialized views, sequences and large objects.
+    pub(crate) fn relations(&self) -> usize {
+        self.contents.len()
+    }
+}
+
+/// Where two databases differ, told so that a person can act on it. `None` if nowhere.
+pub(crate) fn differences(before: &Snapshot, after: &Snapshot) -> Option<Failure> {
+    let mut found = Vec::new();
+    if before.schema != after.schema {
+        found.push(format!(
+            "pg_dump -s differs (- source, + restored):\n{}",
+            line_difference(&before.schema, &after.schema)
+        ));
+    }
+    let names: std::collections::BTreeSet<_> = before
+        .contents
+        .keys()
+        .chain(after.contents.keys())
+        .collect();
+    for name in names {
+        let (was, is) = (before.contents.get(name), after.contents.get(name));
+        if was != is {
+            found.push(format!("{name} differs: {was:?} became {is:?}"));
+        }
+    }
+    (!found.is_empty()).then(|| shortened(&found.join("\n")))
+}
+
+/// Of each relation the number of rows and the sum of their hashes, so that order does not count; of sequences
+/// their state; of large objects owner, privileges and a hash.
+fn contents(database: &Database) -> Result<BTreeMap<String, String>, Failure> {
+    let printed = database.try_sql(CONTENTS)?;
+    Ok(printed
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, contents)| (name.to_owned(), contents.to_owned()))
+        .collect())
+}
+
+const CONTENTS: &str = r#"
+SET extra_float_digits = 3;
+SET row_security = off;
+SET search_path = '';
+SELECT format(
+    $f$SELECT %L, pg_catalog.count(*), pg_catalog.sum(('x' || pg_catalog.substr(pg_catalog.md5(t::pg_catalog.text), 1, 15))::pg_catalog.bit(60)::pg_catalog.int8) FROM ONLY %s t$f$,
+    pg_catalog.replace(pg_catalog.replace(c.oid::pg_catalog.regclass::pg_catalog.text, E'\n', '\n'), E'\t', '\t'),
+    c.oid::pg_catalog.regclass)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE (c.relkind = 'r' OR c.relkind = 'm' AND c.relispopulated)
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
+\gexec
+SELECT format(
+    'SELECT %L, last_value, is_called FROM %s',
+    'sequence ' || pg_catalog.replace(c.oid::pg_catalog.regclass::pg_catalog.text, E'\n', '\n'),
+    c.oid::pg_catalog.regclass)
+FROM pg_catalog.pg_class c
+WHERE c.relkind = 'S'
+\gexec
+SELECT 'large object ' || m.oid, m.lomowner::pg_catalog.regrole, m.lomacl, pg_catalog.md5(pg_catalog.lo_get(m.oid))
+FROM pg_catalog.pg_largeobject_metadata m;
+"#;
+
+/// The lines that only one of two texts has, with the line above as a hint of the place.
+fn line_difference(before: &str, after: &str) -> String {
+    let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let equal = before
+        .iter()
+        .zip(&after)
+        .take_while(|(left, right)| left == right)
+        .count();
+    let equal_tail = before[equal..]
+        .iter()
+        .rev()
+        .zip(after[equal..].iter().rev())
+        .take_while(|(left, right)| left == right)
+        .count();
+    let context = before[equal.saturating_sub(3)..equal]
+        .iter()
+        .map(|line| format!("  {line}"));
+    let gone = before[equal..before.len() - equal_tail]
+        .iter()
+        .map(|line| format!("- {line}"));
+    let new = after[equal..after.len() - equal_tail]
+        .iter()
+        .map(|line| format!("+ {line}"));
+    context
+        .chain(gone.take(40))
+        .chain(new.take(40))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A text of reasonable length for a report.
+pub(crate) fn shortened(text: &str) -> String {
+    const LIMIT: usize = 6000;
+    match text.char_indices().nth(LIMIT) {
+        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
+        None => text.to_owned(),
+    }
+}

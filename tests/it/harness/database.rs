@@ -1,0 +1,165 @@
+//! Databases of their own for tests, spoken to by `psql`.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use super::{Failure, Server, server};
+
+/// A database, dropped when it goes out of scope.
+pub(crate) struct Database {
+    pub(crate) server: &'static Server,
+    pub(crate) name: String,
+}
+
+impl Database {
+    /// An empty database in UTF-8.
+    pub(crate) fn empty(server: &'static Server) -> Database {
+        Database::with_options(server, "")
+    }
+
+    /// An empty database with more options of CREATE DATABASE.
+    pub(crate) fn with_options(server: &'static Server, options: &str) -> Database {
+        let name = server.fresh_name();
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0 {options}");
+        run_psql(server, "postgres", &create).expect("a database can be made");
+        Database { server, name }
+    }
+
+    /// An empty database, filled by a script.
+    pub(crate) fn filled(server: &'static Server, script: &str) -> Database {
+        let database = Database::empty(server);
+        database.sql(script);
+        database
+    }
+
+    /// Runs SQL, gives what it prints: values separated by tabs, no headings.
+    pub(crate) fn try_sql(&self, script: &str) -> Result<String, Failure> {
+        run_psql(self.server, &self.name, script)
+    }
+
+    /// Runs SQL that must succeed.
+    #[track_caller]
+    pub(crate) fn sql(&self, script: &str) -> String {
+        match self.try_sql(script) {
+            Ok(printed) => printed,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+
+    /// Runs a file as a user of psql would.
+    pub(crate) fn try_file(&self, file: &Path) -> Result<(), Failure> {
+        let mut command = psql_command(self.server, &self.name);
+        command.arg("-f").arg(file);
+        succeeded(&mut command, &file.display().to_string()).map(drop)
+    }
+
+    /// `gunzip -c FILE | psql -X -v ON_ERROR_STOP=1 DB`
+    pub(crate) fn replay(&self, archive: &Path) -> Result<(), Failure> {
+        let mut gunzip = Command::new("gunzip")
+            .arg("-c")
+            .arg(archive)
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("gunzip: {error}"))?;
+        let stdout = gunzip.stdout.take().expect("its output is piped");
+        let replayed = succeeded(
+            psql_command(self.server, &self.name).stdin(stdout),
+            "psql replays the archive",
+        );
+        let unpacked = gunzip
+            .wait()
+            .map_err(|error| format!("gunzip: {error}"))?
+            .success();
+        replayed?;
+        unpacked
+            .then_some(())
+            .ok_or_else(|| "gunzip failed".to_owned())
+    }
+
+    /// `pg_dump -s`, without what differs between equal databases: comments and the lines that guard psql.
+    pub(crate) fn schema(&self) -> Result<String, Failure> {
+        let mut command = Command::new(server::client_dir().join("pg_dump"));
+        command
+            .args(["-s", "-h", "127.0.0.1", "-U", "postgres", "-p"])
+            .arg(self.server.port.to_string())
+            .arg(&self.name);
+        let dumped = succeeded(&mut command, "pg_dump -s")?;
+        Ok(dumped
+            .lines()
+            .filter(|line| {
+                !line.starts_with("\\restrict ")
+                    && !line.starts_with("\\unrestrict ")
+                    && !line.starts_with("-- Dumped ")
+            })
+            .map(|line| format!("{line}\n"))
+            .collect())
+    }
+
+    /// Its connection URI.
+    pub(crate) fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let drop = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{0}'; DROP DATABASE {0};",
+            self.name
+        );
+        // Whatever is left goes with the server.
+        let _ = run_psql(self.server, "postgres", &drop);
+    }
+}
+
+/// Runs SQL from standard input in a database of the server.
+pub(crate) fn run_psql(server: &Server, database: &str, script: &str) -> Result<String, Failure> {
+    let mut child = psql_command(server, database)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("psql: {error}"))?;
+    let mut stdin = child.stdin.take().expect("its input is piped");
+    let script = script.to_owned();
+    // psql may stop reading at an error: a broken pipe is told by its exit status.
+    let feeder = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
+    let output = child
+        .wait_with_output()
+        .map_err(|error| format!("psql: {error}"))?;
+    let _ = feeder.join();
+    printed(output, "psql")
+}
+
+/// `psql` as scripts should call it: no startup file, stop at errors, bare output.
+pub(crate) fn psql_command(server: &Server, database: &str) -> Command {
+    let mut command = Command::new(server::client_dir().join("psql"));
+    command
+        .args(["-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"])
+        .args(["-h", "127.0.0.1", "-U", "postgres", "-p"])
+        .arg(server.port.to_string())
+        .args(["-d", database])
+        .env("PGOPTIONS", "-c client_min_messages=warning")
+        .env("PGCLIENTENCODING", "UTF8")
+        .stdin(Stdio::null());
+    command
+}
+
+fn succeeded(command: &mut Command, what: &str) -> Result<String, Failure> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{what}: {error}"))?;
+    printed(output, what)
+}
+
+fn printed(output: Output, what: &str) -> Result<String, Failure> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(format!(
+        "{what}: {}\n{}",
+        output.status,
+        super::compare::shortened(&String::from_utf8_lossy(&output.stderr))
+    ))
+}

@@ -1,0 +1,16 @@
+//! What tests stand on: throw-away servers, databases in them, the built `pgstow`, and comparison.
+
+pub(crate) mod compare;
+pub(crate) mod database;
+pub(crate) mod fixture;
+pub(crate) mod pgstow;
+pub(crate) mod server;
+
+pub(crate) use compare::{Snapshot, differences};
+pub(crate) use database::Database;
+pub(crate) use fixture::Fixture;
+pub(crate) use pgstow::{Outcome, pgstow};
+pub(crate) use server::{Server, on_every_major, on_newest};
+
+/// What went wrong, for a person to read.
+pub(crate) type Failure = String;

