@@ -12,3 +12,9 @@
 mod harness;
 mod harness_check;
 mod roundtrip;
+mod cli;
+mod consistency;
+mod crash;
+mod damage;
+mod hostile;
+mod unsupported;
