@@ -37,11 +37,14 @@ pub(super) async fn sweep(
     let (rows, labels) =
         futures::try_join!(read_rows(session), read_ids(session, LABELS, "pg_seclabel"))?;
     let rows = unaccounted(found, rows);
+    let parts = parts_among(found, &rows);
     let mut leftovers = Leftovers::default();
     for (row, name) in identify(session, &rows).await? {
         if name.is_selected(selection) {
-            leftovers.lines.push(name.text);
             leftovers.rows.insert(row);
+            if !parts.contains(&row) {
+                leftovers.lines.push(name.text);
+            }
         }
     }
     let mut properties = vec![
@@ -142,6 +145,18 @@ fn internal_rows(found: &Catalog) -> HashSet<CatalogId> {
 }
 
 /// ALTER ... DEPENDS ON EXTENSION: functions and procedures render it themselves.
+/// Those of the rows that are internal to others of them: the row type of a table need not be named beside it.
+fn parts_among(found: &Catalog, rows: &[CatalogId]) -> HashSet<CatalogId> {
+    let rows: HashSet<&CatalogId> = rows.iter().collect();
+    found
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.deptype == DependencyType::Internal)
+        .filter(|dependency| rows.contains(&dependency.referenced))
+        .map(|dependency| dependency.dependent)
+        .collect()
+}
+
 fn extension_dependents(found: &Catalog) -> Vec<CatalogId> {
     let is_function = |row: &CatalogId| {
         let claimant = found.claimant(*row).map(|index| &found.objects[index]);
