@@ -185,7 +185,7 @@ fn show_preview(preview: &Preview) {
         &preview.foreign_names,
     );
     show_list(
-        "schemas kept, for they hold more than the archive",
+        "schemas kept, for extensions or objects of others stay in them",
         preview.kept_schemas.len(),
         &preview.kept_schemas,
     );
