@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::archive::{DumpId, Index, MemberId, Section, Span, TocEntry};
 use crate::dump::selection::Selection;
+use crate::objects::large_object::parse_oids;
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
@@ -361,10 +362,10 @@ impl HeldObjects {
                 self.routine_drops.extend(entry.drop.clone());
             }
             Kind::LargeObject => {
-                let oid = entry.name.parse().map_err(|_| {
-                    contradiction(entry, "the name of a large object is not a number")
+                let oids = parse_oids(&entry.name).ok_or_else(|| {
+                    contradiction(entry, "the name of large objects is no list of numbers")
                 })?;
-                self.large_objects.insert(oid);
+                self.large_objects.extend(oids.into_iter().map(|oid| oid.0));
             }
             Kind::DefaultAcl => {
                 if let Some(role) = &entry.owner {
