@@ -10,7 +10,7 @@ use super::{
 use crate::Result;
 use crate::conn::Session;
 
-/// Bounds the length of the entries and the work that is lost when one fails. Readers rely on it.
+/// Bounds the length of the entries and the work that is lost when one fails.
 const GROUP_SIZE: usize = 1000;
 
 /// Large objects of one owner: everything but their contents.
@@ -154,32 +154,12 @@ fn group_id(oids: &[Oid]) -> ObjectId {
     ObjectId::definition(catalog::PG_LARGEOBJECT, first)
 }
 
-/// Every member, runs as ranges: `16404..16407,20001`. [`parse_oids`] reads it.
 fn group_tag(oids: &[Oid]) -> String {
-    let runs = oids.chunk_by(|a, b| a.0.checked_add(1) == Some(b.0));
-    let texts: Vec<String> = runs
-        .map(|run| match run {
-            [first, .., last] => format!("{first}..{last}"),
-            _ => run.iter().map(Oid::to_string).collect(),
-        })
-        .collect();
-    texts.join(",")
-}
-
-/// The large objects that an entry's name in the table of contents stands for; `None` if it is no
-/// such name, or names more than a group can hold.
-pub(crate) fn parse_oids(tag: &str) -> Option<Vec<Oid>> {
-    let mut oids = Vec::new();
-    for run in tag.split(',') {
-        let (first, last) = run.split_once("..").unwrap_or((run, run));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        let length = last.checked_sub(first)?;
-        if usize::try_from(length).ok()? >= GROUP_SIZE - oids.len().min(GROUP_SIZE) {
-            return None;
-        }
-        oids.extend((first..=last).map(Oid));
+    match oids {
+        [first, .., last] => format!("{first}..{last}"),
+        [only] => only.to_string(),
+        [] => String::new(),
     }
-    Some(oids)
 }
 
 /// A row of the query.
@@ -302,29 +282,6 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_names_every_member() {
-        let oids = [1, 2, 3, 7, 9, 10, u32::MAX].map(Oid);
-        let tag = group_tag(&oids);
-        assert_eq!(tag, "1..3,7,9..10,4294967295");
-        assert_eq!(parse_oids(&tag).as_deref(), Some(&oids[..]));
-    }
-
-    #[test]
-    fn a_tag_names_no_more_than_a_group() {
-        assert_eq!(parse_oids("1..1000").map(|oids| oids.len()), Some(1000));
-        for tag in [
-            "1..1001",
-            "1..999,2000..2001",
-            "0..4294967295",
-            "9..1",
-            "x",
-            "",
-        ] {
-            assert_eq!(parse_oids(tag), None, "{tag}");
-        }
-    }
-
-    #[test]
     fn data_depends_on_its_group() {
         let data = LargeObjectData {
             owner: "o".to_owned(),
@@ -334,6 +291,6 @@ mod tests {
             data.extra_dependencies(),
             [ObjectId::definition(catalog::PG_LARGEOBJECT, Oid(5))]
         );
-        assert_eq!(data.tag(), "5,7");
+        assert_eq!(data.tag(), "5..7");
     }
 }
