@@ -137,7 +137,7 @@ pub struct TableRows {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemberRole {
-    /// Session settings.
+    /// Session settings, and the lines of `--restrict-key`, also of its end.
     Preamble,
     /// Statements of entries in one section.
     Statements,

@@ -244,7 +244,7 @@ impl Check<'_> {
         let outcome = match (member.role, member.entry) {
             (MemberRole::Data, Some(entry)) => self.check_data(entry, member, &text),
             (MemberRole::Data, None) => Err("it belongs to no entry".to_owned()),
-            (MemberRole::Preamble, _) => as_statements(&text).map(drop),
+            (MemberRole::Preamble, _) => as_statements(&without_restrict_lines(&text)).map(drop),
             (MemberRole::Statements, _) => check_statements(
                 &text,
                 self.spans.get(&id).map(Vec::as_slice).unwrap_or_default(),
@@ -352,6 +352,22 @@ fn check_no_statement(text: &[u8]) -> Result<(), String> {
         0 => Ok(()),
         _ => Err("it holds a statement that no entry lists".to_owned()),
     }
+}
+
+/// The text without `\restrict KEY` and `\unrestrict KEY`, the only meta-commands that we write.
+fn without_restrict_lines(text: &[u8]) -> Vec<u8> {
+    let is_restrict = |line: &[u8]| {
+        let key = line
+            .strip_prefix(b"\\restrict ")
+            .or(line.strip_prefix(b"\\unrestrict "));
+        key.and_then(|key| key.strip_suffix(b"\n"))
+            .is_some_and(|key| key.iter().all(u8::is_ascii_alphanumeric))
+    };
+    text.split_inclusive(|&byte| byte == b'\n')
+        .filter(|line| !is_restrict(line))
+        .flatten()
+        .copied()
+        .collect()
 }
 
 /// Number of statements in a text that is nothing but statements to psql.

@@ -69,12 +69,30 @@ pub fn publish(
         .map_err(|e| Error::io("could not sync the archive to disk", e))?;
     let name = link_first_free(&partial, names)?;
     let path = partial.directory.join(&name);
-    sync_directory(&partial.directory)?;
-    let meta = render_meta(&name)?;
-    write_beside(&path, ".sha256", &format!("{sha256}  {name}\n"))?;
-    write_beside(&path, ".meta", &meta)?;
-    sync_directory(&partial.directory)?;
+    let complete = || {
+        sync_directory(&partial.directory)?;
+        let meta = render_meta(&name)?;
+        write_beside(&path, ".sha256", &format!("{sha256}  {name}\n"))?;
+        write_beside(&path, ".meta", &meta)?;
+        sync_directory(&partial.directory)
+    };
+    if let Err(error) = complete() {
+        withdraw(&path);
+        return Err(error);
+    }
     Ok(Published { path })
+}
+
+/// Takes back what a failed publication left, in the reverse order. The names were free before.
+fn withdraw(path: &Path) {
+    for left in [
+        beside(path, ".meta"),
+        beside(path, ".sha256"),
+        path.to_owned(),
+    ] {
+        // What cannot be removed has no .meta, or none that is whole, and so is no backup.
+        let _ = std::fs::remove_file(left);
+    }
 }
 
 /// Gives the file its name. A hard link fails where rename would overwrite.

@@ -47,7 +47,10 @@ impl Server {
     pub(crate) fn url(&self, database: &str) -> String {
         let database: String = database
             .bytes()
-            .map(|byte| format!("%{byte:02x}"))
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'0'..=b'9' => char::from(byte).to_string(),
+                _ => format!("%{byte:02x}"),
+            })
             .collect();
         format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
     }
