@@ -24,6 +24,8 @@ pub(super) enum Cause {
     Server(SqlState),
     /// The server wants a password and none is known.
     PasswordMissing,
+    /// The server's way of authentication is not ours, or proves less than was asked for.
+    Authentication,
     /// The server has no TLS, or the handshake failed.
     Tls,
     /// The name is not known, nobody listens, or the line broke.
@@ -58,9 +60,7 @@ impl Failure {
                     Cause::PasswordMissing
                 }
                 // Channel binding that was required and not given, an unknown method.
-                "authentication error" => {
-                    Cause::Server(SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
-                }
+                "authentication error" => Cause::Authentication,
                 _ => Cause::Network,
             },
         };
@@ -95,7 +95,7 @@ impl Failure {
     /// Whether libpq would retry with or without TLS: the server did not let us in this way.
     pub(super) fn concerns_encryption(&self) -> bool {
         match &self.cause {
-            Cause::Tls => true,
+            Cause::Tls | Cause::Authentication => true,
             Cause::Server(state) => state.code().starts_with("28"),
             _ => false,
         }
@@ -107,7 +107,11 @@ impl Failure {
         match &self.cause {
             Cause::Network | Cause::Timeout | Cause::WrongTarget => false,
             Cause::Server(state) => *state != SqlState::CANNOT_CONNECT_NOW,
-            Cause::PasswordMissing | Cause::Tls | Cause::Version | Cause::Settings => true,
+            Cause::PasswordMissing
+            | Cause::Authentication
+            | Cause::Tls
+            | Cause::Version
+            | Cause::Settings => true,
         }
     }
 
@@ -129,6 +133,10 @@ impl Failure {
             },
             Cause::PasswordMissing => {
                 "Set PGPASSWORD, add a line to ~/.pgpass (mode 0600), or run on a terminal without -w."
+            }
+            Cause::Authentication => {
+                "Passwords (SCRAM, MD5, plain), client certificates, peer, ident and trust are supported. \
+                 channel_binding=require needs TLS and a SCRAM password."
             }
             Cause::Tls => {
                 "Does the server have TLS (ssl = on) with a certificate that sslrootcert vouches for, made \

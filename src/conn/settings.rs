@@ -559,3 +559,183 @@ pub(super) fn choice<T: Copy>(
             )
         })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        let variables = variables.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+        Environment {
+            variables: variables.collect(),
+            home: Some("/nonexistent".into()),
+            user: Some("me".to_owned()),
+        }
+    }
+
+    fn args(text: &[&str]) -> ConnectArgs {
+        let mut args = ConnectArgs::default();
+        for pair in text.chunks(2) {
+            let value = Some(pair[1].to_owned());
+            match pair[0] {
+                "-h" => args.host = value,
+                "-p" => args.port = value,
+                "-U" => args.username = value,
+                "-d" => args.dbname = value,
+                other => panic!("{other}"),
+            }
+        }
+        args
+    }
+
+    fn resolve(
+        arguments: &[&str],
+        positional: Option<&str>,
+        variables: &[(&str, &str)],
+    ) -> Result<ConnectSettings> {
+        ConnectSettings::resolve_from(&args(arguments), positional, &environment(variables))
+    }
+
+    fn described(
+        arguments: &[&str],
+        positional: Option<&str>,
+        variables: &[(&str, &str)],
+    ) -> String {
+        resolve(arguments, positional, variables)
+            .unwrap()
+            .describe()
+    }
+
+    fn message(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        let error = resolve(arguments, None, variables).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        error.message().to_owned()
+    }
+
+    const ENVIRONMENT: &[(&str, &str)] = &[
+        ("PGHOST", "envhost"),
+        ("PGPORT", "1111"),
+        ("PGUSER", "envuser"),
+        ("PGDATABASE", "envdb"),
+    ];
+
+    #[test]
+    fn the_environment_is_used_and_arguments_win_over_it() {
+        assert_eq!(
+            described(&[], None, ENVIRONMENT),
+            "envuser@envhost:1111/envdb"
+        );
+        assert_eq!(
+            described(&["-h", "h", "-p", "2", "-U", "u"], Some("d"), ENVIRONMENT),
+            "u@h:2/d"
+        );
+    }
+
+    #[test]
+    fn a_connection_string_wins_over_the_other_arguments() {
+        for string in ["postgres://u@h/d", "user=u host=h dbname=d"] {
+            let arguments = ["-h", "x", "-p", "2", "-U", "y", "-d", string];
+            assert_eq!(described(&arguments, None, ENVIRONMENT), "u@h:2/d");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_hides_the_environment() {
+        assert_eq!(
+            described(&["-d", "host=h port='' user=u"], None, ENVIRONMENT),
+            "u@h:5432/envdb"
+        );
+    }
+
+    #[test]
+    fn database_url_counts_only_if_nothing_else_names_a_database() {
+        let url = ("DATABASE_URL", "postgres://urluser@urlhost:3/urldb");
+        let host = ("PGHOST", "envhost");
+        assert_eq!(
+            described(&[], None, &[url, host]),
+            "urluser@urlhost:3/urldb"
+        );
+        assert_eq!(described(&["-U", "u"], None, &[url]), "u@urlhost:3/urldb");
+        assert_eq!(described(&[], Some("d"), &[url, host]), "me@envhost:5432/d");
+        assert_eq!(
+            described(&[], None, &[url, host, ("PGDATABASE", "envdb")]),
+            "me@envhost:5432/envdb"
+        );
+    }
+
+    #[test]
+    fn a_service_stands_between_the_arguments_and_the_environment() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "[s]\nhost=shost\nport=7\nuser=suser\n").unwrap();
+        let variables = [
+            ("PGSERVICEFILE", file.path().to_str().unwrap()),
+            ("PGHOST", "envhost"),
+            ("PGDATABASE", "envdb"),
+        ];
+        assert_eq!(
+            described(&["-p", "8", "-d", "service=s"], None, &variables),
+            "suser@shost:8/envdb"
+        );
+        let error = resolve(&["-d", "service=t"], None, &variables).unwrap_err();
+        assert!(error.message().contains("\"t\" not found"), "{error}");
+    }
+
+    #[test]
+    fn the_database_is_by_default_the_user_and_the_user_the_systems() {
+        assert_eq!(described(&["-h", "h"], None, &[]), "me@h:5432/me");
+        assert_eq!(described(&["-h", "h", "-U", "u"], None, &[]), "u@h:5432/u");
+    }
+
+    #[test]
+    fn lists_of_hosts_share_one_port_or_have_one_each() {
+        let uri = |uri| described(&[], Some(uri), &[]);
+        assert_eq!(uri("postgres://a,b/d?port=1"), "me@a:1,b:1/d");
+        assert_eq!(uri("postgres://a:1,b/d"), "me@a:1,b:5432/d");
+        assert_eq!(uri("postgres://[::1]/d"), "me@[::1]:5432/d");
+        assert!(message(&["-d", "host=a,b,c port=1,2"], &[]).contains("3 hosts and 2 ports"));
+        assert!(message(&["-d", "host=a,b hostaddr=::1"], &[]).contains("2 host names and 1"));
+    }
+
+    #[test]
+    fn what_is_unknown_or_unsupported_is_refused_by_name() {
+        assert!(message(&["-d", "hots=a"], &[]).contains("\"hots\""));
+        assert!(message(&["-h", "h"], &[("PGSSLCRL", "f")]).contains("variable PGSSLCRL"));
+        assert!(message(&["-d", "require_auth=scram-sha-256"], &[]).contains("require_auth"));
+        assert!(message(&["-d", "gssencmode=require"], &[]).contains("gssencmode"));
+        assert!(message(&["-d", "sslmode=on"], &[]).contains("verify-full"));
+        assert!(message(&["-d", "port=0"], &[]).contains("port"));
+        assert!(message(&["-d", "sslmode=prefer sslnegotiation=direct"], &[]).contains("direct"));
+        assert!(
+            resolve(
+                &["-d", "gssencmode=prefer sslcrl='' replication=off"],
+                None,
+                &[]
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn the_database_may_not_be_given_twice() {
+        assert!(resolve(&["-d", "a"], Some("b"), &[]).is_err());
+    }
+
+    #[test]
+    fn passwords_are_never_shown() {
+        let settings = resolve(&[], Some("postgres://u:s3cret@h/d"), &[]).unwrap();
+        assert!(!format!("{settings:?} {}", settings.describe()).contains("s3cret"));
+        let password = settings.password_for(&settings.hosts[0]).unwrap().password;
+        assert_eq!(password.reveal(), "s3cret");
+        assert!(!format!("{password:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn clones_share_a_password_that_was_asked_for() {
+        let settings = resolve(&["-h", "h"], None, &[]).unwrap();
+        let worker = settings.with_database("other");
+        settings.remember_password(Secret::new("p".to_owned()));
+        assert!(worker.password_for(&worker.hosts[0]).is_some());
+        assert_eq!(worker.database(), "other");
+    }
+}

@@ -30,15 +30,20 @@ pub(super) fn parse(uri: &str) -> Result<Vec<(String, String)>, String> {
     };
     let end = host_list_end(rest)?;
     let (hosts, rest) = rest.split_at(end);
+    // libpq would take a part of such a password for a port or a database, and show it.
+    if hosts.contains('@') || (pairs.is_empty() && hosts.contains(':') && path(rest).contains('@'))
+    {
+        return Err(
+            "a \"/\" or \"@\" in the user or password of a connection URI must be written %2F or %40"
+                .to_owned(),
+        );
+    }
     let (hosts, ports) = split_hosts(hosts)?;
     push(&mut pairs, "host", &hosts)?;
     push(&mut pairs, "port", &ports)?;
-    let (path, query) = match rest.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (rest, None),
-    };
-    push(&mut pairs, "dbname", path.strip_prefix('/').unwrap_or(""))?;
-    for parameter in query.iter().flat_map(|query| query.split('&')) {
+    push(&mut pairs, "dbname", path(rest))?;
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    for parameter in query.split('&') {
         if !parameter.is_empty() {
             pairs.push(query_parameter(parameter)?);
         }
@@ -52,6 +57,12 @@ fn credentials(rest: &str) -> Option<(&str, &str, &str)> {
     let after = rest[end..].strip_prefix('@')?;
     let (user, password) = rest[..end].split_once(':').unwrap_or((&rest[..end], ""));
     Some((user, password, after))
+}
+
+/// What stands between the host list's "/" and the query.
+fn path(rest: &str) -> &str {
+    let path = rest.split_once('?').map_or(rest, |(path, _)| path);
+    path.strip_prefix('/').unwrap_or("")
 }
 
 /// Where the host list ends: at the path or the query, but not inside of brackets.
@@ -244,6 +255,8 @@ mod tests {
             "postgres://u:secret@[::1",
             "postgres://u:secret@[]",
             "postgres://u:secret@[::1]x",
+            "postgres://u:secret/secret@h/db",
+            "postgres://u:secret@secret@h/db",
             "postgres://u:secret@h?novalue",
             "postgres://u:secret@h?a=b=c",
         ] {

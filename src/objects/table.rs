@@ -410,6 +410,22 @@ impl Table {
                 .render_settings(&alter, column.inherited.first());
             out.extend(settings);
         }
+        // Sequences have had a persistence of their own since 15. A column makes its sequence as
+        // persistent as the table; it may have been told otherwise.
+        if context.server >= ServerVersion::major(15) {
+            let identities = self.attributes().filter_map(|a| a.identity.as_ref());
+            for identity in identities.filter(|i| i.is_unlogged != self.relation.unlogged) {
+                let word = if identity.is_unlogged {
+                    "UNLOGGED"
+                } else {
+                    "LOGGED"
+                };
+                out.push(format!(
+                    "ALTER SEQUENCE {} SET {word};",
+                    identity.sequence.sql()
+                ));
+            }
+        }
         if self.descent == Descent::InheritsLater {
             for parent in &self.parents {
                 out.push(format!("{alter} INHERIT {};", parent.sql()));

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod conn;
 mod harness;
 mod harness_check;
 mod roundtrip;

@@ -43,6 +43,11 @@ impl Server {
             .or_insert_with(|| Box::leak(Box::new(start(major))))
     }
 
+    /// A server for one test alone, which may change its configuration. It stops when it is dropped.
+    pub(crate) fn alone(major: u32) -> Server {
+        start(major)
+    }
+
     /// A connection URI for a database of this server, over TCP, as the superuser.
     pub(crate) fn url(&self, database: &str) -> String {
         let database: String = database
