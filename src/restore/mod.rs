@@ -23,7 +23,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::archive::{ArchiveReader, Header};
+use crate::archive::{ArchiveReader, Header, MemberRole};
 use crate::conn::{ConnectSettings, Session, connect};
 use crate::dump::selection::Selection;
 use crate::event::{Event, Events, Phase};
@@ -129,7 +129,14 @@ pub async fn prepare(
 ) -> Result<Prepared> {
     let started = Instant::now();
     let plan = plan::plan_restore(reader.index(), &options)?;
-    check_members(&reader, plan.members(), options.jobs.get(), events).await?;
+    // The preamble is not run, but a whole restore of an archive that `verify` calls damaged helps nobody.
+    let preamble = reader
+        .index()
+        .numbered_members()
+        .filter(|(_, member)| member.role == MemberRole::Preamble)
+        .map(|(id, _)| id);
+    let members = plan.members().into_iter().chain(preamble).collect();
+    check_members(&reader, members, options.jobs.get(), events).await?;
     let texts = {
         let (reader, members) = (Arc::clone(&reader), plan.statement_members());
         tokio::task::spawn_blocking(move || StatementTexts::read(&reader, &members))

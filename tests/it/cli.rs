@@ -69,12 +69,20 @@ fn no_connection_exits_with_20_and_never_tells_the_password() {
     assert!(outcome.stderr().contains("127.0.0.1"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     on_newest(|server| {
-        let outcome = pgstow(["create", &server.url("no_such_database"), "-o", text(&archive)])
-            .expect_status(20);
+        let outcome = pgstow([
+            "create",
+            &server.url("no_such_database"),
+            "-o",
+            text(&archive),
+        ])
+        .expect_status(20);
         assert!(outcome.stderr().contains("no_such_database"));
         let outcome = pgstow([
             "create",
-            &format!("postgresql://pgstow_no_such_role:s3cr3t-word@127.0.0.1:{}/postgres", server.port),
+            &format!(
+                "postgresql://pgstow_no_such_role:s3cr3t-word@127.0.0.1:{}/postgres",
+                server.port
+            ),
             "-o",
             text(&archive),
         ])
@@ -202,7 +210,9 @@ fn restore_asks_before_it_changes_anything() {
         let target = Database::filled(server, "CREATE TABLE t (other int)");
         pgstow(["restore", text(&archive), &target.url()]).expect_status(2);
         assert_eq!(
-            target.sql("SELECT attname FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0"),
+            target.sql(
+                "SELECT attname FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0"
+            ),
             "other\n"
         );
     });
@@ -224,7 +234,14 @@ fn a_failed_restore_leaves_the_target_as_it_was() {
         let outcome = pgstow(["restore", text(&archive), &target.url(), "--yes"]).expect_status(1);
         assert!(outcome.stderr().contains("mine"), "{}", outcome.stderr());
         assert_eq!(target.sql("SELECT * FROM mine"), "7\tmine\n");
-        pgstow(["restore", text(&archive), &target.url(), "--yes", "--cascade"]).expect_status(0);
+        pgstow([
+            "restore",
+            text(&archive),
+            &target.url(),
+            "--yes",
+            "--cascade",
+        ])
+        .expect_status(0);
         assert_eq!(target.sql("SELECT count(*) FROM t"), "100\n");
         assert_eq!(target.sql("SELECT to_regclass('mine') IS NULL"), "t\n");
     });
@@ -256,18 +273,27 @@ fn show_prints_contents_script_and_rows() {
         let archive = dir.path().join("a.sql.gz");
         pgstow(["create", &source.url(), "-o", text(&archive)]).expect_status(0);
         let contents = pgstow(["show", text(&archive)]).expect_status(0).stdout();
-        assert!(contents.contains("TABLE DATA") && contents.contains("100"), "{contents}");
-        let json = pgstow(["show", "--json", text(&archive)]).expect_status(0).stdout();
+        assert!(
+            contents.contains("TABLE DATA") && contents.contains("100"),
+            "{contents}"
+        );
+        let json = pgstow(["show", "--json", text(&archive)])
+            .expect_status(0)
+            .stdout();
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert!(json.to_string().contains("\"rows\""));
-        let rows = pgstow(["show", "--rows", "public.t", text(&archive)]).expect_status(0).stdout();
+        let rows = pgstow(["show", "--rows", "public.t", text(&archive)])
+            .expect_status(0)
+            .stdout();
         assert_eq!(rows.lines().count(), 100);
         assert_eq!(rows.lines().next(), Some("1\tv1"));
         let csv = pgstow(["show", "--rows", "t", "--format", "csv", text(&archive)])
             .expect_status(0)
             .stdout();
         assert!(csv.starts_with("id,v"), "{csv}");
-        let script = pgstow(["show", "--sql", text(&archive)]).expect_status(0).stdout();
+        let script = pgstow(["show", "--sql", text(&archive)])
+            .expect_status(0)
+            .stdout();
         let target = Database::filled(server, &script);
         assert_eq!(target.sql("SELECT sum(id) FROM t"), "5050\n");
     });
@@ -306,8 +332,15 @@ fn a_lock_that_is_not_granted_in_time_exits_with_21() {
         let mut stdout = std::io::BufReader::new(holder.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut stdout, &mut answer).unwrap();
         assert_eq!(answer, "locked\n");
-        let outcome = pgstow(["create", &source.url(), "-o", "-", "--lock-wait-timeout", "200"])
-            .expect_status(21);
+        let outcome = pgstow([
+            "create",
+            &source.url(),
+            "-o",
+            "-",
+            "--lock-wait-timeout",
+            "200",
+        ])
+        .expect_status(21);
         assert!(outcome.stderr().contains('t'));
         drop(stdin);
         holder.wait().unwrap();
@@ -387,7 +420,15 @@ fn part_of_an_archive_can_be_restored() {
         let target = shop.load(server).unwrap();
         target.sql("DELETE FROM shop.audit; DELETE FROM shop.price_periods");
         pgstow([
-            "restore", text(&archive), &target.url(), "--yes", "-t", "shop.audit", "-t", "shop.price_periods", "-a",
+            "restore",
+            text(&archive),
+            &target.url(),
+            "--yes",
+            "-t",
+            "shop.audit",
+            "-t",
+            "shop.price_periods",
+            "-a",
         ])
         .expect_status(0);
         let counts = "SELECT (SELECT count(*) FROM shop.audit), (SELECT count(*) FROM shop.price_periods), (SELECT count(*) FROM shop.orders)";

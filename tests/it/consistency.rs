@@ -21,7 +21,7 @@ const TRANSFER: &str = "
     BEGIN;
     UPDATE accounts SET balance = balance - :amount WHERE id = :one;
     UPDATE accounts SET balance = balance + :amount WHERE id = :two;
-    INSERT INTO transfers VALUES (:one, -:amount), (:two, :amount);
+    INSERT INTO transfers VALUES (:one, 0 - :amount), (:two, :amount);
     COMMIT;";
 
 /// Number of accounts, sum of balances, and accounts whose balance is not what the transfers say.
@@ -42,10 +42,21 @@ fn transfers_during_a_parallel_dump_never_lose_a_cent() {
             let archive = archive.to_str().unwrap();
             let before: u64 = count_transfers(&source);
             pgstow(["create", &source.url(), "-j", "4", "-o", archive]).expect_status(0);
-            assert!(count_transfers(&source) > before, "nothing was written meanwhile");
+            assert!(
+                count_transfers(&source) > before,
+                "nothing was written meanwhile"
+            );
             let target = Database::empty(server);
-            pgstow(["restore", archive, &target.url(), "-j", "4", "--yes", "--no-analyze"])
-                .expect_status(0);
+            pgstow([
+                "restore",
+                archive,
+                &target.url(),
+                "-j",
+                "4",
+                "--yes",
+                "--no-analyze",
+            ])
+            .expect_status(0);
             assert_eq!(target.sql(CHECK), "30000\t30000000\t0\n", "run {run}");
             std::fs::remove_file(archive).unwrap();
         }

@@ -19,7 +19,15 @@ fn large_table(server: &'static crate::harness::Server) -> Database {
 fn dump_in_the_middle(source: &Database, dir: &Path) -> Child {
     let archive = dir.join("a.sql.gz");
     let mut child = command()
-        .args(["create", &source.url(), "-j", "2", "--progress", "json", "-o"])
+        .args([
+            "create",
+            &source.url(),
+            "-j",
+            "2",
+            "--progress",
+            "json",
+            "-o",
+        ])
         .arg(archive)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -29,7 +37,11 @@ fn dump_in_the_middle(source: &Database, dir: &Path) -> Child {
     let mut line = String::new();
     while !line.contains("worker_advanced") {
         line.clear();
-        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended too early");
+        assert_ne!(
+            stderr.read_line(&mut line).unwrap(),
+            0,
+            "it ended too early"
+        );
     }
     // Whatever it says later must not block it.
     std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));

@@ -34,12 +34,17 @@ fn damage_exits_with_4_and_leaves_the_target_alone() {
             flipped[bytes.len() * part / 20] ^= 0x10;
             flipped
         });
-        let longer = [[&bytes[..], b"\n"].concat(), [&bytes[..], &bytes[..]].concat()];
+        let longer = [
+            [&bytes[..], b"\n"].concat(),
+            [&bytes[..], &bytes[..]].concat(),
+        ];
         for (number, damaged) in cuts.chain(flips).chain(longer).enumerate() {
             assert_eq!(statuses(&target, &copy, &damaged), (4, 4), "case {number}");
         }
         assert_eq!(
-            target.sql("SELECT attname FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0"),
+            target.sql(
+                "SELECT attname FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0"
+            ),
             "mine\n"
         );
     });

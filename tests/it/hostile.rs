@@ -22,8 +22,13 @@ fn no_name_becomes_a_command_of_psql() {
             .collect();
         assert_eq!(hostile, [""; 0]);
         // What people read holds no control characters but newlines.
-        let shown = pgstow(["show", archive.to_str().unwrap()]).expect_status(0).stdout();
-        assert!(!shown.lines().any(|line| line.starts_with("\\!")), "{shown}");
+        let shown = pgstow(["show", archive.to_str().unwrap()])
+            .expect_status(0)
+            .stdout();
+        assert!(
+            !shown.lines().any(|line| line.starts_with("\\!")),
+            "{shown}"
+        );
     });
 }
 
@@ -41,7 +46,13 @@ fn a_field_of_100_megabytes_comes_back() {
         pgstow(["create", &source.url(), "-o", archive.to_str().unwrap()]).expect_status(0);
         pgstow(["verify", archive.to_str().unwrap()]).expect_status(0);
         let restored = Database::empty(server);
-        pgstow(["restore", archive.to_str().unwrap(), &restored.url(), "--yes"]).expect_status(0);
+        pgstow([
+            "restore",
+            archive.to_str().unwrap(),
+            &restored.url(),
+            "--yes",
+        ])
+        .expect_status(0);
         let replayed = Database::empty(server);
         replayed.replay(&archive).unwrap();
         let check = "SELECT id, octet_length(value), md5(value) FROM large ORDER BY id;

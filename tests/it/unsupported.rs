@@ -5,11 +5,7 @@ use crate::harness::{Database, on_every_major, pgstow};
 /// What makes such an object, what its report must name, and the first major that has it.
 const CASES: &[(&str, &str, u32)] = &[
     ("CREATE PUBLICATION left_out", "left_out", 10),
-    (
-        "CREATE FOREIGN DATA WRAPPER left_out",
-        "left_out",
-        10,
-    ),
+    ("CREATE FOREIGN DATA WRAPPER left_out", "left_out", 10),
     (
         "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER left_out FOREIGN DATA WRAPPER w",
         "left_out",
@@ -90,8 +86,7 @@ fn each_kind_that_is_not_dumped_yet_stops_create_by_name() {
             }
             let source = Database::filled(server, make);
             let mut check = || -> Result<(), String> {
-                let stopped =
-                    pgstow(["create", &source.url(), "-o", "-"]).check_status(1)?;
+                let stopped = pgstow(["create", &source.url(), "-o", "-"]).check_status(1)?;
                 if !stopped.stderr().contains(name) {
                     return Err(format!("does not name it: {}", stopped.stderr()));
                 }
