@@ -325,8 +325,13 @@ async fn copy_all<W: Write + Send + 'static>(
 
 async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMember>) -> Result<()> {
     let session = connect(&shared.settings).await?;
+    // Nobody knows what the bytes of such a database mean: they pass as they are, not as checked UTF-8.
+    let encoding = match session.encoding() {
+        "SQL_ASCII" => "SET client_encoding = SQL_ASCII; ",
+        _ => "",
+    };
     let import = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+        "{encoding}BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
         quote::literal(&shared.snapshot)
     );
     session
