@@ -68,11 +68,12 @@ pub(crate) async fn begin(
     .hint("Run again when no migration or bulk load is running."))
 }
 
+/// The selected tables. Partitioned ones have no storage, though 10 and 11 gave them a file node.
 async fn read_relations(session: &Session, selection: &Selection) -> Result<Vec<Relation>> {
     let rows = session
         .query(
             "SELECT c.oid, n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname, \
-                    NULLIF(c.relfilenode, 0) AS relfilenode \
+                    CASE WHEN c.relkind = 'r' THEN NULLIF(c.relfilenode, 0) END AS relfilenode \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
