@@ -29,7 +29,7 @@ pub fn set_file_name(name: &str, at: jiff::Timestamp, codec: Codec, attempt: u32
         n => format!("-{n}"),
     };
     format!(
-        "{name}-backup-{}{suffix}{}",
+        "{name}-backup-{}{suffix}.{}",
         at.strftime("%Y%m%d-%H%M%S"),
         codec.extension()
     )

@@ -1,8 +1,7 @@
 //! `pgstow create`
 #![allow(clippy::print_stdout, reason = "the report goes to stdout")]
 
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -18,7 +17,7 @@ use crate::backup::{self, Meta, PartialFile, Settings};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::dump::{ContentOptions, CreateOptions, Created, create};
-use crate::event::{Events, Phase};
+use crate::event::Phase;
 use crate::objects::quote::one_line;
 use crate::{Error, ErrorKind, Result};
 
@@ -305,10 +304,11 @@ impl CreateArgs {
 
 fn codec_of_name(path: &Path) -> Option<Codec> {
     let name = path.file_name()?.to_str()?;
-    // `.sql` ends no other extension, so the order does not matter.
-    Codec::ALL
-        .into_iter()
-        .find(|codec| name.ends_with(codec.extension()))
+    // No extension ends with another one, so the order does not matter.
+    Codec::ALL.into_iter().find(|codec| {
+        name.strip_suffix(codec.extension())
+            .is_some_and(|stem| stem.ends_with('.'))
+    })
 }
 
 fn default_jobs() -> NonZeroU32 {
@@ -428,5 +428,6 @@ mod tests {
         assert_eq!(codec_of_name(Path::new("a.sql.gz")), Some(Codec::Gzip));
         assert_eq!(codec_of_name(Path::new("x/a.sql")), Some(Codec::None));
         assert_eq!(codec_of_name(Path::new("a.dump")), None);
+        assert_eq!(codec_of_name(Path::new("mysql")), None);
     }
 }

@@ -1,9 +1,10 @@
 //! The life of a dump: snapshot, catalogs, pre-data, rows over many connections, post-data, index.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -26,6 +27,9 @@ use super::{
 
 /// Members that may wait for the writer. Together with two blocks per worker this bounds memory.
 const MEMBERS_IN_FLIGHT: usize = 2;
+
+/// The encoding that is none: text is bytes, and the server cannot convert it.
+const SQL_ASCII: &str = "SQL_ASCII";
 
 /// What the user chose.
 #[derive(Clone, Debug)]
@@ -106,29 +110,29 @@ pub async fn create<W: Write + Send + 'static>(
     });
 
     events.phase(Phase::PreData);
-    let mut writer = ScriptWriter::new(sink, options.compression, entries.len(), events.clone());
-    let heading = Heading {
+    let writer = ScriptWriter::new(sink, options.compression, entries.len(), events.clone());
+    let preamble = preamble(&Heading {
         database: &header.database,
         server_version: &header.server_version,
         started: &header.started,
         encoding: client_encoding(&header.encoding),
         restrict_key: options.restrict_key.as_deref(),
-    };
-    writer.write_preamble(&preamble(&heading))?;
-    writer.write_section(&entries, Section::PreData)?;
+    });
+    let writer = write_pre_data(writer, preamble, Arc::clone(&entries)).await?;
 
     events.phase(Phase::Data);
-    let items = work_items(&entries, &sizes, options.jobs);
-    let writer = copy_all(
-        settings,
-        &header.snapshot,
-        &options,
-        &entries,
-        items,
-        writer,
-        &events,
-    )
-    .await?;
+    let shared = Arc::new(Shared {
+        settings: settings.clone(),
+        snapshot: header.snapshot.clone(),
+        passes_bytes_through: header.encoding == SQL_ASCII,
+        compression: options.compression,
+        items: work_items(&entries, &sizes, options.jobs),
+        entries: Arc::clone(&entries),
+        next: AtomicUsize::new(0),
+        behind_a_lock: Mutex::new(Vec::new()),
+        events: events.clone(),
+    });
+    let writer = copy_all(shared, &leader, options.jobs, writer).await?;
     // The locks held to here; a leader that lost its connection cannot vouch for them.
     leader
         .batch_execute("COMMIT")
@@ -150,6 +154,20 @@ pub async fn create<W: Write + Send + 'static>(
     })
 }
 
+/// On a thread of its own: a pipe may take its time, and signals must be heard meanwhile.
+async fn write_pre_data<W: Write + Send + 'static>(
+    mut writer: ScriptWriter<W>,
+    preamble: String,
+    entries: Arc<[ContentEntry]>,
+) -> Result<ScriptWriter<W>> {
+    let written = tokio::task::spawn_blocking(move || {
+        writer.write_preamble(&preamble)?;
+        writer.write_section(&entries, Section::PreData)?;
+        Ok(writer)
+    });
+    writer_result(written.await)
+}
+
 fn warn_about_version(session: &Session, events: &Events) {
     if session.version().major_number() > ServerVersion::NEWEST_TESTED.major_number() {
         events.warn(format!(
@@ -163,7 +181,7 @@ fn warn_about_version(session: &Session, events: &Events) {
 /// The encoding that the script is in: UTF-8, except that SQL_ASCII cannot be converted.
 fn client_encoding(encoding: &str) -> &str {
     match encoding {
-        "SQL_ASCII" => "SQL_ASCII",
+        SQL_ASCII => SQL_ASCII,
         _ => "UTF8",
     }
 }
@@ -271,76 +289,147 @@ fn work_items(entries: &[ContentEntry], sizes: &[TableSize], jobs: NonZeroU32) -
 struct Shared {
     settings: ConnectSettings,
     snapshot: String,
+    /// Of a SQL_ASCII database: its rows need not be UTF-8.
+    passes_bytes_through: bool,
     compression: Compression,
     entries: Arc<[ContentEntry]>,
     items: Vec<WorkItem>,
     next: AtomicUsize,
+    /// Items whose table a worker could not lock at once: they are the leader's.
+    behind_a_lock: Mutex<Vec<WorkItem>>,
     events: Events,
 }
 
-/// Copies all items over `jobs` connections while the writer appends what arrives. The first failure
-/// ends all of them.
+/// Copies all items over at most `jobs` connections while the writer appends what arrives. The first
+/// failure ends all of them.
 async fn copy_all<W: Write + Send + 'static>(
-    settings: &ConnectSettings,
-    snapshot: &str,
-    options: &CreateOptions,
-    entries: &Arc<[ContentEntry]>,
-    items: Vec<WorkItem>,
+    shared: Arc<Shared>,
+    leader: &Session,
+    jobs: NonZeroU32,
     writer: ScriptWriter<W>,
-    events: &Events,
 ) -> Result<ScriptWriter<W>> {
-    let workers = (options.jobs.get() as usize).min(items.len());
-    let shared = Arc::new(Shared {
-        settings: settings.clone(),
-        snapshot: snapshot.to_owned(),
-        compression: options.compression,
-        entries: Arc::clone(entries),
-        items,
-        next: AtomicUsize::new(0),
-        events: events.clone(),
-    });
     let (sender, receiver) = mpsc::channel(MEMBERS_IN_FLIGHT);
     let writing = spawn_data_phase(writer, receiver);
     let mut tasks = JoinSet::new();
-    for worker in 0..workers {
+    for worker in 0..(jobs.get() as usize).min(shared.items.len()) {
         tasks.spawn(work(Arc::clone(&shared), worker, sender.clone()));
     }
-    drop(sender);
-    let mut failure = None;
-    while let Some(done) = tasks.join_next().await {
-        let done = done.map_err(|e| Error::internal("a worker failed").caused_by(e));
-        if let Err(error) = done.and_then(|outcome| outcome) {
-            failure = Some(error);
-            break;
-        }
-    }
+    let mut copied = first_failure(&mut tasks).await;
     tasks.shutdown().await;
-    // With all workers gone the writer sees the end. Its own error comes first: it made the workers stop.
-    let written = writer_result(writing.await);
-    match (written, failure) {
-        (Err(error), _) | (Ok(_), Some(error)) => Err(error),
-        (Ok(writer), None) => Ok(writer),
+    if copied.is_ok() {
+        copied = copy_what_waits(&shared, leader, sender).await;
+    } else {
+        drop(sender);
     }
+    // With all senders gone the writer sees the end. Its own error comes first: it made the workers stop.
+    let writer = writer_result(writing.await)?;
+    copied.map(|()| writer)
+}
+
+async fn first_failure(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+    while let Some(done) = tasks.join_next().await {
+        done.map_err(|e| Error::internal("a worker failed").caused_by(e))??;
+    }
+    Ok(())
 }
 
 async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMember>) -> Result<()> {
     let session = connect(&shared.settings).await?;
-    let import = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-        quote::literal(&shared.snapshot)
-    );
-    session
-        .batch_execute(&import)
-        .await
-        .map_err(|e| Error::from_server(ErrorKind::Data, "could not import the snapshot", e))?;
+    prepare_to_copy(&session, &shared).await?;
+    import_snapshot(&session, &shared.snapshot).await?;
     let mut stream = MemberStream::new(shared.compression, writer);
+    let mut locked = HashSet::new();
     while let Some(item) = shared
         .items
         .get(shared.next.fetch_add(1, Ordering::Relaxed))
     {
+        let entry = shared.entry(item)?;
+        if let Some(DataSource::Table(table)) = &entry.data
+            && !locked.contains(&item.entry)
+        {
+            if !table_data::lock_at_once(&session, table).await? {
+                shared.leave_to_leader(*item);
+                // The refused lock has ended the transaction.
+                locked.clear();
+                session
+                    .batch_execute("ROLLBACK")
+                    .await
+                    .map_err(lost_snapshot)?;
+                import_snapshot(&session, &shared.snapshot).await?;
+                continue;
+            }
+            locked.insert(item.entry);
+        }
         copy_item(&shared, &session, worker, item, &mut stream).await?;
     }
     stream.settle().await
+}
+
+/// Copies what workers left to the leader, which holds the locks already.
+async fn copy_what_waits(
+    shared: &Shared,
+    leader: &Session,
+    writer: mpsc::Sender<DataMember>,
+) -> Result<()> {
+    let items = std::mem::take(&mut *shared.lock_waiting());
+    if items.is_empty() {
+        return Ok(());
+    }
+    prepare_to_copy(leader, shared).await?;
+    let mut stream = MemberStream::new(shared.compression, writer);
+    for item in &items {
+        copy_item(shared, leader, 0, item, &mut stream).await?;
+    }
+    stream.settle().await
+}
+
+impl Shared {
+    fn entry(&self, item: &WorkItem) -> Result<&ContentEntry> {
+        usize::try_from(item.entry.0)
+            .ok()
+            .and_then(|id| self.entries.get(id.checked_sub(1)?))
+            .ok_or_else(|| Error::internal("a work item has no entry"))
+    }
+
+    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, Vec<WorkItem>> {
+        self.behind_a_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody waits for an exclusive lock on the table and we would queue behind: for ever, since he waits
+    /// for our leader. The server cannot see that circle. The leader has its lock, so it can copy.
+    fn leave_to_leader(&self, item: WorkItem) {
+        if let Ok(entry) = self.entry(&item) {
+            self.events.note(format!(
+                "another session waits to change {}, the leader copies it",
+                describe(entry, &item)
+            ));
+        }
+        self.lock_waiting().push(item);
+    }
+}
+
+fn lost_snapshot(error: tokio_postgres::Error) -> Error {
+    Error::from_server(ErrorKind::Data, "could not import the snapshot", error)
+}
+
+async fn import_snapshot(session: &Session, snapshot: &str) -> Result<()> {
+    let import = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+        quote::literal(snapshot)
+    );
+    session.batch_execute(&import).await.map_err(lost_snapshot)
+}
+
+async fn prepare_to_copy(session: &Session, shared: &Shared) -> Result<()> {
+    if !shared.passes_bytes_through {
+        return Ok(());
+    }
+    session
+        .batch_execute("SET client_encoding = 'SQL_ASCII'")
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Data, "could not set the encoding", e))
 }
 
 async fn copy_item(
@@ -350,10 +439,7 @@ async fn copy_item(
     item: &WorkItem,
     stream: &mut MemberStream,
 ) -> Result<()> {
-    let entry = usize::try_from(item.entry.0)
-        .ok()
-        .and_then(|id| shared.entries.get(id.checked_sub(1)?))
-        .ok_or_else(|| Error::internal("a work item has no entry"))?;
+    let entry = shared.entry(item)?;
     let events = &shared.events;
     events.emit(Event::WorkerStarted {
         worker,
