@@ -87,7 +87,6 @@ pub(crate) struct RestoreArgs {
 impl RestoreArgs {
     /// Restores. Asks on the terminal unless `--yes`.
     pub(crate) async fn run(self) -> Result<()> {
-        let events = self.progress.events();
         if !self.yes && !std::io::stdin().is_terminal() {
             return Err(Error::new(
                 ErrorKind::Usage,
@@ -98,13 +97,20 @@ impl RestoreArgs {
         let options = self.options()?;
         let reader = Arc::new(ArchiveReader::open(&self.file)?);
         let settings = self.settings(&reader.index().header.database)?;
-        let prepared = prepare(reader, settings, options, events).await?;
+        // Bars of the verification must be gone before the question is asked.
+        let prepared = {
+            let events = self.progress.events();
+            prepare(reader, settings, options, &events).await?
+        };
         let preview = prepared.preview();
         show_preview(&preview);
         if !self.yes {
             confirm(&preview.database)?;
         }
-        let report = prepared.run(super::stop_signal()).await?;
+        let report = {
+            let events = self.progress.events();
+            prepared.run(super::stop_signal(), &events).await?
+        };
         self.print(&report)
     }
 
@@ -179,7 +185,7 @@ fn show_preview(preview: &Preview) {
         &preview.foreign_names,
     );
     show_list(
-        "schemas kept, for they hold more than the archive",
+        "schemas kept, for extensions or objects of others stay in them",
         preview.kept_schemas.len(),
         &preview.kept_schemas,
     );

@@ -94,6 +94,8 @@ pub(crate) struct Identity {
     pub(crate) always: bool,
     /// The sequence.
     pub(crate) sequence: RelationName,
+    /// Whether the sequence is unlogged.
+    pub(crate) is_unlogged: bool,
     /// The sequence's options.
     pub(crate) options: SequenceOptions,
 }
@@ -147,6 +149,7 @@ fn query(server: ServerVersion, relkinds: &str) -> String {
            d.description AS comment, a.attacl::text[] AS acl, \
            ARRAY[]::text[] AS acl_default, \
            sc.oid AS sequence_oid, sn.nspname AS sequence_schema, sc.relname AS sequence_name, \
+           sc.relpersistence = 'u' AS sequence_unlogged, \
            pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
            sq.seqmin, sq.seqmax, sq.seqcache, sq.seqcycle \
          FROM pg_catalog.pg_attribute a \
@@ -248,6 +251,7 @@ fn identity_from_row(row: &Row, name: &str) -> Result<Option<Identity>, RowError
     Ok(Some(Identity {
         always,
         sequence: RelationName::from_row(row, "sequence")?,
+        is_unlogged: row.try_get("sequence_unlogged")?,
         options: SequenceOptions::from_row(row)?,
     }))
 }

@@ -5,24 +5,14 @@ use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, c
 use crate::Result;
 use crate::conn::Session;
 
-/// An extension. Its members come with it and are no objects of the dump.
+/// An extension. Its members come with it and are no objects of the dump, except for the rows of its
+/// configuration tables ([`TableData`](super::TableData)).
 #[derive(Clone, Debug)]
 pub struct Extension {
     oid: Oid,
     name: String,
     schema: String,
     comment: Option<String>,
-    config_tables: Vec<(Oid, Option<String>)>,
-}
-
-impl Extension {
-    /// Its configuration tables: tables and sequences of it whose rows belong to the user, with the
-    /// condition (`WHERE ...`) on those rows if there is one.
-    pub(crate) fn config_tables(&self) -> impl Iterator<Item = (Oid, Option<&str>)> {
-        self.config_tables
-            .iter()
-            .map(|(oid, condition)| (*oid, condition.as_deref()))
-    }
 }
 
 impl DumpObject for Extension {
@@ -68,7 +58,7 @@ impl DumpObject for Extension {
 /// plpgsql as initdb installed it has an OID of the system's and is left out.
 fn extensions_query() -> String {
     format!(
-        "SELECT e.oid, e.extname, n.nspname, e.extconfig, e.extcondition, comment.description \
+        "SELECT e.oid, e.extname, n.nspname, comment.description \
          FROM pg_catalog.pg_extension AS e \
          JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace {comment} \
          WHERE e.oid >= 16384 ORDER BY e.extname",
@@ -80,26 +70,11 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Extension>> {
     let rows = catalog_query::rows(session, "extensions", &extensions_query()).await?;
     Ok(rows
         .iter()
-        .map(|row| {
-            let tables: Option<Vec<Oid>> = row.get("extconfig");
-            let conditions: Option<Vec<String>> = row.get("extcondition");
-            // No condition is stored as an empty text.
-            let conditions = conditions
-                .unwrap_or_default()
-                .into_iter()
-                .map(|text| Some(text).filter(|text| !text.is_empty()))
-                .chain(std::iter::repeat(None));
-            Extension {
-                oid: row.get("oid"),
-                name: row.get("extname"),
-                schema: row.get("nspname"),
-                comment: row.get("description"),
-                config_tables: tables
-                    .unwrap_or_default()
-                    .into_iter()
-                    .zip(conditions)
-                    .collect(),
-            }
+        .map(|row| Extension {
+            oid: row.get("oid"),
+            name: row.get("extname"),
+            schema: row.get("nspname"),
+            comment: row.get("description"),
         })
         .collect())
 }
@@ -118,7 +93,6 @@ mod tests {
             name: "uuid-ossp".to_owned(),
             schema: "s".to_owned(),
             comment: None,
-            config_tables: Vec::new(),
         };
         let rendered = extension.render(&RenderContext {
             server: ServerVersion::major(15),

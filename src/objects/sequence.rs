@@ -6,17 +6,17 @@ use tokio_postgres::Row;
 use super::acl::GrantKind;
 use super::catalog_query::{RowError, read_all};
 use super::relation::{Relation, RelationName};
-use super::{CatalogId, DumpObject, Kind, ObjectId, RenderContext, Rendered, Section};
+use super::{CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section};
 use crate::Result;
-use crate::conn::{ServerVersion, Session};
+use crate::conn::Session;
 
 /// A sequence.
 #[derive(Clone, Debug)]
 pub struct Sequence {
     relation: Relation,
     options: SequenceOptions,
-    /// Of an identity sequence: its table, and whether that is unlogged.
-    identity_of: Option<(RelationName, bool)>,
+    /// Of an identity sequence: its table.
+    identity_of: Option<RelationName>,
 }
 
 /// What CREATE SEQUENCE and AS IDENTITY can say.
@@ -73,8 +73,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
         's',
         "pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
          sq.seqmin, sq.seqmax, sq.seqcache, sq.seqcycle, \
-         t.oid AS table_oid, tn.nspname AS table_schema, t.relname AS table_name, \
-         t.relpersistence = 'u' AS table_unlogged",
+         t.oid AS table_oid, tn.nspname AS table_schema, t.relname AS table_name",
         "JOIN pg_catalog.pg_sequence sq ON sq.seqrelid = c.oid \
          LEFT JOIN pg_catalog.pg_depend sd ON sd.deptype = 'i' \
            AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND sd.objid = c.oid \
@@ -83,8 +82,8 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
          LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace",
     );
     read_all(session, "sequences", &sql, |row| {
-        let identity_of = match row.try_get("table_unlogged")? {
-            Some(unlogged) => Some((RelationName::from_row(row, "table")?, unlogged)),
+        let identity_of = match row.try_get::<_, Option<Oid>>("table_oid")? {
+            Some(_) => Some(RelationName::from_row(row, "table")?),
             None => None,
         };
         Ok(Sequence {
@@ -97,30 +96,18 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
 }
 
 impl Sequence {
-    fn render_create(&self, server: ServerVersion) -> Vec<String> {
-        let name = self.relation.name.sql();
-        match &self.identity_of {
-            None => vec![format!(
-                "CREATE {}SEQUENCE {name} AS {} {};",
-                if self.relation.unlogged {
-                    "UNLOGGED "
-                } else {
-                    ""
-                },
-                self.options.type_name,
-                self.options.render()
-            )],
-            // Sequences have had a persistence of their own since 15.
-            Some(_) if server < ServerVersion::major(15) => Vec::new(),
-            // The column made it, as persistent as its table.
-            Some((_, unlogged)) if *unlogged && !self.relation.unlogged => {
-                vec![format!("ALTER SEQUENCE {name} SET LOGGED;")]
-            }
-            Some((_, unlogged)) if !*unlogged && self.relation.unlogged => {
-                vec![format!("ALTER SEQUENCE {name} SET UNLOGGED;")]
-            }
-            Some(_) => Vec::new(),
-        }
+    fn render_create(&self) -> String {
+        format!(
+            "CREATE {}SEQUENCE {} AS {} {};",
+            if self.relation.unlogged {
+                "UNLOGGED "
+            } else {
+                ""
+            },
+            self.relation.name.sql(),
+            self.options.type_name,
+            self.options.render()
+        )
     }
 }
 
@@ -154,10 +141,7 @@ impl DumpObject for Sequence {
     }
 
     fn extra_dependencies(&self) -> Vec<ObjectId> {
-        self.identity_of
-            .iter()
-            .map(|(table, _)| table.id())
-            .collect()
+        self.identity_of.iter().map(RelationName::id).collect()
     }
 
     fn relation(&self) -> Option<ObjectId> {
@@ -167,7 +151,11 @@ impl DumpObject for Sequence {
     fn render(&self, context: &RenderContext<'_>) -> Rendered {
         let is_identity = self.identity_of.is_some();
         Rendered {
-            create: self.render_create(context.server),
+            // Its column makes an identity sequence.
+            create: (!is_identity)
+                .then(|| self.render_create())
+                .into_iter()
+                .collect(),
             drop: (!is_identity)
                 .then(|| format!("DROP SEQUENCE IF EXISTS {};", self.relation.name.sql())),
             // An identity sequence follows its table's owner.

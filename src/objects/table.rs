@@ -43,7 +43,8 @@ pub struct Table {
 enum Descent {
     /// None, or INHERITS in its CREATE TABLE.
     Inherits,
-    /// Made with all its columns, then ALTER TABLE ... INHERIT: INHERITS would reorder the columns.
+    /// Made with all its columns, then ALTER TABLE ... INHERIT: INHERITS would reorder the columns or
+    /// be refused.
     InheritsLater,
     /// Made with all its columns, attached by [`super::TableAttach`].
     Partition,
@@ -194,7 +195,10 @@ impl Table {
         let of = |oid: &Oid| columns.get(oid).map_or(&[] as &[Attribute], Vec::as_slice);
         let own = of(&self.relation.name.oid);
         let parents: Vec<&[Attribute]> = self.parents.iter().map(|p| of(&p.oid)).collect();
-        if self.descent == Descent::Inherits && inherits_would_reorder(own, &parents) {
+        let inherits_would_fail = parents_disagree(&parents);
+        if self.descent == Descent::Inherits
+            && (inherits_would_fail || inherits_would_reorder(own, &parents))
+        {
             self.descent = Descent::InheritsLater;
         }
         let inherits = self.descent == Descent::Inherits;
@@ -406,6 +410,22 @@ impl Table {
                 .render_settings(&alter, column.inherited.first());
             out.extend(settings);
         }
+        // Sequences have had a persistence of their own since 15. A column makes its sequence as
+        // persistent as the table; it may have been told otherwise.
+        if context.server >= ServerVersion::major(15) {
+            let identities = self.attributes().filter_map(|a| a.identity.as_ref());
+            for identity in identities.filter(|i| i.is_unlogged != self.relation.unlogged) {
+                let word = if identity.is_unlogged {
+                    "UNLOGGED"
+                } else {
+                    "LOGGED"
+                };
+                out.push(format!(
+                    "ALTER SEQUENCE {} SET {word};",
+                    identity.sequence.sql()
+                ));
+            }
+        }
         if self.descent == Descent::InheritsLater {
             for parent in &self.parents {
                 out.push(format!("{alter} INHERIT {};", parent.sql()));
@@ -456,6 +476,16 @@ fn inherits_would_reorder(own: &[Attribute], parents: &[&[Attribute]]) -> bool {
         }
     }
     !merged.into_iter().eq(own.iter().map(|a| a.name.as_str()))
+}
+
+/// Whether a column's storage or compression differs between the parents: INHERITS is refused then,
+/// "inherited column has a storage parameter conflict".
+fn parents_disagree(parents: &[&[Attribute]]) -> bool {
+    let mut settings: HashMap<&str, (&str, &str)> = HashMap::new();
+    parents.iter().copied().flatten().any(|attribute| {
+        let own = (attribute.storage.as_str(), attribute.compression.as_str());
+        *settings.entry(&attribute.name).or_insert(own) != own
+    })
 }
 
 /// Where a column's value comes from if none is given, as far as it must be said.
@@ -576,5 +606,68 @@ impl DumpObject for Table {
                 .relation
                 .render_acl(GrantKind::Table, self.attributes(), context.server),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::attribute::tests::column;
+
+    #[test]
+    fn a_child_whose_columns_would_be_reordered_inherits_later() {
+        let parent = [column("a", "integer")];
+        let own = [column("x", "integer"), column("a", "integer")];
+        assert!(inherits_would_reorder(&own, &[&parent]));
+        assert!(!inherits_would_reorder(&own, &[]));
+        let mut inherited = own.clone();
+        inherited[1].is_local = false;
+        assert!(!inherits_would_reorder(&inherited, &[&parent]));
+    }
+
+    #[test]
+    fn parents_with_different_storage_cannot_stand_in_inherits() {
+        let one = [column("a", "text")];
+        let mut other = one.clone();
+        assert!(!parents_disagree(&[&one, &other]));
+        other[0].storage = "e".to_owned();
+        assert!(parents_disagree(&[&one, &other]));
+    }
+
+    #[test]
+    fn a_child_without_its_parents_default_says_so() {
+        let mut parent = column("a", "integer");
+        parent.default = Some(AttributeExpression {
+            oid: Oid(20000),
+            expression: "1".to_owned(),
+            kind: ExpressionKind::Default,
+        });
+        let child = Column {
+            attribute: column("a", "integer"),
+            inherited: vec![parent],
+            is_listed: true,
+        };
+        assert!(matches!(child.value_clause(), ValueClause::Null));
+    }
+
+    #[test]
+    fn a_child_does_not_repeat_its_parents_generation_clause() {
+        let mut parent = column("a", "integer");
+        parent.default = Some(AttributeExpression {
+            oid: Oid(20000),
+            expression: "(b * 2)".to_owned(),
+            kind: ExpressionKind::Stored,
+        });
+        let mut child = Column {
+            attribute: parent.clone(),
+            inherited: vec![parent],
+            is_listed: true,
+        };
+        assert!(matches!(child.value_clause(), ValueClause::Nothing));
+        child.inherited.clear();
+        assert!(matches!(
+            child.value_clause(),
+            ValueClause::Generated("(b * 2)", "STORED")
+        ));
     }
 }

@@ -110,6 +110,9 @@ struct Loader {
     events: Events,
 }
 
+/// A member that is being read, and its text; `None` when none is left.
+type Fetched = JoinHandle<Result<Option<(LoadItem, Vec<u8>)>>>;
+
 /// Loads all members over the sessions and gives these back. The first failure stops all workers.
 ///
 /// # Errors
@@ -168,7 +171,7 @@ impl Loader {
     }
 
     /// Starts to read the next member on a thread that may block.
-    fn fetch(&self) -> JoinHandle<Result<Option<(LoadItem, Vec<u8>)>>> {
+    fn fetch(&self) -> Fetched {
         let item = self.lock_queue().take();
         let reader = Arc::clone(&self.reader);
         tokio::task::spawn_blocking(move || {

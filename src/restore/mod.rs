@@ -23,7 +23,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::archive::{ArchiveReader, Header};
+use crate::archive::{ArchiveReader, Header, MemberRole};
 use crate::conn::{ConnectSettings, Session, connect};
 use crate::dump::selection::Selection;
 use crate::event::{Event, Events, Phase};
@@ -73,7 +73,6 @@ pub struct Prepared {
     reader: Arc<ArchiveReader>,
     settings: ConnectSettings,
     options: RestoreOptions,
-    events: Events,
     plan: RestorePlan,
     texts: StatementTexts,
     survey: Survey,
@@ -126,11 +125,18 @@ pub async fn prepare(
     reader: Arc<ArchiveReader>,
     settings: ConnectSettings,
     options: RestoreOptions,
-    events: Events,
+    events: &Events,
 ) -> Result<Prepared> {
     let started = Instant::now();
     let plan = plan::plan_restore(reader.index(), &options)?;
-    check_members(&reader, plan.members(), options.jobs.get(), &events).await?;
+    // The preamble is not run, but a whole restore of an archive that `verify` calls damaged helps nobody.
+    let preamble = reader
+        .index()
+        .numbered_members()
+        .filter(|(_, member)| member.role == MemberRole::Preamble)
+        .map(|(id, _)| id);
+    let members = plan.members().into_iter().chain(preamble).collect();
+    check_members(&reader, members, options.jobs.get(), events).await?;
     let texts = {
         let (reader, members) = (Arc::clone(&reader), plan.statement_members());
         tokio::task::spawn_blocking(move || StatementTexts::read(&reader, &members))
@@ -146,7 +152,7 @@ pub async fn prepare(
     } else {
         open_session(&settings, &options, header).await?
     };
-    check_target(&session, &needs, header, !options.create, &events).await?;
+    check_target(&session, &needs, header, !options.create, events).await?;
     let survey = if options.create {
         Survey::default()
     } else {
@@ -157,7 +163,6 @@ pub async fn prepare(
         reader,
         settings,
         options,
-        events,
         plan,
         texts,
         survey,
@@ -192,7 +197,11 @@ impl Prepared {
     ///
     /// # Errors
     /// `Restore` and others while the target is unchanged; `RestoreIncomplete` with the state once it is not.
-    pub async fn run(self, interrupt: impl Future<Output = u8>) -> Result<RestoreReport> {
+    pub async fn run(
+        self,
+        interrupt: impl Future<Output = u8>,
+        events: &Events,
+    ) -> Result<RestoreReport> {
         let statements =
             self.plan.post_data.len() + self.plan.privileges.len() + self.plan.refreshes.len();
         let state = Arc::new(RunState::new(
@@ -202,7 +211,7 @@ impl Prepared {
         ));
         let (settings, creates) = (self.settings.clone(), self.options.create);
         let result = tokio::select! {
-            result = self.run_all(&state) => result.map_err(|error| match error.kind() {
+            result = self.run_all(&state, events) => result.map_err(|error| match error.kind() {
                 ErrorKind::SideJob => error,
                 _ => state.explain(error),
             }),
@@ -217,7 +226,7 @@ impl Prepared {
         result
     }
 
-    async fn run_all(self, state: &Arc<RunState>) -> Result<RestoreReport> {
+    async fn run_all(self, state: &Arc<RunState>, events: &Events) -> Result<RestoreReport> {
         let header = &self.reader.index().header;
         let first = if self.options.create {
             create_database(&self.session, self.settings.database(), header).await?;
@@ -234,7 +243,7 @@ impl Prepared {
                 &self.texts,
                 self.options.cascade,
                 state,
-                &self.events,
+                events,
             )
             .await?;
         }
@@ -245,37 +254,31 @@ impl Prepared {
             state.add_backend(backend_pid(&session).await?);
             sessions.push(session);
         }
-        self.events.phase(Phase::Data);
-        self.events.emit(Event::Planned {
+        events.phase(Phase::Data);
+        events.emit(Event::Planned {
             items: self.plan.member_count(),
             bytes: self.plan.summary().bytes,
         });
-        let sessions = load::load_members(
-            sessions,
-            &self.reader,
-            &self.plan.loads,
-            state,
-            &self.events,
-        )
-        .await?;
+        let sessions =
+            load::load_members(sessions, &self.reader, &self.plan.loads, state, events).await?;
 
-        self.events.phase(Phase::PostData);
+        events.phase(Phase::PostData);
         let passes = [
             &self.plan.post_data,
             &self.plan.privileges,
             &self.plan.refreshes,
         ];
-        self.events.emit(Event::Planned {
+        events.emit(Event::Planned {
             items: passes.iter().map(|steps| steps.len() as u64).sum(),
             bytes: 0,
         });
         for steps in passes {
-            post_data::run_steps(&sessions, steps, &self.texts, state, &self.events).await?;
+            post_data::run_steps(&sessions, steps, &self.texts, state, events).await?;
         }
 
-        self.events.phase(Phase::Finish);
+        events.phase(Phase::Finish);
         if self.options.analyze {
-            finish::analyze(&sessions, &self.plan.loads, &self.events).await?;
+            finish::analyze(&sessions, &self.plan.loads, events).await?;
         }
         Ok(RestoreReport {
             database: self.settings.database().to_owned(),

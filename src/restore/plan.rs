@@ -361,10 +361,10 @@ impl HeldObjects {
                 self.routine_drops.extend(entry.drop.clone());
             }
             Kind::LargeObject => {
-                let oid = entry.name.parse().map_err(|_| {
-                    contradiction(entry, "the name of a large object is not a number")
-                })?;
-                self.large_objects.insert(oid);
+                let oids = entry.drop.as_deref().and_then(oids_of_drop);
+                self.large_objects.extend(oids.ok_or_else(|| {
+                    contradiction(entry, "it does not tell the large objects' numbers")
+                })?);
             }
             Kind::DefaultAcl => {
                 if let Some(role) = &entry.owner {
@@ -402,6 +402,14 @@ pub(crate) fn chosen_entries<'a>(
 ) -> Result<Vec<&'a TocEntry>> {
     let chosen = Chosen::new(index, options)?;
     Ok(chosen.entries().map(|(entry, _)| entry).collect())
+}
+
+/// The numbers of a group of large objects: its name has the first and the last only, its DROP statement
+/// has all of them in one array literal (`quote::oid_array`).
+fn oids_of_drop(statement: &str) -> Option<Vec<u32>> {
+    let (_, rest) = statement.split_once("'{")?;
+    let (list, _) = rest.split_once("}'")?;
+    list.split(',').map(|oid| oid.parse().ok()).collect()
 }
 
 /// The entries that the options choose.
@@ -679,7 +687,9 @@ mod tests {
                     section: *section,
                     depends_on: Vec::new(),
                     locks: Vec::new(),
-                    drop: None,
+                    drop: (*kind == Kind::LargeObject).then(|| {
+                        "SELECT lo_unlink ANY ('{4711,4713}'::pg_catalog.oid[]);".to_owned()
+                    }),
                     create: (*kind != Kind::TableData).then_some(Span {
                         member: MemberId(0),
                         offset: 0,
@@ -728,7 +738,7 @@ mod tests {
             (Kind::Table, "a", "u", PreData, 5, 0),
             (Kind::SequenceOwner, "a", "odd_name", PreData, 4, 0),
             (Kind::TableData, "a", "t", Data, 4, 0),
-            (Kind::LargeObject, "", "4711", Data, 0, 0),
+            (Kind::LargeObject, "", "4711..4713", Data, 0, 0),
             (Kind::SequenceSet, "a", "odd_name", Data, 3, 0),
             (Kind::Index, "a", "ti", PostData, 4, 0),
             (Kind::Constraint, "a", "t t pk", PostData, 4, 0),
@@ -780,7 +790,10 @@ mod tests {
             .map(|(_, name)| name.as_str())
             .collect();
         assert_eq!(names, ["d", "odd_name", "t", "t pk", "ti", "u"]);
-        assert_eq!(held.large_objects.into_iter().collect::<Vec<_>>(), [4711]);
+        assert_eq!(
+            held.large_objects.into_iter().collect::<Vec<_>>(),
+            [4711, 4713]
+        );
         assert_eq!(held.schemas.into_iter().collect::<Vec<_>>(), ["a"]);
     }
 

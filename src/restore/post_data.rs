@@ -66,9 +66,9 @@ impl<'a> StepQueue<'a> {
             unfinished: steps.len(),
             waiting_for,
         };
-        for at in 0..steps.len() {
+        for (at, step) in steps.iter().enumerate() {
             if queue.waiting_for[at] == 0 {
-                queue.ready.insert((Reverse(steps[at].weight), at));
+                queue.ready.insert((Reverse(step.weight), at));
             }
         }
         queue

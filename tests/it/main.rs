@@ -9,6 +9,13 @@
     reason = "tests"
 )]
 
+mod cli;
+mod conn;
+mod consistency;
+mod crash;
+mod damage;
 mod harness;
 mod harness_check;
+mod hostile;
 mod roundtrip;
+mod unsupported;

@@ -43,11 +43,19 @@ impl Server {
             .or_insert_with(|| Box::leak(Box::new(start(major))))
     }
 
+    /// A server for one test alone, which may change its configuration. It stops when it is dropped.
+    pub(crate) fn alone(major: u32) -> Server {
+        start(major)
+    }
+
     /// A connection URI for a database of this server, over TCP, as the superuser.
     pub(crate) fn url(&self, database: &str) -> String {
         let database: String = database
             .bytes()
-            .map(|byte| format!("%{byte:02x}"))
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'0'..=b'9' => char::from(byte).to_string(),
+                _ => format!("%{byte:02x}"),
+            })
             .collect();
         format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
     }
