@@ -17,7 +17,7 @@ use crate::backup::{self, Meta, PartialFile, Settings};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::dump::{ContentOptions, CreateOptions, Created, create};
-use crate::event::Phase;
+use crate::event::{Events, Phase};
 use crate::objects::quote::one_line;
 use crate::{Error, ErrorKind, Result};
 
@@ -87,7 +87,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     progress: ProgressArgs,
     /// Print help
-    #[arg(long, action = clap::ArgAction::Help)]
+    #[arg(short = '?', long, action = clap::ArgAction::Help)]
     help: Option<bool>,
 }
 
@@ -147,7 +147,7 @@ impl CreateArgs {
         let jobs = options.jobs;
         match self.output(&settings, compression.codec())? {
             Output::Stdout => {
-                let events = self.progress.events();
+                let events = self.begin(&settings);
                 let sink = BufWriter::with_capacity(1 << 20, std::io::stdout());
                 let created = until_signal(create(&settings, options, sink, events)).await?;
                 self.report(&created, None, started);
@@ -158,7 +158,7 @@ impl CreateArgs {
                     .try_clone()
                     .map_err(|e| Error::io("could not open the archive twice", e))?;
                 let created = {
-                    let events = self.progress.events();
+                    let events = self.begin(&settings);
                     let created =
                         until_signal(create(&settings, options, sink, events.clone())).await?;
                     events.phase(Phase::Finish);
@@ -174,6 +174,14 @@ impl CreateArgs {
             }
         }
         Ok(())
+    }
+
+    fn begin(&self, settings: &ConnectSettings) -> Events {
+        let events = self.progress.events();
+        for warning in settings.warnings() {
+            events.warn(warning.as_str());
+        }
+        events
     }
 
     fn compression(&self) -> Result<Compression> {

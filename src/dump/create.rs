@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::archive::{Compression, FORMAT_VERSION, Header, Index, Section, WrittenArchive};
-use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
+use crate::conn::{Canceler, ConnectSettings, ServerVersion, Session, connect};
 use crate::event::{Event, Events, Phase};
 use crate::objects::{Oid, quote};
 use crate::{Error, ErrorKind, Result};
@@ -84,7 +85,9 @@ pub async fn create<W: Write + Send + 'static>(
     events.phase(Phase::Connect);
     let started = jiff::Timestamp::now();
     let leader = connect(settings).await?;
-    warn_about_version(&leader, &events);
+    if let Some(warning) = leader.version_warning() {
+        events.warn(warning);
+    }
     let snapshot = snapshot::begin(
         &leader,
         &options.selection,
@@ -122,13 +125,14 @@ pub async fn create<W: Write + Send + 'static>(
 
     events.phase(Phase::Data);
     let shared = Arc::new(Shared {
-        settings: settings.clone(),
+        settings: leader.settings_of_this_server(),
         snapshot: header.snapshot.clone(),
-        passes_bytes_through: header.encoding == SQL_ASCII,
+        passes_bytes_through: leader.encoding() == SQL_ASCII,
         compression: options.compression,
         items: work_items(&entries, &sizes, options.jobs),
         entries: Arc::clone(&entries),
         next: AtomicUsize::new(0),
+        cancelers: Mutex::new(Vec::new()),
         behind_a_lock: Mutex::new(Vec::new()),
         events: events.clone(),
     });
@@ -168,16 +172,6 @@ async fn write_pre_data<W: Write + Send + 'static>(
     writer_result(written.await)
 }
 
-fn warn_about_version(session: &Session, events: &Events) {
-    if session.version().major_number() > ServerVersion::NEWEST_TESTED.major_number() {
-        events.warn(format!(
-            "the server is version {}, newer than {}, the newest that this pgstow was tested with",
-            session.version(),
-            ServerVersion::NEWEST_TESTED.major_number()
-        ));
-    }
-}
-
 /// The encoding that the script is in: UTF-8, except that SQL_ASCII cannot be converted.
 fn client_encoding(encoding: &str) -> &str {
     match encoding {
@@ -197,7 +191,6 @@ async fn read_header(
             // gen_random_uuid() came with 13; the id needs to be unique, not secret.
             "SELECT d.datname::pg_catalog.text AS datname, d.datcollate::pg_catalog.text AS datcollate, \
                     d.datctype::pg_catalog.text AS datctype, \
-                    pg_catalog.pg_encoding_to_char(d.encoding)::pg_catalog.text AS encoding, \
                     pg_catalog.current_setting('server_version') AS server_version, \
                     pg_catalog.md5(pg_catalog.concat(pg_catalog.clock_timestamp(), pg_catalog.random(), \
                     pg_catalog.pg_backend_pid(), d.oid)) AS archive_id \
@@ -213,7 +206,7 @@ async fn read_header(
         server_version: row.get("server_version"),
         server_version_num: leader.version().num(),
         database: row.get("datname"),
-        encoding: row.get("encoding"),
+        encoding: leader.encoding().to_owned(),
         lc_collate: row.get("datcollate"),
         lc_ctype: row.get("datctype"),
         started: started.to_string(),
@@ -295,6 +288,8 @@ struct Shared {
     entries: Arc<[ContentEntry]>,
     items: Vec<WorkItem>,
     next: AtomicUsize,
+    /// One for each worker that is connected.
+    cancelers: Mutex<Vec<Canceler>>,
     /// Items whose table a worker could not lock at once: they are the leader's.
     behind_a_lock: Mutex<Vec<WorkItem>>,
     events: Events,
@@ -320,6 +315,7 @@ async fn copy_all<W: Write + Send + 'static>(
         copied = copy_what_waits(&shared, leader, sender).await;
     } else {
         drop(sender);
+        shared.cancel_all().await;
     }
     // With all senders gone the writer sees the end. Its own error comes first: it made the workers stop.
     let writer = writer_result(writing.await)?;
@@ -335,6 +331,7 @@ async fn first_failure(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
 
 async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMember>) -> Result<()> {
     let session = connect(&shared.settings).await?;
+    lock(&shared.cancelers).push(session.canceler());
     prepare_to_copy(&session, &shared).await?;
     import_snapshot(&session, &shared.snapshot).await?;
     let mut stream = MemberStream::new(shared.compression, writer);
@@ -371,7 +368,7 @@ async fn copy_what_waits(
     leader: &Session,
     writer: mpsc::Sender<DataMember>,
 ) -> Result<()> {
-    let items = std::mem::take(&mut *shared.lock_waiting());
+    let items = std::mem::take(&mut *lock(&shared.behind_a_lock));
     if items.is_empty() {
         return Ok(());
     }
@@ -391,10 +388,11 @@ impl Shared {
             .ok_or_else(|| Error::internal("a work item has no entry"))
     }
 
-    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, Vec<WorkItem>> {
-        self.behind_a_lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Stops the statements of all workers: a session that is dropped would still drain its COPY.
+    async fn cancel_all(&self) {
+        let cancelers = std::mem::take(&mut *lock(&self.cancelers));
+        // What cannot be cancelled has ended already; the first failure is the one to report.
+        join_all(cancelers.iter().map(Canceler::cancel)).await;
     }
 
     /// Somebody waits for an exclusive lock on the table and we would queue behind: for ever, since he waits
@@ -406,8 +404,12 @@ impl Shared {
                 describe(entry, &item)
             ));
         }
-        self.lock_waiting().push(item);
+        lock(&self.behind_a_lock).push(item);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn lost_snapshot(error: tokio_postgres::Error) -> Error {
