@@ -127,7 +127,6 @@ pub async fn create<W: Write + Send + 'static>(
     let shared = Arc::new(Shared {
         settings: leader.settings_of_this_server(),
         snapshot: header.snapshot.clone(),
-        passes_bytes_through: leader.encoding() == SQL_ASCII,
         compression: options.compression,
         items: work_items(&entries, &sizes, options.jobs),
         entries: Arc::clone(&entries),
@@ -282,8 +281,6 @@ fn work_items(entries: &[ContentEntry], sizes: &[TableSize], jobs: NonZeroU32) -
 struct Shared {
     settings: ConnectSettings,
     snapshot: String,
-    /// Of a SQL_ASCII database: its rows need not be UTF-8.
-    passes_bytes_through: bool,
     compression: Compression,
     entries: Arc<[ContentEntry]>,
     items: Vec<WorkItem>,
@@ -332,7 +329,7 @@ async fn first_failure(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
 async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMember>) -> Result<()> {
     let session = connect(&shared.settings).await?;
     lock(&shared.cancelers).push(session.canceler());
-    prepare_to_copy(&session, &shared).await?;
+    pass_bytes_through(&session).await?;
     import_snapshot(&session, &shared.snapshot).await?;
     let mut stream = MemberStream::new(shared.compression, writer);
     let mut locked = HashSet::new();
@@ -372,7 +369,7 @@ async fn copy_what_waits(
     if items.is_empty() {
         return Ok(());
     }
-    prepare_to_copy(leader, shared).await?;
+    pass_bytes_through(leader).await?;
     let mut stream = MemberStream::new(shared.compression, writer);
     for item in &items {
         copy_item(shared, leader, 0, item, &mut stream).await?;
@@ -424,8 +421,9 @@ async fn import_snapshot(session: &Session, snapshot: &str) -> Result<()> {
     session.batch_execute(&import).await.map_err(lost_snapshot)
 }
 
-async fn prepare_to_copy(session: &Session, shared: &Shared) -> Result<()> {
-    if !shared.passes_bytes_through {
+/// Nobody knows what the bytes of a SQL_ASCII database mean: they pass as they are, not as checked UTF-8.
+async fn pass_bytes_through(session: &Session) -> Result<()> {
+    if session.encoding() != SQL_ASCII {
         return Ok(());
     }
     session

@@ -297,7 +297,8 @@ async fn open_session(
 ) -> Result<Session> {
     let session = connect(settings).await?;
     // Bodies are checked by nobody: they may name what comes later. Losing the last commits in a crash loses nothing
-    // that the run had reported. An index build with less than 128 MB sorts on disk for no reason.
+    // that the run had reported. An index build with less than 128 MB sorts on disk for no reason. Views are read when
+    // materialized views are filled: what guards a dump against them would stop the restore.
     let mut sql = "SET check_function_bodies = off; \
          SET standard_conforming_strings = on; \
          SET xmloption = content; \
@@ -307,7 +308,9 @@ async fn open_session(
          SELECT pg_catalog.set_config('maintenance_work_mem', '131072', false) \
          FROM pg_catalog.pg_settings WHERE name = 'maintenance_work_mem' AND setting::bigint < 131072; \
          SELECT pg_catalog.set_config(name, 'heap', false) \
-         FROM pg_catalog.pg_settings WHERE name = 'default_table_access_method';"
+         FROM pg_catalog.pg_settings WHERE name = 'default_table_access_method'; \
+         SELECT pg_catalog.set_config(name, '', false) \
+         FROM pg_catalog.pg_settings WHERE name = 'restrict_nonsystem_relation_kind';"
         .to_owned();
     if header.encoding == "SQL_ASCII" {
         // The archive holds bytes of no known encoding: they pass as they are.

@@ -85,7 +85,7 @@ fn each_kind_that_is_not_dumped_yet_stops_create_by_name() {
                 continue;
             }
             let source = Database::filled(server, make);
-            let mut check = || -> Result<(), String> {
+            let check = || -> Result<(), String> {
                 let stopped = pgstow(["create", &source.url(), "-o", "-"]).check_status(1)?;
                 if !stopped.stderr().contains(name) {
                     return Err(format!("does not name it: {}", stopped.stderr()));

@@ -9,7 +9,7 @@ pub(crate) mod server;
 pub(crate) use compare::{Snapshot, differences};
 pub(crate) use database::Database;
 pub(crate) use fixture::Fixture;
-pub(crate) use pgstow::{Outcome, pgstow};
+pub(crate) use pgstow::pgstow;
 pub(crate) use server::{Server, on_every_major, on_newest};
 
 /// What went wrong, for a person to read.
