@@ -29,8 +29,7 @@ impl PartialFile {
                 .create(directory)
                 .map_err(|e| Error::io(format!("could not make directory {shown}"), e))?;
         }
-        let path = directory.join(format!(".{final_name}.tmp-{}", std::process::id()));
-        let file = new_file(&path)?;
+        let (path, file) = new_temporary_file(directory, final_name)?;
         let partial = PartialFile {
             path,
             directory: directory.to_owned(),
@@ -57,7 +56,7 @@ pub struct Published {
 /// `render_meta` gives for the file's base name. `names` are tried in order until one is free.
 ///
 /// # Errors
-/// `AlreadyExists` if all names are taken; `Io`, `NoSpace`.
+/// `AlreadyExists` if all names are taken; `Io`, `NoSpace`. Nothing of the set is left then.
 pub fn publish(
     partial: PartialFile,
     file: &File,
@@ -95,7 +94,7 @@ fn withdraw(path: &Path) {
     }
 }
 
-/// Gives the file its name. A hard link fails where rename would overwrite.
+/// Gives the file its name, the first free one.
 fn link_first_free(
     partial: &PartialFile,
     names: impl IntoIterator<Item = String>,
@@ -108,7 +107,7 @@ fn link_first_free(
             taken = name;
             continue;
         }
-        match std::fs::hard_link(&partial.path, &path) {
+        match rename_without_overwriting(&partial.path, &path) {
             Ok(()) => return Ok(name),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => taken = name,
             Err(e) => {
@@ -127,6 +126,22 @@ fn link_first_free(
     .hint("Nothing is ever overwritten: choose another name or move the old files away."))
 }
 
+/// A hard link fails where rename would overwrite. Where the file system has none (exFAT, some network
+/// shares), we take the name with an empty file of our own and rename over that.
+fn rename_without_overwriting(from: &Path, to: &Path) -> std::io::Result<()> {
+    match std::fs::hard_link(from, to) {
+        // The other name goes when its `PartialFile` is dropped.
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Err(e),
+        Err(_) => {
+            open_new(to)?;
+            std::fs::rename(from, to).inspect_err(|_| {
+                let _ = std::fs::remove_file(to);
+            })
+        }
+    }
+}
+
 fn write_beside(path: &Path, suffix: &str, text: &str) -> Result<()> {
     let path = beside(path, suffix);
     let mut file = new_file(&path)?;
@@ -141,13 +156,32 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// `.NAME.tmp-PID`. A killed run may have left a file of that name where process numbers repeat, as they
+/// do in containers; then a counter follows.
+fn new_temporary_file(directory: &Path, final_name: &str) -> Result<(PathBuf, File)> {
+    let name = format!(".{final_name}.tmp-{}", std::process::id());
+    let mut path = directory.join(&name);
+    for attempt in 2.. {
+        match new_file(&path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                path = directory.join(format!("{name}-{attempt}"));
+            }
+            outcome => return outcome.map(|file| (path, file)),
+        }
+    }
+    Err(Error::internal("ran out of temporary names"))
+}
+
 fn new_file(path: &Path) -> Result<File> {
+    open_new(path).map_err(|e| Error::io(format!("could not create {}", path.display()), e))
+}
+
+fn open_new(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .map_err(|e| Error::io(format!("could not create {}", path.display()), e))
 }
 
 fn sync_directory(directory: &Path) -> Result<()> {
@@ -216,6 +250,25 @@ mod tests {
             std::fs::read_to_string(dir.path().join("a.sql")).unwrap(),
             "old"
         );
+    }
+
+    #[test]
+    fn failed_publication_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (partial, file) = PartialFile::create(dir.path(), "a.sql").unwrap();
+        let failed = publish(partial, &file, names(&["a.sql"]), "00", |_| {
+            Err(Error::internal("no meta"))
+        });
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Internal);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn leftover_of_a_killed_run_is_not_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, _) = PartialFile::create(dir.path(), "a.sql").unwrap();
+        let (second, _) = PartialFile::create(dir.path(), "a.sql").unwrap();
+        assert_ne!(first.path, second.path);
     }
 
     #[test]

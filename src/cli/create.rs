@@ -1,8 +1,7 @@
 //! `pgstow create`
 #![allow(clippy::print_stdout, reason = "the report goes to stdout")]
 
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, IsTerminal};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -88,7 +87,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     progress: ProgressArgs,
     /// Print help
-    #[arg(long, action = clap::ArgAction::Help)]
+    #[arg(short = '?', long, action = clap::ArgAction::Help)]
     help: Option<bool>,
 }
 
@@ -148,7 +147,7 @@ impl CreateArgs {
         let jobs = options.jobs;
         match self.output(&settings, compression.codec())? {
             Output::Stdout => {
-                let events = self.progress.events();
+                let events = self.begin(&settings);
                 let sink = BufWriter::with_capacity(1 << 20, std::io::stdout());
                 let created = until_signal(create(&settings, options, sink, events)).await?;
                 self.report(&created, None, started);
@@ -159,7 +158,7 @@ impl CreateArgs {
                     .try_clone()
                     .map_err(|e| Error::io("could not open the archive twice", e))?;
                 let created = {
-                    let events = self.progress.events();
+                    let events = self.begin(&settings);
                     let created =
                         until_signal(create(&settings, options, sink, events.clone())).await?;
                     events.phase(Phase::Finish);
@@ -175,6 +174,14 @@ impl CreateArgs {
             }
         }
         Ok(())
+    }
+
+    fn begin(&self, settings: &ConnectSettings) -> Events {
+        let events = self.progress.events();
+        for warning in settings.warnings() {
+            events.warn(warning.as_str());
+        }
+        events
     }
 
     fn compression(&self) -> Result<Compression> {
@@ -305,10 +312,11 @@ impl CreateArgs {
 
 fn codec_of_name(path: &Path) -> Option<Codec> {
     let name = path.file_name()?.to_str()?;
-    // `.sql` ends no other extension, so the order does not matter.
-    Codec::ALL
-        .into_iter()
-        .find(|codec| name.ends_with(codec.extension()))
+    // No extension ends with another one, so the order does not matter.
+    Codec::ALL.into_iter().find(|codec| {
+        name.strip_suffix(codec.extension())
+            .is_some_and(|stem| stem.ends_with('.'))
+    })
 }
 
 fn default_jobs() -> NonZeroU32 {
@@ -428,5 +436,6 @@ mod tests {
         assert_eq!(codec_of_name(Path::new("a.sql.gz")), Some(Codec::Gzip));
         assert_eq!(codec_of_name(Path::new("x/a.sql")), Some(Codec::None));
         assert_eq!(codec_of_name(Path::new("a.dump")), None);
+        assert_eq!(codec_of_name(Path::new("mysql")), None);
     }
 }

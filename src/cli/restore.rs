@@ -80,7 +80,7 @@ pub(crate) struct RestoreArgs {
     #[command(flatten)]
     progress: super::progress::ProgressArgs,
     /// Print help
-    #[arg(long, action = clap::ArgAction::Help)]
+    #[arg(short = '?', long, action = clap::ArgAction::Help)]
     help: Option<bool>,
 }
 

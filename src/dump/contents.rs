@@ -123,7 +123,7 @@ pub async fn read_contents(
 
 /// Checks the patterns against the database, and finds out what unqualified ones may mean: what is
 /// visible in the `search_path` that the user would have, not in the empty one of our sessions.
-async fn resolve(session: &Session, selection: &Selection) -> Result<Selection> {
+pub(super) async fn resolve(session: &Session, selection: &Selection) -> Result<Selection> {
     let mut selection = selection.clone();
     if selection.is_everything() {
         return Ok(selection);

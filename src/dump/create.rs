@@ -1,15 +1,17 @@
 //! The life of a dump: snapshot, catalogs, pre-data, rows over many connections, post-data, index.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::archive::{Compression, FORMAT_VERSION, Header, Index, Section, WrittenArchive};
-use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
+use crate::conn::{Canceler, ConnectSettings, ServerVersion, Session, connect};
 use crate::event::{Event, Events, Phase};
 use crate::objects::{Oid, quote};
 use crate::{Error, ErrorKind, Result};
@@ -26,6 +28,9 @@ use super::{
 
 /// Members that may wait for the writer. Together with two blocks per worker this bounds memory.
 const MEMBERS_IN_FLIGHT: usize = 2;
+
+/// The encoding that is none: text is bytes, and the server cannot convert it.
+const SQL_ASCII: &str = "SQL_ASCII";
 
 /// What the user chose.
 #[derive(Clone, Debug)]
@@ -80,7 +85,9 @@ pub async fn create<W: Write + Send + 'static>(
     events.phase(Phase::Connect);
     let started = jiff::Timestamp::now();
     let leader = connect(settings).await?;
-    warn_about_version(&leader, &events);
+    if let Some(warning) = leader.version_warning() {
+        events.warn(warning);
+    }
     let snapshot = snapshot::begin(
         &leader,
         &options.selection,
@@ -106,34 +113,35 @@ pub async fn create<W: Write + Send + 'static>(
     });
 
     events.phase(Phase::PreData);
-    let mut writer = ScriptWriter::new(sink, options.compression, entries.len(), events.clone());
-    let heading = Heading {
+    let writer = ScriptWriter::new(sink, options.compression, entries.len(), events.clone());
+    let preamble = preamble(&Heading {
         database: &header.database,
         server_version: &header.server_version,
         started: &header.started,
         encoding: client_encoding(&header.encoding),
         restrict_key: options.restrict_key.as_deref(),
-    };
-    writer.write_preamble(&preamble(&heading))?;
-    writer.write_section(&entries, Section::PreData)?;
+    });
+    let writer = write_pre_data(writer, preamble, Arc::clone(&entries)).await?;
 
     events.phase(Phase::Data);
-    let items = work_items(&entries, &sizes, options.jobs);
-    let writer = copy_all(
-        settings,
-        &header.snapshot,
-        &options,
-        &entries,
-        items,
-        writer,
-        &events,
-    )
-    .await?;
+    let shared = Arc::new(Shared {
+        settings: leader.settings_of_this_server(),
+        snapshot: header.snapshot.clone(),
+        compression: options.compression,
+        items: work_items(&entries, &sizes, options.jobs),
+        entries: Arc::clone(&entries),
+        next: AtomicUsize::new(0),
+        cancelers: Mutex::new(Vec::new()),
+        behind_a_lock: Mutex::new(Vec::new()),
+        events: events.clone(),
+    });
+    let writer = copy_all(shared, &leader, options.jobs, writer).await?;
     // The locks held to here; a leader that lost its connection cannot vouch for them.
     leader
         .batch_execute("COMMIT")
         .await
-        .map_err(|e| Error::from_server(ErrorKind::Data, "lost the snapshot's transaction", e))?;
+        .map_err(|e| Error::from_server(ErrorKind::Data, "lost the snapshot's transaction", e))
+        .map_err(|error| tell_why_it_ended(&leader, error))?;
 
     events.phase(Phase::PostData);
     let restrict_key = options.restrict_key.clone();
@@ -150,20 +158,24 @@ pub async fn create<W: Write + Send + 'static>(
     })
 }
 
-fn warn_about_version(session: &Session, events: &Events) {
-    if session.version().major_number() > ServerVersion::NEWEST_TESTED.major_number() {
-        events.warn(format!(
-            "the server is version {}, newer than {}, the newest that this pgstow was tested with",
-            session.version(),
-            ServerVersion::NEWEST_TESTED.major_number()
-        ));
-    }
+/// On a thread of its own: a pipe may take its time, and signals must be heard meanwhile.
+async fn write_pre_data<W: Write + Send + 'static>(
+    mut writer: ScriptWriter<W>,
+    preamble: String,
+    entries: Arc<[ContentEntry]>,
+) -> Result<ScriptWriter<W>> {
+    let written = tokio::task::spawn_blocking(move || {
+        writer.write_preamble(&preamble)?;
+        writer.write_section(&entries, Section::PreData)?;
+        Ok(writer)
+    });
+    writer_result(written.await)
 }
 
 /// The encoding that the script is in: UTF-8, except that SQL_ASCII cannot be converted.
 fn client_encoding(encoding: &str) -> &str {
     match encoding {
-        "SQL_ASCII" => "SQL_ASCII",
+        SQL_ASCII => SQL_ASCII,
         _ => "UTF8",
     }
 }
@@ -179,7 +191,6 @@ async fn read_header(
             // gen_random_uuid() came with 13; the id needs to be unique, not secret.
             "SELECT d.datname::pg_catalog.text AS datname, d.datcollate::pg_catalog.text AS datcollate, \
                     d.datctype::pg_catalog.text AS datctype, \
-                    pg_catalog.pg_encoding_to_char(d.encoding)::pg_catalog.text AS encoding, \
                     pg_catalog.current_setting('server_version') AS server_version, \
                     pg_catalog.md5(pg_catalog.concat(pg_catalog.clock_timestamp(), pg_catalog.random(), \
                     pg_catalog.pg_backend_pid(), d.oid)) AS archive_id \
@@ -195,7 +206,7 @@ async fn read_header(
         server_version: row.get("server_version"),
         server_version_num: leader.version().num(),
         database: row.get("datname"),
-        encoding: row.get("encoding"),
+        encoding: leader.encoding().to_owned(),
         lc_collate: row.get("datcollate"),
         lc_ctype: row.get("datctype"),
         started: started.to_string(),
@@ -275,77 +286,170 @@ struct Shared {
     entries: Arc<[ContentEntry]>,
     items: Vec<WorkItem>,
     next: AtomicUsize,
+    /// One for each worker that is connected.
+    cancelers: Mutex<Vec<Canceler>>,
+    /// Items whose table a worker could not lock at once: they are the leader's.
+    behind_a_lock: Mutex<Vec<WorkItem>>,
     events: Events,
 }
 
-/// Copies all items over `jobs` connections while the writer appends what arrives. The first failure
-/// ends all of them.
+/// Copies all items over at most `jobs` connections while the writer appends what arrives. The first
+/// failure ends all of them.
 async fn copy_all<W: Write + Send + 'static>(
-    settings: &ConnectSettings,
-    snapshot: &str,
-    options: &CreateOptions,
-    entries: &Arc<[ContentEntry]>,
-    items: Vec<WorkItem>,
+    shared: Arc<Shared>,
+    leader: &Session,
+    jobs: NonZeroU32,
     writer: ScriptWriter<W>,
-    events: &Events,
 ) -> Result<ScriptWriter<W>> {
-    let workers = (options.jobs.get() as usize).min(items.len());
-    let shared = Arc::new(Shared {
-        settings: settings.clone(),
-        snapshot: snapshot.to_owned(),
-        compression: options.compression,
-        entries: Arc::clone(entries),
-        items,
-        next: AtomicUsize::new(0),
-        events: events.clone(),
-    });
     let (sender, receiver) = mpsc::channel(MEMBERS_IN_FLIGHT);
     let writing = spawn_data_phase(writer, receiver);
     let mut tasks = JoinSet::new();
-    for worker in 0..workers {
+    for worker in 0..(jobs.get() as usize).min(shared.items.len()) {
         tasks.spawn(work(Arc::clone(&shared), worker, sender.clone()));
     }
-    drop(sender);
-    let mut failure = None;
-    while let Some(done) = tasks.join_next().await {
-        let done = done.map_err(|e| Error::internal("a worker failed").caused_by(e));
-        if let Err(error) = done.and_then(|outcome| outcome) {
-            failure = Some(error);
-            break;
-        }
-    }
+    let mut copied = first_failure(&mut tasks).await;
     tasks.shutdown().await;
-    // With all workers gone the writer sees the end. Its own error comes first: it made the workers stop.
-    let written = writer_result(writing.await);
-    match (written, failure) {
-        (Err(error), _) | (Ok(_), Some(error)) => Err(error),
-        (Ok(writer), None) => Ok(writer),
+    if copied.is_ok() {
+        copied = copy_what_waits(&shared, leader, sender).await;
+    } else {
+        drop(sender);
+        shared.cancel_all().await;
     }
+    // With all senders gone the writer sees the end. Its own error comes first: it made the workers stop.
+    let writer = writer_result(writing.await)?;
+    copied.map(|()| writer)
+}
+
+async fn first_failure(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+    while let Some(done) = tasks.join_next().await {
+        done.map_err(|e| Error::internal("a worker failed").caused_by(e))??;
+    }
+    Ok(())
 }
 
 async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMember>) -> Result<()> {
     let session = connect(&shared.settings).await?;
-    // Nobody knows what the bytes of such a database mean: they pass as they are, not as checked UTF-8.
-    let encoding = match session.encoding() {
-        "SQL_ASCII" => "SET client_encoding = SQL_ASCII; ",
-        _ => "",
-    };
-    let import = format!(
-        "{encoding}BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-        quote::literal(&shared.snapshot)
-    );
-    session
-        .batch_execute(&import)
+    lock(&shared.cancelers).push(session.canceler());
+    copy_items(&shared, &session, worker, writer)
         .await
-        .map_err(|e| Error::from_server(ErrorKind::Data, "could not import the snapshot", e))?;
+        .map_err(|error| tell_why_it_ended(&session, error))
+}
+
+/// Statements only report that the connection is closed; the session may know the reason.
+fn tell_why_it_ended(session: &Session, error: Error) -> Error {
+    match session.end_of_connection() {
+        Some(reason) => error.detail(format!("The connection ended: {reason}")),
+        None => error,
+    }
+}
+
+async fn copy_items(
+    shared: &Shared,
+    session: &Session,
+    worker: usize,
+    writer: mpsc::Sender<DataMember>,
+) -> Result<()> {
+    pass_bytes_through(session).await?;
+    import_snapshot(session, &shared.snapshot).await?;
     let mut stream = MemberStream::new(shared.compression, writer);
+    let mut locked = HashSet::new();
     while let Some(item) = shared
         .items
         .get(shared.next.fetch_add(1, Ordering::Relaxed))
     {
-        copy_item(&shared, &session, worker, item, &mut stream).await?;
+        let entry = shared.entry(item)?;
+        if let Some(DataSource::Table(table)) = &entry.data
+            && !locked.contains(&item.entry)
+        {
+            if !table_data::lock_at_once(session, table).await? {
+                shared.leave_to_leader(*item);
+                // The refused lock has ended the transaction.
+                locked.clear();
+                session
+                    .batch_execute("ROLLBACK")
+                    .await
+                    .map_err(lost_snapshot)?;
+                import_snapshot(session, &shared.snapshot).await?;
+                continue;
+            }
+            locked.insert(item.entry);
+        }
+        copy_item(shared, session, worker, item, &mut stream).await?;
     }
     stream.settle().await
+}
+
+/// Copies what workers left to the leader, which holds the locks already.
+async fn copy_what_waits(
+    shared: &Shared,
+    leader: &Session,
+    writer: mpsc::Sender<DataMember>,
+) -> Result<()> {
+    let items = std::mem::take(&mut *lock(&shared.behind_a_lock));
+    if items.is_empty() {
+        return Ok(());
+    }
+    pass_bytes_through(leader).await?;
+    let mut stream = MemberStream::new(shared.compression, writer);
+    for item in &items {
+        copy_item(shared, leader, 0, item, &mut stream).await?;
+    }
+    stream.settle().await
+}
+
+impl Shared {
+    fn entry(&self, item: &WorkItem) -> Result<&ContentEntry> {
+        usize::try_from(item.entry.0)
+            .ok()
+            .and_then(|id| self.entries.get(id.checked_sub(1)?))
+            .ok_or_else(|| Error::internal("a work item has no entry"))
+    }
+
+    /// Stops the statements of all workers: a session that is dropped would still drain its COPY.
+    async fn cancel_all(&self) {
+        let cancelers = std::mem::take(&mut *lock(&self.cancelers));
+        // What cannot be cancelled has ended already; the first failure is the one to report.
+        join_all(cancelers.iter().map(Canceler::cancel)).await;
+    }
+
+    /// Somebody waits for an exclusive lock on the table and we would queue behind: for ever, since he waits
+    /// for our leader. The server cannot see that circle. The leader has its lock, so it can copy.
+    fn leave_to_leader(&self, item: WorkItem) {
+        if let Ok(entry) = self.entry(&item) {
+            self.events.note(format!(
+                "another session waits to change {}, the leader copies it",
+                describe(entry, &item)
+            ));
+        }
+        lock(&self.behind_a_lock).push(item);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lost_snapshot(error: tokio_postgres::Error) -> Error {
+    Error::from_server(ErrorKind::Data, "could not import the snapshot", error)
+}
+
+async fn import_snapshot(session: &Session, snapshot: &str) -> Result<()> {
+    let import = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+        quote::literal(snapshot)
+    );
+    session.batch_execute(&import).await.map_err(lost_snapshot)
+}
+
+/// Nobody knows what the bytes of a SQL_ASCII database mean: they pass as they are, not as checked UTF-8.
+async fn pass_bytes_through(session: &Session) -> Result<()> {
+    if session.encoding() != SQL_ASCII {
+        return Ok(());
+    }
+    session
+        .batch_execute("SET client_encoding = 'SQL_ASCII'")
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Data, "could not set the encoding", e))
 }
 
 async fn copy_item(
@@ -355,10 +459,7 @@ async fn copy_item(
     item: &WorkItem,
     stream: &mut MemberStream,
 ) -> Result<()> {
-    let entry = usize::try_from(item.entry.0)
-        .ok()
-        .and_then(|id| shared.entries.get(id.checked_sub(1)?))
-        .ok_or_else(|| Error::internal("a work item has no entry"))?;
+    let entry = shared.entry(item)?;
     let events = &shared.events;
     events.emit(Event::WorkerStarted {
         worker,

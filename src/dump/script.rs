@@ -145,3 +145,108 @@ pub(crate) fn entry_comment(entry: &ContentEntry) -> String {
         one_line(entry.owner.as_deref().unwrap_or("-")),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::DumpId;
+    use crate::objects::Kind;
+
+    fn entry(
+        id: u32,
+        section: Section,
+        create: &[&str],
+        alter_owner: Option<&str>,
+    ) -> ContentEntry {
+        ContentEntry {
+            id: DumpId(id),
+            kind: Kind::Table,
+            schema: Some("s".to_owned()),
+            tag: "a\nb".to_owned(),
+            relation: None,
+            subject: None,
+            owner: None,
+            section,
+            depends_on: Vec::new(),
+            locks: Vec::new(),
+            drop: None,
+            create: create.iter().map(|&text| text.to_owned()).collect(),
+            alter_owner: alter_owner.map(str::to_owned),
+            data: None,
+        }
+    }
+
+    fn text_at(member: &StatementMember, place: Option<Place>) -> Option<&str> {
+        place.map(|place| &member.text[place.offset..place.offset + place.length])
+    }
+
+    #[test]
+    fn places_are_exactly_the_statements() {
+        let entries = [
+            entry(
+                1,
+                Section::PreData,
+                &["CREATE 1;", "ALTER 1;"],
+                Some("OWNER 1;"),
+            ),
+            entry(2, Section::PostData, &["CREATE 2;"], None),
+            entry(3, Section::PreData, &[], Some("OWNER 3;")),
+            entry(4, Section::PreData, &[], None),
+        ];
+        let members = statement_members(&entries, Section::PreData);
+        assert_eq!(members.len(), 1);
+        let member = &members[0];
+        let found: Vec<_> = member
+            .places
+            .iter()
+            .map(|&(index, create, owner)| (index, text_at(member, create), text_at(member, owner)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (0, Some("CREATE 1;\nALTER 1;\n"), Some("OWNER 1;\n")),
+                (2, None, Some("OWNER 3;\n")),
+            ]
+        );
+    }
+
+    #[test]
+    fn members_are_cut_between_entries_and_lose_none() {
+        let long = "x".repeat(STATEMENT_MEMBER_BYTES / 2);
+        let entries: Vec<_> = (1..=5)
+            .map(|id| entry(id, Section::PreData, &[&long], None))
+            .collect();
+        let members = statement_members(&entries, Section::PreData);
+        assert_eq!(members.len(), 3);
+        let indexes: Vec<usize> = members
+            .iter()
+            .flat_map(|member| member.places.iter().map(|place| place.0))
+            .collect();
+        assert_eq!(indexes, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_newline_in_a_name_stays_in_its_comment() {
+        let comment = entry_comment(&entry(1, Section::PreData, &[], None));
+        assert!(
+            comment
+                .lines()
+                .all(|line| line.is_empty() || line.starts_with("--"))
+        );
+    }
+
+    #[test]
+    fn preamble_sets_nothing_that_an_old_server_refuses() {
+        let text = preamble(&Heading {
+            database: "x\n\\! rm",
+            server_version: "18.1",
+            started: "now",
+            encoding: "UTF8",
+            restrict_key: None,
+        });
+        assert!(
+            !text.contains("SET transaction_timeout") && !text.contains("SET default_table_access")
+        );
+        assert!(text.lines().all(|line| !line.starts_with('\\')));
+    }
+}

@@ -5,6 +5,7 @@ use crate::event::Events;
 use crate::objects::{Oid, quote};
 use crate::{Error, ErrorKind, Result};
 
+use super::contents::resolve;
 use super::selection::Selection;
 
 /// How often to start again when tables change between snapshot and lock before giving up.
@@ -27,7 +28,8 @@ struct Relation {
 ///
 /// A TRUNCATE or rewrite that commits between the snapshot and our lock leaves a table that the snapshot
 /// sees as empty (manual: "Concurrency Control", caveats). `pg_class.relfilenode` as the snapshot sees it
-/// then differs from the current one, and we start again with a new snapshot.
+/// then differs from the current one, and we start again with a new snapshot. So we do when a name now
+/// belongs to another table: locks and COPY go by name.
 ///
 /// # Errors
 /// `LockTimeout`; `Catalog` if tables keep changing or a lock is refused.
@@ -52,7 +54,9 @@ pub(crate) async fn begin(
             .await
             .map_err(failed)?
             .get("snapshot");
-        let relations = read_relations(session, selection).await?;
+        // Patterns without a schema mean what is visible; only then do we know all that will be dumped.
+        let selection = resolve(session, selection).await?;
+        let relations = read_relations(session, &selection).await?;
         if lock(session, &relations).await? && unchanged(session, &relations).await? {
             return Ok(snapshot);
         }
@@ -68,6 +72,7 @@ pub(crate) async fn begin(
     .hint("Run again when no migration or bulk load is running."))
 }
 
+/// Tables that will be dumped. An extension's are not, except for its configuration tables.
 async fn read_relations(session: &Session, selection: &Selection) -> Result<Vec<Relation>> {
     let rows = session
         .query(
@@ -76,7 +81,12 @@ async fn read_relations(session: &Session, selection: &Selection) -> Result<Vec<
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
-               AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+               AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema' \
+               AND n.nspname OPERATOR(pg_catalog.!~) '^pg_' \
+               AND (NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
+                      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid \
+                        AND d.objsubid = 0 AND d.deptype = 'e') \
+                 OR EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig))) \
              ORDER BY n.nspname, c.relname",
             &[],
         )
@@ -115,6 +125,7 @@ async fn lock(session: &Session, relations: &[Relation]) -> Result<bool> {
             // 42P01 undefined_table, 3F000 invalid_schema_name
             return match error.code().map(|code| code.code()) {
                 Some("42P01" | "3F000") => Ok(false),
+                Some("55P03") => Err(lock_timeout(session, batch, error).await),
                 _ => {
                     Err(
                         Error::from_server(ErrorKind::Catalog, "could not lock the tables", error)
@@ -127,19 +138,73 @@ async fn lock(session: &Session, relations: &[Relation]) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether every table still has the storage (and the name) that the snapshot knows.
-async fn unchanged(session: &Session, relations: &[Relation]) -> Result<bool> {
-    let (oids, filenodes): (Vec<Oid>, Vec<Option<Oid>>) = relations
+/// The server does not say which table it waited for: we look who has or wants a lock that excludes ours.
+async fn lock_timeout(
+    session: &Session,
+    batch: &[Relation],
+    error: tokio_postgres::Error,
+) -> Error {
+    let error = Error::from_server(ErrorKind::LockTimeout, "could not lock the tables", error)
+        .hint("Wait for the other session to end, or allow more with --lock-wait-timeout.");
+    match read_blockers(session, batch).await {
+        Ok(blockers) => blockers.into_iter().fold(error, Error::detail),
+        // The timeout is what happened; not knowing whom to blame changes nothing.
+        Err(_) => error,
+    }
+}
+
+async fn read_blockers(
+    session: &Session,
+    batch: &[Relation],
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    session.batch_execute("ROLLBACK").await?;
+    let oids: Vec<Oid> = batch.iter().map(|relation| relation.oid).collect();
+    let rows = session
+        .query(
+            "SELECT l.relation, l.pid, l.granted FROM pg_catalog.pg_locks l \
+             JOIN pg_catalog.pg_database d ON d.oid = l.database \
+             WHERE d.datname = pg_catalog.current_database() AND l.relation = ANY ($1) \
+               AND l.mode = 'AccessExclusiveLock' AND l.pid IS NOT NULL \
+             ORDER BY l.granted DESC, l.relation, l.pid",
+            &[&oids],
+        )
+        .await?;
+    Ok(rows
         .iter()
-        .filter(|relation| relation.filenode.is_some())
-        .map(|relation| (relation.oid, relation.filenode))
-        .unzip();
+        .filter_map(|row| {
+            let oid: Oid = row.get("relation");
+            let name = &batch.iter().find(|relation| relation.oid == oid)?.name;
+            let pid: i32 = row.get("pid");
+            let verb = if row.get("granted") {
+                "holds"
+            } else {
+                "waits for"
+            };
+            Some(format!(
+                "Process {pid} {verb} an exclusive lock on {}.",
+                quote::one_line(name)
+            ))
+        })
+        .collect())
+}
+
+/// Whether every table still has the name and the storage that the snapshot knows.
+///
+/// Both functions look at the current catalogs, whatever the transaction's snapshot.
+async fn unchanged(session: &Session, relations: &[Relation]) -> Result<bool> {
+    let oids: Vec<Oid> = relations.iter().map(|relation| relation.oid).collect();
+    let names: Vec<&str> = relations.iter().map(|r| r.name.as_str()).collect();
+    let filenodes: Vec<Option<Oid>> = relations.iter().map(|r| r.filenode).collect();
     let changed = session
         .query(
             "SELECT r.oid FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), \
-             pg_catalog.unnest($2::pg_catalog.oid[])) AS r (oid, relfilenode) \
-             WHERE pg_catalog.pg_relation_filenode(r.oid) IS DISTINCT FROM r.relfilenode",
-            &[&oids, &filenodes],
+               pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.oid[])) \
+               AS r (oid, name, relfilenode) \
+             WHERE pg_catalog.to_regclass(r.name)::pg_catalog.oid IS DISTINCT FROM r.oid \
+               OR (r.relfilenode IS NOT NULL \
+                 AND pg_catalog.pg_relation_filenode(r.oid) IS DISTINCT FROM r.relfilenode) \
+             LIMIT 1",
+            &[&oids, &names, &filenodes],
         )
         .await
         .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not check the tables", e))?;

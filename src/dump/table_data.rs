@@ -44,6 +44,25 @@ fn range_condition(range: BlockRange) -> String {
     }
 }
 
+/// Takes the lock that COPY needs, unless that meant waiting: then `false`, and the transaction is over.
+///
+/// # Errors
+/// `Data`, naming the table.
+pub(crate) async fn lock_at_once(session: &Session, table: &TableData) -> Result<bool> {
+    let name = quote::qualified(&table.schema, &table.name);
+    let lock = format!("LOCK TABLE ONLY {name} IN ACCESS SHARE MODE NOWAIT");
+    match session.batch_execute(&lock).await {
+        Ok(()) => Ok(true),
+        // 55P03 lock_not_available
+        Err(e) if e.code().is_some_and(|code| code.code() == "55P03") => Ok(false),
+        Err(e) => Err(Error::from_server(
+            ErrorKind::Data,
+            format!("could not lock table {}", quote::one_line(&name)),
+            e,
+        )),
+    }
+}
+
 /// Copies one work item into members of `entry`. Returns when the last member is on its way and the
 /// server has confirmed the end of the COPY.
 ///
