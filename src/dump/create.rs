@@ -140,7 +140,8 @@ pub async fn create<W: Write + Send + 'static>(
     leader
         .batch_execute("COMMIT")
         .await
-        .map_err(|e| Error::from_server(ErrorKind::Data, "lost the snapshot's transaction", e))?;
+        .map_err(|e| Error::from_server(ErrorKind::Data, "lost the snapshot's transaction", e))
+        .map_err(|error| tell_why_it_ended(&leader, error))?;
 
     events.phase(Phase::PostData);
     let restrict_key = options.restrict_key.clone();
@@ -329,8 +330,27 @@ async fn first_failure(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
 async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMember>) -> Result<()> {
     let session = connect(&shared.settings).await?;
     lock(&shared.cancelers).push(session.canceler());
-    pass_bytes_through(&session).await?;
-    import_snapshot(&session, &shared.snapshot).await?;
+    copy_items(&shared, &session, worker, writer)
+        .await
+        .map_err(|error| tell_why_it_ended(&session, error))
+}
+
+/// Statements only report that the connection is closed; the session may know the reason.
+fn tell_why_it_ended(session: &Session, error: Error) -> Error {
+    match session.end_of_connection() {
+        Some(reason) => error.detail(format!("The connection ended: {reason}")),
+        None => error,
+    }
+}
+
+async fn copy_items(
+    shared: &Shared,
+    session: &Session,
+    worker: usize,
+    writer: mpsc::Sender<DataMember>,
+) -> Result<()> {
+    pass_bytes_through(session).await?;
+    import_snapshot(session, &shared.snapshot).await?;
     let mut stream = MemberStream::new(shared.compression, writer);
     let mut locked = HashSet::new();
     while let Some(item) = shared
@@ -341,7 +361,7 @@ async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMembe
         if let Some(DataSource::Table(table)) = &entry.data
             && !locked.contains(&item.entry)
         {
-            if !table_data::lock_at_once(&session, table).await? {
+            if !table_data::lock_at_once(session, table).await? {
                 shared.leave_to_leader(*item);
                 // The refused lock has ended the transaction.
                 locked.clear();
@@ -349,12 +369,12 @@ async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMembe
                     .batch_execute("ROLLBACK")
                     .await
                     .map_err(lost_snapshot)?;
-                import_snapshot(&session, &shared.snapshot).await?;
+                import_snapshot(session, &shared.snapshot).await?;
                 continue;
             }
             locked.insert(item.entry);
         }
-        copy_item(&shared, &session, worker, item, &mut stream).await?;
+        copy_item(shared, session, worker, item, &mut stream).await?;
     }
     stream.settle().await
 }
