@@ -140,6 +140,9 @@ impl RestoreArgs {
     /// With `--create` and no database given the archive's own name is meant, not libpq's default.
     fn settings(&self, archived: &str) -> Result<ConnectSettings> {
         let settings = ConnectSettings::resolve(&self.connect, self.target.as_deref())?;
+        for warning in settings.warnings() {
+            eprintln!("warning: {}", quote::one_line(warning));
+        }
         let is_named = self.target.is_some() || self.connect.dbname.is_some();
         Ok(if self.create && !is_named {
             settings.with_database(archived)

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use futures::future::{BoxFuture, try_join_all};
+use futures::future::{BoxFuture, join_all};
 
 use crate::conn::Session;
 use crate::objects::quote::one_line;
@@ -99,7 +99,12 @@ impl DependencyType {
 /// # Errors
 /// `Catalog` if a query fails or a row makes no sense.
 pub(super) async fn read_catalog(session: &Session) -> Result<Catalog> {
-    let (objects, dependencies) = futures::try_join!(read_objects(session), read_depend(session))?;
+    let (objects, dependencies) = futures::join!(read_objects(session), read_depend(session));
+    let (objects, dependencies) = match (objects, dependencies) {
+        (Ok(objects), Ok(dependencies)) => (objects, dependencies),
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
+        (Err(first), Err(second)) => return Err(cause([first, second])),
+    };
     let by_id = index_ids(&objects)?;
     let by_claim = index_claims(&objects);
     let mut catalog = Catalog {
@@ -169,7 +174,29 @@ async fn read_objects(session: &Session) -> Result<Vec<Object>> {
         ),
     ];
     // Polled together, the queries travel in one pipeline.
-    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    let (read, failed): (Vec<_>, Vec<_>) = join_all(reads)
+        .await
+        .into_iter()
+        .partition(|outcome| outcome.is_ok());
+    if failed.is_empty() {
+        return Ok(read.into_iter().flatten().flatten().collect());
+    }
+    Err(cause(failed.into_iter().filter_map(Result::err)))
+}
+
+/// Of the failures of one pipeline the one that caused the others: behind it every statement of the
+/// transaction fails with 25P02 (in_failed_sql_transaction).
+fn cause(errors: impl IntoIterator<Item = Error>) -> Error {
+    let follows = |error: &Error| {
+        std::error::Error::source(error)
+            .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())
+            .and_then(tokio_postgres::Error::code)
+            .is_some_and(|code| code.code() == "25P02")
+    };
+    errors
+        .into_iter()
+        .min_by_key(follows)
+        .unwrap_or_else(|| Error::internal("a pipeline failed without an error"))
 }
 
 /// The objects of one kind, wrapped.

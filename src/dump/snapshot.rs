@@ -77,7 +77,7 @@ async fn read_relations(session: &Session, selection: &Selection) -> Result<Vec<
     let rows = session
         .query(
             "SELECT c.oid, n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname, \
-                    NULLIF(c.relfilenode, 0) AS relfilenode \
+                    CASE WHEN c.relkind = 'r' THEN NULLIF(c.relfilenode, 0) END AS relfilenode \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \

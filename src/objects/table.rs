@@ -331,15 +331,15 @@ impl Table {
                 no_inherit,
                 comment,
                 ..
-            }) => {
-                if *is_local || self.descent != Descent::Inherits {
-                    if !self.is_default_not_null_name(column, name) || comment.is_some() {
-                        out.push_str(&format!(" CONSTRAINT {}", quote::ident(name)));
-                    }
-                    out.push_str(" NOT NULL");
-                    out.push_str(no_inherit_clause(*no_inherit));
+            }) if *is_local || self.descent != Descent::Inherits => {
+                if !self.is_default_not_null_name(column, name) || comment.is_some() {
+                    out.push_str(&format!(" CONSTRAINT {}", quote::ident(name)));
                 }
+                out.push_str(" NOT NULL");
+                out.push_str(no_inherit_clause(*no_inherit));
             }
+            // The parents bring it.
+            Some(NotNull::Constraint { .. }) => {}
         }
         out
     }
