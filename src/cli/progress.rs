@@ -1,6 +1,5 @@
 //! Shows the engine's events: bars on a terminal, plain lines, JSON lines, or nothing. Always on stderr.
 
-use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -144,27 +143,25 @@ impl Totals {
         u64::try_from(u128::from(self.bytes) * 1000 / milliseconds).unwrap_or(u64::MAX)
     }
 
-    /// `12% 34 rows, 5 MiB of 6 MiB, 7 MiB/s, ETA 8 s`. The plan of a dump is an estimate.
+    /// `7 MiB/s, ETA 8 s, 5 MiB of about 6 MiB, 34 rows`: a narrow terminal cuts the end off. The plan of a
+    /// dump is an estimate.
     fn describe(&self) -> String {
         let rate = self.bytes_per_second();
-        let mut text = format!(
-            "{} rows, {} of about {}, {}/s",
-            HumanCount(self.rows),
-            HumanBytes(self.bytes),
-            HumanBytes(self.planned_bytes.max(self.bytes)),
-            HumanBytes(rate),
-        );
-        if let Some(seconds) = self
+        let eta = self
             .planned_bytes
             .saturating_sub(self.bytes)
             .checked_div(rate)
-        {
-            text.push_str(&format!(", ETA {seconds} s"));
-        }
-        if self.stored > 0 {
-            text.push_str(&format!(", stored {}", HumanBytes(self.stored)));
-        }
-        text
+            .map(|seconds| format!("ETA {seconds} s, "));
+        let stored = (self.stored > 0).then(|| format!(", stored {}", HumanBytes(self.stored)));
+        format!(
+            "{}/s, {}{} of about {}, {} rows{}",
+            HumanBytes(rate),
+            eta.unwrap_or_default(),
+            HumanBytes(self.bytes),
+            HumanBytes(self.planned_bytes.max(self.bytes)),
+            HumanCount(self.rows),
+            stored.unwrap_or_default(),
+        )
     }
 }
 
@@ -197,45 +194,58 @@ impl Watcher for Plain {
     }
 }
 
+struct WorkerLine {
+    bar: ProgressBar,
+    item: String,
+    bytes: u64,
+}
+
 /// A total bar, and a line for each worker.
 struct Bars {
     totals: Totals,
     screen: MultiProgress,
     total: ProgressBar,
-    workers: HashMap<usize, (ProgressBar, String, u64)>,
+    /// By their number, so that their lines stay in order.
+    workers: Vec<WorkerLine>,
 }
 
 impl Bars {
     fn new() -> Self {
         let screen = MultiProgress::new();
         let total = screen.add(ProgressBar::new(0));
-        total.set_style(style("{prefix:16} [{wide_bar}] {percent:>3}% {msg}"));
+        total.set_style(style("{prefix:16} [{bar:20}] {percent:>3}% {wide_msg}"));
         total.enable_steady_tick(Duration::from_millis(200));
         Bars {
             totals: Totals::new(),
             screen,
             total,
-            workers: HashMap::new(),
+            workers: Vec::new(),
         }
     }
 
-    fn worker(&mut self, worker: usize) -> &mut (ProgressBar, String, u64) {
-        let screen = &self.screen;
-        self.workers.entry(worker).or_insert_with(|| {
-            let bar = screen.add(ProgressBar::new_spinner());
+    fn worker(&mut self, worker: usize) -> &mut WorkerLine {
+        while self.workers.len() <= worker {
+            let bar = self.screen.add(ProgressBar::new_spinner());
             bar.set_style(style("  {prefix} {wide_msg}"));
-            bar.set_prefix(format!("{:>2}", worker + 1));
-            (bar, String::new(), 0)
-        })
+            bar.set_prefix(format!("{:>2}", self.workers.len() + 1));
+            bar.set_message("idle");
+            self.workers.push(WorkerLine {
+                bar,
+                item: String::new(),
+                bytes: 0,
+            });
+        }
+        &mut self.workers[worker]
     }
 
     fn show_worker(&mut self, worker: usize, item: Option<&str>, bytes: u64) {
-        let (bar, current, done) = self.worker(worker);
+        let line = self.worker(worker);
         match item {
-            Some(item) => (*current, *done) = (item.to_owned(), 0),
-            None => *done += bytes,
+            Some(item) => (line.item, line.bytes) = (item.to_owned(), 0),
+            None => line.bytes += bytes,
         }
-        bar.set_message(format!("{current}  {}", HumanBytes(*done)));
+        let message = format!("{}  {}", line.item, HumanBytes(line.bytes));
+        line.bar.set_message(message);
     }
 }
 
@@ -251,18 +261,19 @@ impl Watcher for Bars {
         match event {
             Event::PhaseStarted { phase } => {
                 self.total.set_prefix(phase_name(*phase));
-                for (_, (bar, _, _)) in self.workers.drain() {
-                    bar.finish_and_clear();
+                for line in self.workers.drain(..) {
+                    line.bar.finish_and_clear();
                 }
             }
             Event::WorkerStarted { worker, item } => self.show_worker(*worker, Some(item), 0),
             Event::WorkerAdvanced { worker, bytes, .. } => self.show_worker(*worker, None, *bytes),
-            Event::WorkerFinished { worker } => self.worker(*worker).0.set_message("idle"),
+            Event::WorkerFinished { worker } => self.worker(*worker).bar.set_message("idle"),
             Event::Planned { .. } | Event::Stored { .. } => {}
             Event::Warning { .. } | Event::Note { .. } => {}
         }
-        self.total
-            .set_length(self.totals.planned_bytes.max(self.totals.bytes));
+        // Nothing of nothing would count as everything.
+        let length = self.totals.planned_bytes.max(self.totals.bytes).max(1);
+        self.total.set_length(length);
         self.total.set_position(self.totals.bytes);
         self.total.set_message(self.totals.describe());
     }
@@ -274,8 +285,8 @@ impl Watcher for Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        for (bar, _, _) in self.workers.values() {
-            bar.finish_and_clear();
+        for line in &self.workers {
+            line.bar.finish_and_clear();
         }
         self.total.finish_and_clear();
     }
