@@ -57,43 +57,47 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<ForeignKey>> {
 
 fn query(server: ServerVersion) -> String {
     // Foreign keys have had clones since 11.
-    let (is_root, clones) = if server >= ServerVersion::major(11) {
+    let (is_root, children) = if server >= ServerVersion::major(11) {
         (
             "co.conparentid = 0",
-            "WITH RECURSIVE clone (oid) AS ( \
-               SELECT k.oid FROM pg_catalog.pg_constraint k WHERE k.conparentid = co.oid \
-               UNION SELECT k.oid FROM clone JOIN pg_catalog.pg_constraint k ON k.conparentid = clone.oid) \
-             SELECT oid FROM clone",
+            "SELECT conparentid, oid FROM pg_catalog.pg_constraint WHERE conparentid <> 0",
         )
     } else {
-        ("true", "SELECT NULL::oid WHERE false")
-    };
-    let tree = |roots: &str| {
-        format!(
-            "WITH RECURSIVE tree (oid) AS (SELECT r FROM pg_catalog.unnest({roots}) AS r \
-               UNION SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid) \
-             SELECT oid FROM tree"
+        (
+            "true",
+            "SELECT 0::pg_catalog.oid, 0::pg_catalog.oid WHERE false",
         )
     };
+    // Both closures are computed once: a recursive subquery for each key reads all of pg_constraint each time.
     format!(
-        "SELECT co.oid, co.conname, co.confrelid, c.relkind = 'p' AS is_partitioned, \
+        "WITH RECURSIVE child (parent, oid) AS ({children}), \
+         clone (root, oid) AS (SELECT parent, oid FROM child \
+           UNION SELECT clone.root, child.oid FROM clone JOIN child ON child.parent = clone.oid), \
+         clones AS (SELECT root, pg_catalog.array_agg(oid) AS oids FROM clone GROUP BY root), \
+         descendant (root, oid) AS (SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits \
+           UNION SELECT d.root, i.inhrelid FROM descendant d \
+             JOIN pg_catalog.pg_inherits i ON i.inhparent = d.oid), \
+         descendants AS (SELECT root, pg_catalog.array_agg(oid) AS oids FROM descendant GROUP BY root) \
+         SELECT co.oid, co.conname, co.confrelid, c.relkind = 'p' AS is_partitioned, \
            c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            pg_catalog.pg_get_constraintdef(co.oid) AS definition, \
            pg_catalog.obj_description(co.oid, 'pg_constraint') AS comment, \
-           family.clones, \
+           COALESCE(clones.oids, '{{}}') AS clones, \
            ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
-             WHERE t.tgconstraint = ANY (family.clones || co.oid)) AS triggers, \
-           ARRAY({}) AS locked, \
-           ARRAY({} WHERE oid <> co.conindid) AS referenced_index_partitions \
+             WHERE t.tgconstraint = ANY (clones.oids || co.oid)) AS triggers, \
+           ARRAY(SELECT DISTINCT l.oid FROM pg_catalog.unnest( \
+             ARRAY[co.conrelid, co.confrelid] || referencing.oids || referenced.oids) AS l (oid)) AS locked, \
+           COALESCE(index_partitions.oids, '{{}}') AS referenced_index_partitions \
          FROM pg_catalog.pg_constraint co \
          JOIN pg_catalog.pg_class c ON c.oid = co.conrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         CROSS JOIN LATERAL (SELECT ARRAY({clones}) AS clones) family \
+         LEFT JOIN clones ON clones.root = co.oid \
+         LEFT JOIN descendants referencing ON referencing.root = co.conrelid \
+         LEFT JOIN descendants referenced ON referenced.root = co.confrelid \
+         LEFT JOIN descendants index_partitions ON index_partitions.root = co.conindid \
          WHERE co.contype = 'f' AND {is_root} AND {IS_USER_RELATION} \
-         ORDER BY n.nspname, c.relname, co.conname",
-        tree("ARRAY[co.conrelid, co.confrelid]"),
-        tree("ARRAY[co.conindid]"),
+         ORDER BY n.nspname, c.relname, co.conname"
     )
 }
 
