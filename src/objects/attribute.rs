@@ -124,6 +124,7 @@ fn query(server: ServerVersion, relkinds: &str) -> String {
     };
     let generated = since(12, "a.attgenerated::text", "''::text");
     let compression = since(14, "a.attcompression::text", "''::text");
+    // Comments by subquery: obj_description() starts a query of its own for each row.
     // Not-null constraints have rows of their own since 18. One that is not valid yet is printed by itself.
     let not_null = since(
         18,
@@ -140,7 +141,8 @@ fn query(server: ServerVersion, relkinds: &str) -> String {
            a.attislocal, {unnamed_not_null} AS attnotnull, \
            nn.oid AS notnull_oid, nn.conname AS notnull_name, nn.conislocal AS notnull_islocal, \
            nn.connoinherit AS notnull_noinherit, \
-           pg_catalog.obj_description(nn.oid, 'pg_constraint') AS notnull_comment, \
+           (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = nn.oid \
+             AND de.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND de.objsubid = 0) AS notnull_comment, \
            ad.oid AS attrdef, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) AS expression, \
            {generated} AS attgenerated, a.attidentity::text AS attidentity, \
            a.attstorage::text AS attstorage, a.attstorage <> t.typstorage AS has_own_storage, \

@@ -80,7 +80,8 @@ fn query(server: ServerVersion) -> String {
     format!(
         "SELECT co.oid, co.conname, co.contype = 'x' AS is_exclusion, co.condeferrable, co.condeferred, \
            pg_catalog.pg_get_constraintdef(co.oid) AS definition, {is_attached} AS is_attached, \
-           pg_catalog.obj_description(co.oid, 'pg_constraint') AS comment, \
+           (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = co.oid \
+             AND de.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND de.objsubid = 0) AS comment, \
            ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
              WHERE t.tgrelid = co.conrelid AND t.tgconstraint = co.oid) AS triggers, \
            {} \

@@ -82,7 +82,8 @@ fn query(server: ServerVersion) -> String {
            c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            pg_catalog.pg_get_constraintdef(co.oid) AS definition, \
-           pg_catalog.obj_description(co.oid, 'pg_constraint') AS comment, \
+           (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = co.oid \
+             AND de.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND de.objsubid = 0) AS comment, \
            COALESCE(clones.oids, '{{}}') AS clones, \
            ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
              WHERE t.tgconstraint = ANY (clones.oids || co.oid)) AS triggers, \

@@ -58,7 +58,8 @@ impl IndexRelation {
                AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics_columns, \
              ARRAY(SELECT a.attstattarget::int4 FROM pg_catalog.pg_attribute a WHERE a.attrelid = ic.oid \
                AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics_targets, \
-             pg_catalog.obj_description(ic.oid, 'pg_class') AS index_comment, \
+             (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = ic.oid \
+             AND de.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND de.objsubid = 0) AS index_comment, \
              {} AS index_extensions",
             extensions_expression("pg_class", "ic.oid")
         )

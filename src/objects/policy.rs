@@ -33,7 +33,8 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Policy>> {
              WHERE r.oid = ANY (p.polroles) ORDER BY r.rolname) AS roles, \
            pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS polqual, \
            pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) AS polwithcheck, \
-           pg_catalog.obj_description(p.oid, 'pg_policy') AS comment \
+           (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = p.oid \
+             AND de.classoid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND de.objsubid = 0) AS comment \
          FROM pg_catalog.pg_policy p \
          JOIN pg_catalog.pg_class c ON c.oid = p.polrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

@@ -93,7 +93,8 @@ impl Relation {
         format!(
             "SELECT c.oid AS relation_oid, n.nspname AS relation_schema, c.relname AS relation_name, \
                pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
-               pg_catalog.obj_description(c.oid, 'pg_class') AS comment, \
+               (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = c.oid \
+             AND de.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND de.objsubid = 0) AS comment, \
                c.relacl::text[] AS acl, \
                pg_catalog.acldefault('{acl_letter}', c.relowner)::text[] AS acl_default, \
                c.reloptions, toast.reloptions AS toast_reloptions, \

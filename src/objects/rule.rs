@@ -26,7 +26,8 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Rule>> {
         "SELECT rw.oid, rw.rulename, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            pg_catalog.pg_get_ruledef(rw.oid) AS definition, rw.ev_enabled::text AS ev_enabled, \
-           pg_catalog.obj_description(rw.oid, 'pg_rewrite') AS comment \
+           (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = rw.oid \
+             AND de.classoid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND de.objsubid = 0) AS comment \
          FROM pg_catalog.pg_rewrite rw \
          JOIN pg_catalog.pg_class c ON c.oid = rw.ev_class \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

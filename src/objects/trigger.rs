@@ -118,7 +118,8 @@ fn query(server: ServerVersion) -> String {
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            pg_catalog.pg_get_triggerdef(t.oid, false) AS definition, t.tgenabled::text AS tgenabled, \
            parent.oid AS parent, parent.tgenabled::text AS parent_enabled, co.oid AS constraint_oid, \
-           pg_catalog.obj_description(t.oid, 'pg_trigger') AS comment, {} AS extensions, \
+           (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = t.oid \
+             AND de.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND de.objsubid = 0) AS comment, {} AS extensions, \
            ARRAY(WITH RECURSIVE tree (oid) AS (SELECT c.oid UNION \
              SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid \
              WHERE c.relkind = 'p') SELECT oid FROM tree) AS locked \
