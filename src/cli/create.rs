@@ -72,7 +72,7 @@ pub(crate) struct CreateArgs {
     /// No GRANT, no REVOKE
     #[arg(short = 'x', long)]
     no_privileges: bool,
-    /// Give up if a table's lock is not granted in this time [milliseconds]
+    /// Give up if a table's lock is not granted in this time (milliseconds)
     #[arg(long, value_name = "MS")]
     lock_wait_timeout: Option<u64>,
     /// Leave out, and list, objects that cannot be dumped yet instead of stopping
