@@ -55,7 +55,7 @@ fn query(server: ServerVersion) -> String {
     };
     format!(
         "SELECT ad.oid, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            a.attname, {generated} AS attgenerated, \
            pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) AS expression, \
            c.relkind <> 'v' AND (a.attislocal OR c.relispartition) AS is_listed \

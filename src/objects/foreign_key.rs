@@ -129,7 +129,7 @@ fn query(server: ServerVersion) -> String {
     format!(
         "SELECT co.oid, co.conname, co.confrelid, co.conindid, c.relkind = 'p' AS is_partitioned, \
            c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            pg_catalog.pg_get_constraintdef(co.oid) AS definition, \
            pg_catalog.obj_description(co.oid, 'pg_constraint') AS comment \
          FROM pg_catalog.pg_constraint co \

@@ -51,7 +51,7 @@ impl IndexRelation {
         format!(
             "ic.oid AS index_oid, n.nspname AS index_schema, ic.relname AS index_name, \
              c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-             (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+             pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
              (SELECT s.spcname FROM pg_catalog.pg_tablespace s WHERE s.oid = ic.reltablespace) AS tablespace, \
              ic.reloptions, i.indisclustered, i.indisreplident, \
              ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute a WHERE a.attrelid = ic.oid \

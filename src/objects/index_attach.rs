@@ -23,7 +23,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<IndexAttach>> {
     let sql = format!(
         "SELECT ic.oid AS index_oid, n.nspname AS index_schema, ic.relname AS index_name, \
            c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            pi.oid AS parent_oid, pn.nspname AS parent_schema, pi.relname AS parent_name, \
            p.oid AS parent_table_oid, pn.nspname AS parent_table_schema, p.relname AS parent_table_name \
          FROM pg_catalog.pg_inherits h \

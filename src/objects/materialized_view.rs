@@ -72,7 +72,7 @@ pub(crate) async fn read_materialized_view_data(
 ) -> Result<Vec<MaterializedViewData>> {
     let sql = format!(
         "SELECT c.oid AS view_oid, n.nspname AS view_schema, c.relname AS view_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind = 'm' AND c.relispopulated AND {IS_USER_RELATION} \

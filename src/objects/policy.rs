@@ -27,7 +27,7 @@ pub struct Policy {
 pub(crate) async fn read(session: &Session) -> Result<Vec<Policy>> {
     let sql = format!(
         "SELECT p.oid, p.polname, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            p.polpermissive, p.polcmd::text AS polcmd, \
            ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles r \
              WHERE r.oid = ANY (p.polroles) ORDER BY r.rolname) AS roles, \

@@ -92,7 +92,7 @@ impl Relation {
         };
         format!(
             "SELECT c.oid AS relation_oid, n.nspname AS relation_schema, c.relname AS relation_name, \
-               (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+               pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
                pg_catalog.obj_description(c.oid, 'pg_class') AS comment, \
                c.relacl::text[] AS acl, \
                pg_catalog.acldefault('{acl_letter}', c.relowner)::text[] AS acl_default, \

@@ -18,7 +18,7 @@ pub struct RowSecurity {
 pub(crate) async fn read(session: &Session) -> Result<Vec<RowSecurity>> {
     let sql = format!(
         "SELECT c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relrowsecurity AND {IS_USER_RELATION} \

@@ -24,7 +24,7 @@ pub struct Rule {
 pub(crate) async fn read(session: &Session) -> Result<Vec<Rule>> {
     let sql = format!(
         "SELECT rw.oid, rw.rulename, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            pg_catalog.pg_get_ruledef(rw.oid) AS definition, rw.ev_enabled::text AS ev_enabled, \
            pg_catalog.obj_description(rw.oid, 'pg_rewrite') AS comment \
          FROM pg_catalog.pg_rewrite rw \

@@ -21,7 +21,7 @@ pub struct SequenceOwner {
 pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceOwner>> {
     let sql = format!(
         "SELECT c.oid AS sequence_oid, n.nspname AS sequence_schema, c.relname AS sequence_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            t.oid AS table_oid, tn.nspname AS table_schema, t.relname AS table_name, a.attname \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

@@ -72,7 +72,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
 fn sequences_query(columns: &str, joins: &str) -> String {
     format!(
         "SELECT c.oid AS sequence_oid, n.nspname AS sequence_schema, c.relname AS sequence_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            config.extension, {columns} \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

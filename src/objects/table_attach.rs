@@ -21,7 +21,7 @@ pub struct TableAttach {
 pub(crate) async fn read(session: &Session) -> Result<Vec<TableAttach>> {
     let sql = format!(
         "SELECT c.oid AS partition_oid, n.nspname AS partition_schema, c.relname AS partition_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            p.oid AS parent_oid, pn.nspname AS parent_schema, p.relname AS parent_name, \
            pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound \
          FROM pg_catalog.pg_class c \

@@ -104,7 +104,7 @@ fn query(server: ServerVersion) -> String {
     };
     format!(
         "SELECT c.oid, n.nspname, c.relname, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped {not_generated} \
              ORDER BY a.attnum) AS columns, \

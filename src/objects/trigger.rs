@@ -115,7 +115,7 @@ fn query(server: ServerVersion) -> String {
     };
     format!(
         "SELECT t.oid, t.tgname, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = c.relowner) AS owner, \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            pg_catalog.pg_get_triggerdef(t.oid, false) AS definition, t.tgenabled::text AS tgenabled, \
            parent.oid AS parent, parent.tgenabled::text AS parent_enabled, co.oid AS constraint_oid, \
            pg_catalog.obj_description(t.oid, 'pg_trigger') AS comment, {} AS extensions, \
