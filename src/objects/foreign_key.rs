@@ -3,6 +3,8 @@
 //! One of a partitioned table has a clone on each partition, and one that references a partitioned table
 //! a clone for each of its partitions. They come with it and are not created.
 
+use std::collections::{HashMap, HashSet};
+
 use super::catalog_query::read_all;
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
@@ -35,68 +37,105 @@ pub struct ForeignKey {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<ForeignKey>> {
-    let sql = query(session.version());
-    read_all(session, "foreign keys", &sql, |row| {
+    let server = session.version();
+    let clones = read_tree(session, "clones of foreign keys", clones_query(server)).await?;
+    let triggers = read_tree(session, "triggers of foreign keys", TRIGGERS_QUERY).await?;
+    let children = read_tree(session, "partitions and indexes", CHILDREN_QUERY).await?;
+    read_all(session, "foreign keys", &query(server), |row| {
+        let oid = row.try_get("oid")?;
+        let table = RelationName::from_row(row, "table")?;
+        let referenced = row.try_get("confrelid")?;
+        let family = descend(&clones, &[oid]);
         Ok(ForeignKey {
-            oid: row.try_get("oid")?,
+            oid,
             name: row.try_get("conname")?,
-            table: RelationName::from_row(row, "table")?,
             owner: row.try_get("owner")?,
             is_partitioned: row.try_get("is_partitioned")?,
-            referenced: row.try_get("confrelid")?,
+            referenced,
             definition: row.try_get("definition")?,
             comment: row.try_get("comment")?,
-            clones: row.try_get("clones")?,
-            triggers: row.try_get("triggers")?,
-            locked: row.try_get("locked")?,
-            referenced_index_partitions: row.try_get("referenced_index_partitions")?,
+            triggers: family
+                .iter()
+                .filter_map(|constraint| triggers.get(constraint))
+                .flatten()
+                .copied()
+                .collect(),
+            clones: family[1..].to_vec(),
+            locked: descend(&children, &[table.oid, referenced]),
+            referenced_index_partitions: descend(&children, &[row.try_get("conindid")?])[1..]
+                .to_vec(),
+            table,
         })
     })
     .await
 }
 
-fn query(server: ServerVersion) -> String {
+/// Children by their parent. Read as a whole and followed here: a recursive query for each foreign key would read the
+/// catalog as often as there are foreign keys.
+type Tree = HashMap<Oid, Vec<Oid>>;
+
+async fn read_tree(session: &Session, what: &str, sql: &str) -> Result<Tree> {
+    let edges: Vec<(Oid, Oid)> = read_all(session, what, sql, |row| {
+        Ok((row.try_get("parent")?, row.try_get("child")?))
+    })
+    .await?;
+    let mut tree = Tree::new();
+    for (parent, child) in edges {
+        tree.entry(parent).or_default().push(child);
+    }
+    Ok(tree)
+}
+
+/// The roots and all below them, each once, the roots first.
+fn descend(tree: &Tree, roots: &[Oid]) -> Vec<Oid> {
+    let mut seen = HashSet::new();
+    let mut found: Vec<Oid> = roots
+        .iter()
+        .copied()
+        .filter(|&oid| seen.insert(oid))
+        .collect();
+    let mut next = 0;
+    while let Some(oid) = found.get(next) {
+        let children = tree.get(oid).into_iter().flatten().copied();
+        let new: Vec<Oid> = children.filter(|&child| seen.insert(child)).collect();
+        found.extend(new);
+        next += 1;
+    }
+    found
+}
+
+fn clones_query(server: ServerVersion) -> &'static str {
     // Foreign keys have had clones since 11.
-    let (is_root, children) = if server >= ServerVersion::major(11) {
-        (
-            "co.conparentid = 0",
-            "SELECT conparentid, oid FROM pg_catalog.pg_constraint WHERE conparentid <> 0",
-        )
+    if server >= ServerVersion::major(11) {
+        "SELECT k.conparentid AS parent, k.oid AS child FROM pg_catalog.pg_constraint k \
+         WHERE k.contype = 'f' AND k.conparentid <> 0 ORDER BY k.oid"
     } else {
-        (
-            "true",
-            "SELECT 0::pg_catalog.oid, 0::pg_catalog.oid WHERE false",
-        )
+        "SELECT 0::pg_catalog.oid AS parent, 0::pg_catalog.oid AS child WHERE false"
+    }
+}
+
+const TRIGGERS_QUERY: &str = "SELECT t.tgconstraint AS parent, t.oid AS child FROM pg_catalog.pg_trigger t \
+     WHERE t.tgisinternal AND t.tgconstraint <> 0 ORDER BY t.oid";
+
+const CHILDREN_QUERY: &str = "SELECT i.inhparent AS parent, i.inhrelid AS child FROM pg_catalog.pg_inherits i \
+     ORDER BY i.inhparent, i.inhrelid";
+
+fn query(server: ServerVersion) -> String {
+    let is_root = if server >= ServerVersion::major(11) {
+        "co.conparentid = 0"
+    } else {
+        "true"
     };
-    // Both closures are computed once: a recursive subquery for each key reads all of pg_constraint each time.
     format!(
-        "WITH RECURSIVE child (parent, oid) AS ({children}), \
-         clone (root, oid) AS (SELECT parent, oid FROM child \
-           UNION SELECT clone.root, child.oid FROM clone JOIN child ON child.parent = clone.oid), \
-         clones AS (SELECT root, pg_catalog.array_agg(oid) AS oids FROM clone GROUP BY root), \
-         descendant (root, oid) AS (SELECT inhparent, inhrelid FROM pg_catalog.pg_inherits \
-           UNION SELECT d.root, i.inhrelid FROM descendant d \
-             JOIN pg_catalog.pg_inherits i ON i.inhparent = d.oid), \
-         descendants AS (SELECT root, pg_catalog.array_agg(oid) AS oids FROM descendant GROUP BY root) \
-         SELECT co.oid, co.conname, co.confrelid, c.relkind = 'p' AS is_partitioned, \
+        "SELECT co.oid, co.conname, co.confrelid, co.conindid, c.relkind = 'p' AS is_partitioned, \
            c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            pg_catalog.pg_get_constraintdef(co.oid) AS definition, \
            (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = co.oid \
-             AND de.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND de.objsubid = 0) AS comment, \
-           COALESCE(clones.oids, '{{}}') AS clones, \
-           ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
-             WHERE t.tgconstraint = ANY (clones.oids || co.oid)) AS triggers, \
-           ARRAY(SELECT DISTINCT l.oid FROM pg_catalog.unnest( \
-             ARRAY[co.conrelid, co.confrelid] || referencing.oids || referenced.oids) AS l (oid)) AS locked, \
-           COALESCE(index_partitions.oids, '{{}}') AS referenced_index_partitions \
+             AND de.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND de.objsubid = 0) AS comment \
          FROM pg_catalog.pg_constraint co \
          JOIN pg_catalog.pg_class c ON c.oid = co.conrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         LEFT JOIN clones ON clones.root = co.oid \
-         LEFT JOIN descendants referencing ON referencing.root = co.conrelid \
-         LEFT JOIN descendants referenced ON referenced.root = co.confrelid \
-         LEFT JOIN descendants index_partitions ON index_partitions.root = co.conindid \
          WHERE co.contype = 'f' AND {is_root} AND {IS_USER_RELATION} \
          ORDER BY n.nspname, c.relname, co.conname"
     )
@@ -182,5 +221,23 @@ impl DumpObject for ForeignKey {
                 .collect(),
             ..Rendered::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descend_finds_each_descendant_once_after_the_roots() {
+        let tree = Tree::from([
+            (Oid(1), vec![Oid(3), Oid(4)]),
+            (Oid(2), vec![Oid(4)]),
+            (Oid(4), vec![Oid(5)]),
+            (Oid(9), vec![Oid(1)]),
+        ]);
+        let all = [1, 2, 3, 4, 5].map(Oid);
+        assert_eq!(descend(&tree, &[Oid(1), Oid(2)]), all);
+        assert_eq!(descend(&tree, &[Oid(7), Oid(7)]), [Oid(7)]);
     }
 }
