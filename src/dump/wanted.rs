@@ -106,44 +106,12 @@ fn is_selected_alone(selection: &Selection, object: &dyn DumpObject) -> bool {
 
 fn is_in_parts(catalog: &Catalog, options: &ContentOptions, index: usize) -> bool {
     let object = &catalog.objects[index];
-    match object.as_dump_object().kind() {
-        // Configuration tables of extensions are definitions as far as pg_dump is concerned.
-        Kind::TableData => !options.schema_only || is_configuration(catalog, object),
-        Kind::LargeObject
-        | Kind::LargeObjectData
-        | Kind::SequenceSet
-        | Kind::MaterializedViewData => !options.schema_only,
-        Kind::Schema
-        | Kind::Extension
-        | Kind::EnumType
-        | Kind::ShellType
-        | Kind::CompositeType
-        | Kind::RangeType
-        | Kind::Domain
-        | Kind::Function
-        | Kind::Procedure
-        | Kind::Aggregate
-        | Kind::Sequence
-        | Kind::Table
-        | Kind::TableAttach
-        | Kind::Default
-        | Kind::SequenceOwner
-        | Kind::View
-        | Kind::ViewQuery
-        | Kind::MaterializedView
-        | Kind::CheckConstraint
-        | Kind::Index
-        | Kind::Constraint
-        | Kind::IndexAttach
-        | Kind::Rule
-        | Kind::Trigger
-        | Kind::ForeignKey
-        | Kind::Policy
-        | Kind::RowSecurity
-        | Kind::Comment
-        | Kind::Acl
-        | Kind::DefaultAcl => !options.data_only,
+    let kind = object.as_dump_object().kind();
+    if !kind.is_data() {
+        return !options.data_only;
     }
+    // Configuration tables of extensions are definitions as far as pg_dump is concerned.
+    !options.schema_only || (kind == Kind::TableData && is_configuration(catalog, object))
 }
 
 /// Whether these are rows of a table that an extension makes.

@@ -370,6 +370,48 @@ impl Kind {
         }
     }
 
+    /// Whether it is data in the sense of `--data-only` and `--schema-only`: pg_dump counts large objects,
+    /// sequence values and refreshes to it.
+    pub fn is_data(self) -> bool {
+        match self {
+            Kind::TableData
+            | Kind::LargeObject
+            | Kind::LargeObjectData
+            | Kind::SequenceSet
+            | Kind::MaterializedViewData => true,
+            Kind::Schema
+            | Kind::Extension
+            | Kind::EnumType
+            | Kind::ShellType
+            | Kind::CompositeType
+            | Kind::RangeType
+            | Kind::Domain
+            | Kind::Function
+            | Kind::Procedure
+            | Kind::Aggregate
+            | Kind::Sequence
+            | Kind::Table
+            | Kind::TableAttach
+            | Kind::Default
+            | Kind::SequenceOwner
+            | Kind::View
+            | Kind::ViewQuery
+            | Kind::MaterializedView
+            | Kind::CheckConstraint
+            | Kind::Index
+            | Kind::Constraint
+            | Kind::IndexAttach
+            | Kind::Rule
+            | Kind::Trigger
+            | Kind::ForeignKey
+            | Kind::Policy
+            | Kind::RowSecurity
+            | Kind::Comment
+            | Kind::Acl
+            | Kind::DefaultAcl => false,
+        }
+    }
+
     /// The kind of a name that [`Kind::as_str`] gave.
     pub fn parse(name: &str) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.as_str() == name)

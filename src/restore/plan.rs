@@ -543,7 +543,7 @@ impl<'a> Chosen<'a> {
     fn keep_parts(&mut self, options: &RestoreOptions) {
         for at in 0..self.wanted.len() {
             let kind = self.kinds[at];
-            let is_data = is_data(self.kinds[self.subject(at)]);
+            let is_data = self.kinds[self.subject(at)].is_data();
             let is_privilege = matches!(kind, Kind::Acl | Kind::DefaultAcl);
             let excluded = (options.schema_only && is_data)
                 || (options.data_only && !is_data)
@@ -568,47 +568,6 @@ fn relation_is_selected(relation: &TocEntry, selection: &Selection) -> bool {
 fn data_is_selected(relation: &TocEntry, selection: &Selection) -> bool {
     let schema = relation.schema.as_deref().unwrap_or_default();
     selection.includes_data(schema, &relation.name)
-}
-
-/// Whether a kind is data in the sense of `--data-only`: pg_dump counts large objects and refreshes to it.
-fn is_data(kind: Kind) -> bool {
-    match kind {
-        Kind::TableData
-        | Kind::LargeObject
-        | Kind::LargeObjectData
-        | Kind::SequenceSet
-        | Kind::MaterializedViewData => true,
-        Kind::Schema
-        | Kind::Extension
-        | Kind::EnumType
-        | Kind::ShellType
-        | Kind::CompositeType
-        | Kind::RangeType
-        | Kind::Domain
-        | Kind::Function
-        | Kind::Procedure
-        | Kind::Aggregate
-        | Kind::Sequence
-        | Kind::Table
-        | Kind::TableAttach
-        | Kind::Default
-        | Kind::SequenceOwner
-        | Kind::View
-        | Kind::ViewQuery
-        | Kind::MaterializedView
-        | Kind::CheckConstraint
-        | Kind::Index
-        | Kind::Constraint
-        | Kind::IndexAttach
-        | Kind::Rule
-        | Kind::Trigger
-        | Kind::ForeignKey
-        | Kind::Policy
-        | Kind::RowSecurity
-        | Kind::Comment
-        | Kind::Acl
-        | Kind::DefaultAcl => false,
-    }
 }
 
 #[cfg(test)]
