@@ -14,5 +14,6 @@ pub mod lexer;
 pub mod objects;
 pub mod order;
 pub mod restore;
+pub mod storage;
 
 pub use error::{Error, ErrorKind, Result};

@@ -95,6 +95,7 @@ pub use index::{
     DumpId, Header, Index, Member, MemberId, MemberRole, Section, Span, TableRows, TocEntry,
 };
 pub use member::{EncodedMember, MemberEncoder};
+pub(crate) use reader::open_local;
 pub use reader::{ArchiveReader, Source};
 pub use verify::{Comparison, Damage, VerifyLevel, VerifyReport, verify_file};
 pub use writer::{ArchiveWriter, WrittenArchive};

@@ -11,7 +11,7 @@ use super::{Codec, FORMAT_VERSION, Index, Member, MemberId, Span};
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
-/// Bytes that can be read at any offset, from several threads at once: a local file, later an object in a store.
+/// Bytes that can be read at any offset, from several threads at once: a local file, an object in a store.
 #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
 pub trait Source: Send + Sync {
     /// Number of bytes.
@@ -39,6 +39,20 @@ impl Source for LocalFile {
     }
 }
 
+/// Opens a regular file of this host.
+pub(crate) fn open_local(path: &Path) -> io::Result<Box<dyn Source>> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "Not a regular file: an archive is read from its end.",
+        ));
+    }
+    let len = metadata.len();
+    Ok(Box::new(LocalFile { file, len }))
+}
+
 /// Reads an archive: index first, then any member. Shared between threads.
 pub struct ArchiveReader {
     source: Box<dyn Source>,
@@ -57,25 +71,13 @@ impl ArchiveReader {
     /// wrote it; `NotFound`; `Io`.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let open = || {
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            if !metadata.is_file() {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "Not a regular file: an archive is read from its end.",
-                ));
-            }
-            let len = metadata.len();
-            Ok(LocalFile { file, len })
-        };
-        let file = open().map_err(|e| {
+        let file = open_local(path).map_err(|e| {
             Error::io(
                 format!("could not open archive \"{}\"", quote::one_line(&name)),
                 e,
             )
         })?;
-        ArchiveReader::from_source(&name, Box::new(file))
+        ArchiveReader::from_source(&name, file)
     }
 
     /// Opens an archive wherever it is; `name` is for messages. As [`ArchiveReader::open`].

@@ -9,4 +9,4 @@ mod publish;
 
 pub use meta::{META_FORMAT, Meta, Settings, TableMeta};
 pub use name::{backup_name, set_file_name};
-pub use publish::{PartialFile, Published, publish};
+pub use publish::publish;

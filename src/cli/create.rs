@@ -13,12 +13,13 @@ use indicatif::{HumanBytes, HumanCount};
 use super::progress::ProgressArgs;
 use super::until_signal;
 use crate::archive::{Codec, Compression, WrittenArchive};
-use crate::backup::{self, Meta, PartialFile, Settings};
+use crate::backup::{self, Meta, Settings};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::dump::{ContentOptions, CreateOptions, Created, create};
 use crate::event::{Events, Phase};
 use crate::objects::quote::one_line;
+use crate::storage::{Location, Storage};
 use crate::{Error, ErrorKind, Result};
 
 /// More connections than this need to be asked for.
@@ -153,10 +154,8 @@ impl CreateArgs {
                 self.report(&created, None, started);
             }
             Output::File(directory, names) => {
-                let (partial, file) = PartialFile::create(&directory, &names[0])?;
-                let sink = file
-                    .try_clone()
-                    .map_err(|e| Error::io("could not open the archive twice", e))?;
+                let storage = Storage::open(&Location::Directory(directory.clone()))?;
+                let sink = storage.upload(names).await?;
                 let created = {
                     let events = self.begin(&settings);
                     let created =
@@ -164,13 +163,15 @@ impl CreateArgs {
                     events.phase(Phase::Finish);
                     created
                 };
+                let (created, upload) = without_sink(created);
                 let settings = Settings {
                     compression: describe_compression(compression),
                     jobs: jobs.get(),
                 };
                 let render = |name: &str| render_meta(&created, name, settings);
-                let set = backup::publish(partial, &file, names, &created.archive.sha256, render)?;
-                self.report(&created, Some(&set.path), started);
+                let sha256 = &created.archive.sha256;
+                let name = backup::publish(&storage, upload, sha256, render).await?;
+                self.report(&created, Some(&directory.join(name)), started);
             }
         }
         Ok(())
@@ -333,6 +334,29 @@ fn describe_compression(compression: Compression) -> String {
         Compression::Gzip(level) => format!("gzip:{level}"),
         Compression::Zstd(level) => format!("zstd:{level}"),
     }
+}
+
+fn without_sink<W>(created: Created<W>) -> (Created<()>, W) {
+    let WrittenArchive {
+        sink,
+        size,
+        sha256,
+        index,
+    } = created.archive;
+    let archive = WrittenArchive {
+        sink: (),
+        size,
+        sha256,
+        index,
+    };
+    let unsupported = created.unsupported;
+    (
+        Created {
+            archive,
+            unsupported,
+        },
+        sink,
+    )
 }
 
 fn render_meta<W>(created: &Created<W>, name: &str, settings: Settings) -> Result<String> {
