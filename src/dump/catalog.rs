@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, join_all};
 
 use crate::conn::Session;
 use crate::objects::quote::one_line;
+use crate::objects::table::Check;
 use crate::objects::{self, CatalogId, Kind, Object, ObjectId, Oid, Part, catalog};
 use crate::{Error, ErrorKind, Result};
 
@@ -94,17 +95,32 @@ impl DependencyType {
     }
 }
 
-/// Reads all objects and their dependencies.
+/// Reads all objects and their dependencies. An `aide` shares the leader's snapshot and reads beside it: the time
+/// is the server's, and a session keeps one core of it busy.
 ///
 /// # Errors
 /// `Catalog` if a query fails or a row makes no sense.
-pub(super) async fn read_catalog(session: &Session) -> Result<Catalog> {
-    let (objects, dependencies) = futures::join!(read_objects(session), read_depend(session));
-    let (objects, dependencies) = match (objects, dependencies) {
-        (Ok(objects), Ok(dependencies)) => (objects, dependencies),
+pub(super) async fn read_catalog(leader: &Session, aide: Option<&Session>) -> Result<Catalog> {
+    let reads = futures::join!(
+        read_definitions(leader),
+        read_dependents(aide.unwrap_or(leader))
+    );
+    let ((mut objects, dependencies), dependents) = match reads {
+        (Ok(definitions), Ok(dependents)) => (definitions, dependents),
+        // What the aide waits for may wait for our leader: the server cannot see that circle.
+        (Ok(definitions), Err(error))
+            if aide.is_some() && error.kind() == ErrorKind::LockTimeout =>
+        {
+            (definitions, read_dependents(leader).await?)
+        }
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
+        (Err(first), Err(_)) if aide.is_some() => return Err(first),
         (Err(first), Err(second)) => return Err(cause([first, second])),
     };
+    give_checks_to_tables(&mut objects);
+    let parts: Vec<Object> = objects.iter().flat_map(parts_of).collect();
+    objects.extend(parts);
+    objects.extend(dependents);
     let by_id = index_ids(&objects)?;
     let by_claim = index_claims(&objects);
     let mut catalog = Catalog {
@@ -125,9 +141,14 @@ pub(super) async fn read_catalog(session: &Session) -> Result<Catalog> {
     Ok(catalog)
 }
 
-async fn read_objects(session: &Session) -> Result<Vec<Object>> {
-    let s = session;
-    let reads = vec![
+/// What can stand by itself, all whose deparsing takes locks (queries of views and rules, bodies of functions), and who
+/// depends on whom.
+async fn read_definitions(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>)> {
+    let objects = pipeline(vec![
+        all(objects::table::read(s), Object::Table),
+        all(objects::check_constraint::read(s), Object::CheckConstraint),
+        all(objects::sequence::read(s), Object::Sequence),
+        all(objects::sequence_owner::read(s), Object::SequenceOwner),
         all(objects::schema::read(s), Object::Schema),
         all(objects::extension::read(s), Object::Extension),
         all(objects::enum_type::read(s), Object::EnumType),
@@ -137,43 +158,80 @@ async fn read_objects(session: &Session) -> Result<Vec<Object>> {
         all(objects::domain::read(s), Object::Domain),
         all(objects::function::read(s), Object::Function),
         all(objects::aggregate::read(s), Object::Aggregate),
-        all(objects::sequence::read(s), Object::Sequence),
-        all(objects::table::read(s), Object::Table),
-        all(objects::table_attach::read(s), Object::TableAttach),
-        all(
-            objects::attribute_default::read(s),
-            Object::AttributeDefault,
-        ),
-        all(objects::sequence_owner::read(s), Object::SequenceOwner),
         all(objects::view::read(s), Object::View),
-        all(objects::view::read_view_query(s), Object::ViewQuery),
         all(
             objects::materialized_view::read(s),
             Object::MaterializedView,
         ),
-        all(objects::table_data::read(s), Object::TableData),
+        all(
+            objects::materialized_view::read_materialized_view_data(s),
+            Object::MaterializedViewData,
+        ),
+        all(objects::rule::read(s), Object::Rule),
+        all(objects::policy::read(s), Object::Policy),
+        all(objects::default_acl::read(s), Object::DefaultAcl),
         all(objects::large_object::read(s), Object::LargeObject),
         all(
             objects::large_object::read_large_object_data(s),
             Object::LargeObjectData,
         ),
-        all(objects::sequence_set::read(s), Object::SequenceSet),
-        all(objects::check_constraint::read(s), Object::CheckConstraint),
+    ]);
+    match futures::join!(objects, read_depend(s)) {
+        (Ok(objects), Ok(dependencies)) => Ok((objects, dependencies)),
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => Err(error),
+        (Err(first), Err(second)) => Err(cause([first, second])),
+    }
+}
+
+/// What hangs on tables and sequences: about half of the server's work.
+async fn read_dependents(s: &Session) -> Result<Vec<Object>> {
+    pipeline(vec![
         all(objects::index::read(s), Object::Index),
         all(objects::constraint::read(s), Object::Constraint),
-        all(objects::index_attach::read(s), Object::IndexAttach),
-        all(objects::rule::read(s), Object::Rule),
-        all(objects::trigger::read(s), Object::Trigger),
         all(objects::foreign_key::read(s), Object::ForeignKey),
-        all(objects::policy::read(s), Object::Policy),
+        all(objects::index_attach::read(s), Object::IndexAttach),
+        all(objects::table_attach::read(s), Object::TableAttach),
+        all(objects::table_data::read(s), Object::TableData),
+        all(objects::sequence_set::read(s), Object::SequenceSet),
+        all(objects::trigger::read(s), Object::Trigger),
         all(objects::row_security::read(s), Object::RowSecurity),
-        all(objects::default_acl::read(s), Object::DefaultAcl),
-        all(
-            objects::materialized_view::read_materialized_view_data(s),
-            Object::MaterializedViewData,
-        ),
-    ];
-    // Polled together, the queries travel in one pipeline.
+    ])
+    .await
+}
+
+fn give_checks_to_tables(objects: &mut [Object]) {
+    let mut checks: HashMap<Oid, Vec<Check>> = HashMap::new();
+    for object in objects.iter() {
+        if let Object::CheckConstraint(constraint) = object
+            && let Some((table, check)) = constraint.of_table()
+        {
+            checks.entry(table).or_default().push(check);
+        }
+    }
+    for object in objects {
+        if let Object::Table(table) = object {
+            let checks = checks.remove(&table.oid()).unwrap_or_default();
+            checks.into_iter().for_each(|check| table.add_check(check));
+        }
+    }
+}
+
+/// Objects of their own that were read with another one.
+fn parts_of(object: &Object) -> Vec<Object> {
+    match object {
+        Object::Table(table) => (table.attribute_defaults().into_iter())
+            .map(Object::AttributeDefault)
+            .collect(),
+        Object::View(view) => (view.attribute_defaults().into_iter())
+            .map(Object::AttributeDefault)
+            .chain([Object::ViewQuery(view.query())])
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Polled together, the queries of one session travel in one pipeline.
+async fn pipeline(reads: Vec<BoxFuture<'_, Result<Vec<Object>>>>) -> Result<Vec<Object>> {
     let (read, failed): (Vec<_>, Vec<_>) = join_all(reads)
         .await
         .into_iter()
@@ -186,7 +244,7 @@ async fn read_objects(session: &Session) -> Result<Vec<Object>> {
 
 /// Of the failures of one pipeline the one that caused the others: behind it every statement of the
 /// transaction fails with 25P02 (in_failed_sql_transaction).
-fn cause(errors: impl IntoIterator<Item = Error>) -> Error {
+pub(super) fn cause(errors: impl IntoIterator<Item = Error>) -> Error {
     let follows = |error: &Error| {
         std::error::Error::source(error)
             .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 
 use crate::archive::{DumpId, Section};
 use crate::conn::{ServerVersion, Session};
-use crate::event::Events;
 use crate::lexer;
 use crate::objects::{
     Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext, Rendered, TableData,
@@ -12,9 +11,9 @@ use crate::objects::{
 use crate::order::{Fold, Node, OrderError, order};
 use crate::{Error, ErrorKind, Result};
 
-use super::catalog::{Catalog, describe, read_catalog};
+use super::catalog::{Catalog, cause, describe, read_catalog};
 use super::selection::Selection;
-use super::sweep::{sweep, unsupported};
+use super::sweep::{read_swept, sweep, unsupported};
 use super::wanted;
 
 /// Which parts of the selected objects are wanted.
@@ -83,7 +82,8 @@ pub enum DataSource {
     LargeObjects(LargeObjectData),
 }
 
-/// Reads the catalogs under the session's snapshot, sweeps them for unclaimed rows, orders and renders.
+/// Reads the catalogs under the session's snapshot, sweeps them for unclaimed rows, orders and renders. An `aide`
+/// that shares the snapshot does half of the reading.
 ///
 /// # Errors
 /// `Unsupported` with the names of all objects that no kind claims, unless `skip_unsupported`;
@@ -91,13 +91,22 @@ pub enum DataSource {
 /// table or schema matched at all); `Catalog`.
 pub async fn read_contents(
     session: &Session,
+    aide: Option<&Session>,
     selection: &Selection,
     options: &ContentOptions,
-    _events: &Events,
 ) -> Result<Contents> {
     let selection = resolve(session, selection).await?;
-    let catalog = read_catalog(session).await?;
-    let leftovers = sweep(session, &catalog, &selection, !options.no_privileges).await?;
+    let with_privileges = !options.no_privileges && selection.includes_global_objects();
+    let reads = futures::join!(
+        read_catalog(session, aide),
+        read_swept(session, with_privileges)
+    );
+    let (catalog, swept) = match reads {
+        (Ok(catalog), Ok(swept)) => (catalog, swept),
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
+        (Err(first), Err(second)) => return Err(cause([first, second])),
+    };
+    let leftovers = sweep(session, &catalog, swept, &selection).await?;
     if !leftovers.lines.is_empty() && !options.skip_unsupported {
         return Err(unsupported(&leftovers.lines));
     }

@@ -88,16 +88,30 @@ pub async fn create<W: Write + Send + 'static>(
     if let Some(warning) = leader.version_warning() {
         events.warn(warning);
     }
-    let snapshot = snapshot::begin(
+    let (snapshot, aide) = futures::join!(
+        snapshot::begin(
+            &leader,
+            &options.selection,
+            options.lock_wait_timeout_ms,
+            &events,
+        ),
+        connect_aide(&leader, options.jobs)
+    );
+    let snapshot = snapshot?;
+    events.phase(Phase::Catalog);
+    let aide = match aide {
+        Some(aide) => Some(share_snapshot(aide, &snapshot).await?),
+        None => None,
+    };
+    let header = read_header(&leader, &options, &started, snapshot).await?;
+    let contents = read_contents(
         &leader,
+        aide.as_ref(),
         &options.selection,
-        options.lock_wait_timeout_ms,
-        &events,
+        &options.contents,
     )
     .await?;
-    events.phase(Phase::Catalog);
-    let header = read_header(&leader, &options, &started, snapshot).await?;
-    let contents = read_contents(&leader, &options.selection, &options.contents, &events).await?;
+    drop(aide);
     for name in &contents.unsupported {
         events.warn(format!("left out, not supported yet: {name}"));
     }
@@ -156,6 +170,25 @@ pub async fn create<W: Write + Send + 'static>(
         archive: writer_result(archive)?,
         unsupported,
     })
+}
+
+/// A second session that helps to read the catalogs. The leader can do without: where the server gives no further
+/// connection, `-j` tells later whether one is needed.
+async fn connect_aide(leader: &Session, jobs: NonZeroU32) -> Option<Session> {
+    if jobs.get() == 1 {
+        return None;
+    }
+    connect(&leader.settings_of_this_server()).await.ok()
+}
+
+/// How long the aide waits for a lock. Who holds it up may himself wait for the leader: then the leader reads all.
+const AIDE_LOCK_TIMEOUT: &str = "1s";
+
+async fn share_snapshot(aide: Session, snapshot: &str) -> Result<Session> {
+    import_snapshot(&aide, snapshot).await?;
+    let set = format!("SET LOCAL lock_timeout = '{AIDE_LOCK_TIMEOUT}'");
+    aide.batch_execute(&set).await.map_err(lost_snapshot)?;
+    Ok(aide)
 }
 
 /// On a thread of its own: a pipe may take its time, and signals must be heard meanwhile.

@@ -12,7 +12,7 @@ use crate::objects::quote::one_line;
 use crate::objects::{CatalogId, Object, Oid, catalog};
 use crate::{Error, ErrorKind, Result};
 
-use super::catalog::{Catalog, DependencyType, extension_members, spread};
+use super::catalog::{Catalog, DependencyType, cause, extension_members, spread};
 use super::selection::Selection;
 
 /// What cannot be dumped yet.
@@ -24,6 +24,43 @@ pub(super) struct Leftovers {
     pub(super) rows: HashSet<CatalogId>,
 }
 
+/// What the catalogs hold, to be compared with the objects.
+pub(super) struct Swept {
+    rows: Vec<SweptRow>,
+    labels: Vec<CatalogId>,
+    changed_privileges: Vec<CatalogId>,
+}
+
+/// Reads what is to be swept. Privileges of what is not the database's own are read if they are asked for.
+///
+/// # Errors
+/// `Catalog` if a query fails.
+pub(super) async fn read_swept(session: &Session, with_privileges: bool) -> Result<Swept> {
+    let changed_privileges = async {
+        match with_privileges {
+            true => read_ids(session, &privileges_query(), "initial privileges").await,
+            false => Ok(Vec::new()),
+        }
+    };
+    let reads = futures::join!(
+        read_rows(session),
+        read_ids(session, LABELS, "pg_seclabel"),
+        changed_privileges
+    );
+    match reads {
+        (Ok(rows), Ok(labels), Ok(changed_privileges)) => Ok(Swept {
+            rows,
+            labels,
+            changed_privileges,
+        }),
+        (rows, labels, privileges) => Err(cause(
+            [rows.err(), labels.err(), privileges.err()]
+                .into_iter()
+                .flatten(),
+        )),
+    }
+}
+
 /// Looks for what the catalog's objects do not account for, as far as the selection asks for it.
 ///
 /// # Errors
@@ -31,12 +68,10 @@ pub(super) struct Leftovers {
 pub(super) async fn sweep(
     session: &Session,
     found: &Catalog,
+    swept: Swept,
     selection: &Selection,
-    with_privileges: bool,
 ) -> Result<Leftovers> {
-    let (rows, labels) =
-        futures::try_join!(read_rows(session), read_ids(session, LABELS, "pg_seclabel"))?;
-    let rows = unaccounted(found, rows);
+    let rows = unaccounted(found, swept.rows);
     let parts = parts_among(found, &rows);
     let mut leftovers = Leftovers::default();
     for (row, name) in identify(session, &rows).await? {
@@ -47,15 +82,14 @@ pub(super) async fn sweep(
             }
         }
     }
-    let mut properties = vec![
-        ("security label of", labels),
+    let properties = [
+        ("security label of", swept.labels),
         ("dependency on an extension of", extension_dependents(found)),
+        (
+            "privileges that differ from the initial ones of",
+            swept.changed_privileges,
+        ),
     ];
-    if with_privileges && selection.includes_global_objects() {
-        let query = privileges_query();
-        let changed = read_ids(session, &query, "initial privileges").await?;
-        properties.push(("privileges that differ from the initial ones of", changed));
-    }
     for (property, rows) in properties {
         for (_, name) in identify(session, &rows).await? {
             if name.is_selected(selection) {
@@ -144,7 +178,6 @@ fn internal_rows(found: &Catalog) -> HashSet<CatalogId> {
     }
 }
 
-/// ALTER ... DEPENDS ON EXTENSION: functions and procedures render it themselves.
 /// Those of the rows that are internal to others of them: the row type of a table need not be named beside it.
 fn parts_among(found: &Catalog, rows: &[CatalogId]) -> HashSet<CatalogId> {
     let rows: HashSet<&CatalogId> = rows.iter().collect();
@@ -157,6 +190,7 @@ fn parts_among(found: &Catalog, rows: &[CatalogId]) -> HashSet<CatalogId> {
         .collect()
 }
 
+/// ALTER ... DEPENDS ON EXTENSION: functions and procedures render it themselves.
 fn extension_dependents(found: &Catalog) -> Vec<CatalogId> {
     let is_function = |row: &CatalogId| {
         let claimant = found.claimant(*row).map(|index| &found.objects[index]);
@@ -173,47 +207,47 @@ fn extension_dependents(found: &Catalog) -> Vec<CatalogId> {
 
 /// A catalog to sweep: its name, the column with the schema if it has one, a further condition, and
 /// the version that brought it.
-struct Swept(&'static str, Option<&'static str>, &'static str, u32);
+struct SweptCatalog(&'static str, Option<&'static str>, &'static str, u32);
 
-const SWEPT: &[Swept] = &[
-    Swept("pg_class", Some("relnamespace"), "", 10),
-    Swept("pg_type", Some("typnamespace"), "", 10),
-    Swept("pg_proc", Some("pronamespace"), "", 10),
+const SWEPT: &[SweptCatalog] = &[
+    SweptCatalog("pg_class", Some("relnamespace"), "", 10),
+    SweptCatalog("pg_type", Some("typnamespace"), "", 10),
+    SweptCatalog("pg_proc", Some("pronamespace"), "", 10),
     // Inherited constraints and those of constraint triggers come with what they are inherited from.
-    Swept(
+    SweptCatalog(
         "pg_constraint",
         Some("connamespace"),
         "AND r.contype <> 't' AND (r.conislocal OR r.coninhcount = 0)",
         10,
     ),
     // Triggers behind foreign keys and deferred uniqueness, and clones on partitions.
-    Swept("pg_trigger", None, "AND NOT r.tgisinternal", 10),
-    Swept("pg_rewrite", None, "", 10),
-    Swept("pg_attrdef", None, "", 10),
-    Swept("pg_policy", None, "", 10),
-    Swept("pg_operator", Some("oprnamespace"), "", 10),
-    Swept("pg_opclass", Some("opcnamespace"), "", 10),
-    Swept("pg_opfamily", Some("opfnamespace"), "", 10),
-    Swept("pg_am", None, "", 10),
-    Swept("pg_cast", None, "", 10),
-    Swept("pg_conversion", Some("connamespace"), "", 10),
-    Swept("pg_collation", Some("collnamespace"), "", 10),
-    Swept("pg_language", None, "", 10),
-    Swept("pg_transform", None, "", 10),
-    Swept("pg_ts_config", Some("cfgnamespace"), "", 10),
-    Swept("pg_ts_dict", Some("dictnamespace"), "", 10),
-    Swept("pg_ts_parser", Some("prsnamespace"), "", 10),
-    Swept("pg_ts_template", Some("tmplnamespace"), "", 10),
-    Swept("pg_foreign_data_wrapper", None, "", 10),
-    Swept("pg_foreign_server", None, "", 10),
-    Swept("pg_event_trigger", None, "", 10),
-    Swept("pg_publication", None, "", 10),
-    Swept("pg_publication_rel", None, "", 10),
-    Swept("pg_publication_namespace", None, "", 15),
-    Swept("pg_statistic_ext", Some("stxnamespace"), "", 10),
-    Swept("pg_extension", None, "", 10),
-    Swept("pg_default_acl", None, "", 10),
-    Swept(
+    SweptCatalog("pg_trigger", None, "AND NOT r.tgisinternal", 10),
+    SweptCatalog("pg_rewrite", None, "", 10),
+    SweptCatalog("pg_attrdef", None, "", 10),
+    SweptCatalog("pg_policy", None, "", 10),
+    SweptCatalog("pg_operator", Some("oprnamespace"), "", 10),
+    SweptCatalog("pg_opclass", Some("opcnamespace"), "", 10),
+    SweptCatalog("pg_opfamily", Some("opfnamespace"), "", 10),
+    SweptCatalog("pg_am", None, "", 10),
+    SweptCatalog("pg_cast", None, "", 10),
+    SweptCatalog("pg_conversion", Some("connamespace"), "", 10),
+    SweptCatalog("pg_collation", Some("collnamespace"), "", 10),
+    SweptCatalog("pg_language", None, "", 10),
+    SweptCatalog("pg_transform", None, "", 10),
+    SweptCatalog("pg_ts_config", Some("cfgnamespace"), "", 10),
+    SweptCatalog("pg_ts_dict", Some("dictnamespace"), "", 10),
+    SweptCatalog("pg_ts_parser", Some("prsnamespace"), "", 10),
+    SweptCatalog("pg_ts_template", Some("tmplnamespace"), "", 10),
+    SweptCatalog("pg_foreign_data_wrapper", None, "", 10),
+    SweptCatalog("pg_foreign_server", None, "", 10),
+    SweptCatalog("pg_event_trigger", None, "", 10),
+    SweptCatalog("pg_publication", None, "", 10),
+    SweptCatalog("pg_publication_rel", None, "", 10),
+    SweptCatalog("pg_publication_namespace", None, "", 15),
+    SweptCatalog("pg_statistic_ext", Some("stxnamespace"), "", 10),
+    SweptCatalog("pg_extension", None, "", 10),
+    SweptCatalog("pg_default_acl", None, "", 10),
+    SweptCatalog(
         "pg_namespace",
         None,
         "AND r.nspname !~ '^pg_(toast_)?temp_'",
@@ -225,7 +259,7 @@ fn rows_query(server: ServerVersion) -> String {
     let mut parts: Vec<String> = SWEPT
         .iter()
         .filter(|swept| server >= ServerVersion::major(swept.3))
-        .map(|Swept(name, schema, condition, _)| {
+        .map(|SweptCatalog(name, schema, condition, _)| {
             let passing = match schema {
                 Some(column) => format!("COALESCE(r.{column} IN (SELECT oid FROM passing), false)"),
                 None => "false".to_owned(),

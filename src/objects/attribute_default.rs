@@ -1,14 +1,13 @@
 //! Column defaults and generation expressions (`pg_attrdef`). CREATE TABLE prints them; a default that
 //! cannot stand there (a dependency loop, a view's column, an inherited column) is an ALTER TABLE.
+//!
+//! They are read with the columns: deparsing an expression is what takes the server's time.
 
-use super::attribute::{AttributeExpression, ExpressionKind};
-use super::catalog_query::{read_all, unexpected};
-use super::relation::{IS_USER_RELATION, RelationName};
+use super::attribute::{Attribute, AttributeExpression, ExpressionKind};
+use super::relation::{Relation, RelationName};
 use super::{
     DumpObject, Kind, LockStrength, ObjectId, RenderContext, Rendered, Section, catalog, quote,
 };
-use crate::Result;
-use crate::conn::{ServerVersion, Session};
 
 /// A default or generation expression of a column.
 #[derive(Clone, Debug)]
@@ -21,51 +20,24 @@ pub struct AttributeDefault {
     is_listed: bool,
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<AttributeDefault>> {
-    let sql = query(session.version());
-    read_all(session, "column defaults", &sql, |row| {
-        let column: String = row.try_get("attname")?;
-        let generated: String = row.try_get("attgenerated")?;
-        Ok(AttributeDefault {
-            table: RelationName::from_row(row, "table")?,
-            owner: row.try_get("owner")?,
-            value: AttributeExpression {
-                oid: row.try_get("oid")?,
-                expression: row.try_get("expression")?,
-                kind: match generated.as_str() {
-                    "" => ExpressionKind::Default,
-                    "s" => ExpressionKind::Stored,
-                    "v" => ExpressionKind::Virtual,
-                    other => return Err(unexpected(&column, "attgenerated", other).into()),
-                },
-            },
-            column,
-            is_listed: row.try_get("is_listed")?,
+/// The defaults and generation expressions of a relation's columns. `is_listed` tells of which columns CREATE TABLE
+/// can say what their default is.
+pub(super) fn of_relation<'a>(
+    relation: &Relation,
+    attributes: impl Iterator<Item = &'a Attribute>,
+    is_listed: impl Fn(&Attribute) -> bool,
+) -> Vec<AttributeDefault> {
+    attributes
+        .filter_map(|attribute| {
+            Some(AttributeDefault {
+                table: relation.name.clone(),
+                owner: relation.owner.clone(),
+                column: attribute.name.clone(),
+                value: attribute.default.clone()?,
+                is_listed: is_listed(attribute),
+            })
         })
-    })
-    .await
-}
-
-fn query(server: ServerVersion) -> String {
-    // Generated columns came with 12.
-    let generated = if server >= ServerVersion::major(12) {
-        "a.attgenerated::text"
-    } else {
-        "''::text"
-    };
-    format!(
-        "SELECT ad.oid, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
-           a.attname, {generated} AS attgenerated, \
-           pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) AS expression, \
-           c.relkind <> 'v' AND (a.attislocal OR c.relispartition) AS is_listed \
-         FROM pg_catalog.pg_attrdef ad \
-         JOIN pg_catalog.pg_attribute a ON a.attrelid = ad.adrelid AND a.attnum = ad.adnum \
-         JOIN pg_catalog.pg_class c ON c.oid = ad.adrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p', 'v') AND {IS_USER_RELATION} \
-         ORDER BY n.nspname, c.relname, a.attnum"
-    )
+        .collect()
 }
 
 impl AttributeDefault {

@@ -3,6 +3,7 @@
 //! outside of dependency loops. The others are printed here.
 
 use super::catalog_query::{self, comment_join, is_users_schema, unexpected};
+use super::table::Check;
 use super::{
     DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -40,6 +41,20 @@ enum Parent {
 }
 
 impl CheckConstraint {
+    /// What CREATE TABLE prints of it, and of which table: of a valid one of a table.
+    pub(crate) fn of_table(&self) -> Option<(Oid, Check)> {
+        let is_of_table = matches!(self.parent, Parent::Table | Parent::Partition);
+        (is_of_table && self.is_validated).then(|| {
+            let check = Check {
+                oid: self.oid,
+                name: self.name.clone(),
+                definition: self.definition.clone(),
+                is_local: self.is_local,
+            };
+            (self.parent_oid, check)
+        })
+    }
+
     fn parent_id(&self) -> ObjectId {
         let class = match self.parent {
             Parent::Table | Parent::ForeignTable | Parent::Partition => catalog::PG_CLASS,

@@ -5,7 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::catalog_query::read_all;
+use tokio_postgres::Row;
+
+use super::catalog_query::{RowError, read_all};
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,
@@ -38,22 +40,16 @@ pub struct ForeignKey {
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<ForeignKey>> {
     let server = session.version();
-    let clones = read_tree(session, "clones of foreign keys", clones_query(server)).await?;
-    let triggers = read_tree(session, "triggers of foreign keys", TRIGGERS_QUERY).await?;
-    let children = read_tree(session, "partitions and indexes", CHILDREN_QUERY).await?;
-    read_all(session, "foreign keys", &query(server), |row| {
-        let oid = row.try_get("oid")?;
-        let table = RelationName::from_row(row, "table")?;
-        let referenced = row.try_get("confrelid")?;
-        let family = descend(&clones, &[oid]);
-        Ok(ForeignKey {
-            oid,
-            name: row.try_get("conname")?,
-            owner: row.try_get("owner")?,
-            is_partitioned: row.try_get("is_partitioned")?,
-            referenced,
-            definition: row.try_get("definition")?,
-            comment: row.try_get("comment")?,
+    let query = query(server);
+    let (clones, triggers, children, keys) = futures::try_join!(
+        read_tree(session, "clones of foreign keys", clones_query(server)),
+        read_tree(session, "triggers of foreign keys", TRIGGERS_QUERY),
+        read_tree(session, "partitions and indexes", CHILDREN_QUERY),
+        read_all(session, "foreign keys", &query, from_row),
+    )?;
+    let with_relatives = |(key, index): (ForeignKey, Oid)| {
+        let family = descend(&clones, &[key.oid]);
+        ForeignKey {
             triggers: family
                 .iter()
                 .filter_map(|constraint| triggers.get(constraint))
@@ -61,13 +57,31 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<ForeignKey>> {
                 .copied()
                 .collect(),
             clones: family[1..].to_vec(),
-            locked: descend(&children, &[table.oid, referenced]),
-            referenced_index_partitions: descend(&children, &[row.try_get("conindid")?])[1..]
-                .to_vec(),
-            table,
-        })
-    })
-    .await
+            locked: descend(&children, &[key.table.oid, key.referenced]),
+            referenced_index_partitions: descend(&children, &[index])[1..].to_vec(),
+            ..key
+        }
+    };
+    Ok(keys.into_iter().map(with_relatives).collect())
+}
+
+/// A foreign key still without its relatives, and the referenced index.
+fn from_row(row: &Row) -> Result<(ForeignKey, Oid), RowError> {
+    let key = ForeignKey {
+        oid: row.try_get("oid")?,
+        name: row.try_get("conname")?,
+        table: RelationName::from_row(row, "table")?,
+        owner: row.try_get("owner")?,
+        is_partitioned: row.try_get("is_partitioned")?,
+        referenced: row.try_get("confrelid")?,
+        definition: row.try_get("definition")?,
+        comment: row.try_get("comment")?,
+        clones: Vec::new(),
+        triggers: Vec::new(),
+        locked: Vec::new(),
+        referenced_index_partitions: Vec::new(),
+    };
+    Ok((key, row.try_get("conindid")?))
 }
 
 /// Children by their parent. Read as a whole and followed here: a recursive query for each foreign key would read the

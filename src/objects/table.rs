@@ -13,8 +13,9 @@ use super::acl::GrantKind;
 use super::attribute::{
     self, Attribute, AttributeExpression, AttributesByRelation, ExpressionKind, Identity, NotNull,
 };
+use super::attribute_default::{self, AttributeDefault};
 use super::catalog_query::{RowError, read_all, unexpected};
-use super::relation::{IS_USER_RELATION, Relation, RelationName};
+use super::relation::{Relation, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -62,11 +63,11 @@ struct Column {
 
 /// A valid CHECK constraint, as far as CREATE TABLE prints it. See [`super::CheckConstraint`].
 #[derive(Clone, Debug)]
-struct Check {
-    oid: Oid,
-    name: String,
-    definition: String,
-    is_local: bool,
+pub(crate) struct Check {
+    pub(super) oid: Oid,
+    pub(super) name: String,
+    pub(super) definition: String,
+    pub(super) is_local: bool,
 }
 
 /// REPLICA IDENTITY, unless it is an index's affair.
@@ -77,29 +78,18 @@ enum ReplicaIdentity {
     Full,
 }
 
+/// Reads the tables, still without their check constraints: [`Table::add_check`].
 pub(crate) async fn read(session: &Session) -> Result<Vec<Table>> {
     let server = session.version();
     let tables_query = tables_query(server);
-    let checks_query = checks_query();
-    let (tables, columns, checks) = futures::try_join!(
+    let (mut tables, columns) = futures::try_join!(
         read_all(session, "tables", &tables_query, table_from_row),
         attribute::read(session, "'r', 'p'"),
-        read_all(session, "check constraints", &checks_query, check_from_row),
     )?;
-    let mut checks_of: HashMap<Oid, Vec<Check>> = HashMap::new();
-    for (table, check) in checks {
-        checks_of.entry(table).or_default().push(check);
+    for table in &mut tables {
+        table.fill_columns(&columns);
     }
-    Ok(tables
-        .into_iter()
-        .map(|mut table| {
-            table.checks = checks_of
-                .remove(&table.relation.name.oid)
-                .unwrap_or_default();
-            table.fill_columns(&columns);
-            table
-        })
-        .collect())
+    Ok(tables)
 }
 
 fn tables_query(server: ServerVersion) -> String {
@@ -120,31 +110,6 @@ fn tables_query(server: ServerVersion) -> String {
            JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace \
            WHERE i.inhrelid = c.oid AND NOT c.relispartition) parent ON true",
     )
-}
-
-/// Constraints that are not valid yet stand by themselves, after the data.
-fn checks_query() -> String {
-    format!(
-        "SELECT co.conrelid, co.oid, co.conname, co.conislocal, \
-           pg_catalog.pg_get_constraintdef(co.oid) AS definition \
-         FROM pg_catalog.pg_constraint co \
-         JOIN pg_catalog.pg_class c ON c.oid = co.conrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE co.contype = 'c' AND co.convalidated AND c.relkind IN ('r', 'p') AND {IS_USER_RELATION} \
-         ORDER BY co.conrelid, co.conname"
-    )
-}
-
-fn check_from_row(row: &Row) -> Result<(Oid, Check), RowError> {
-    Ok((
-        row.try_get("conrelid")?,
-        Check {
-            oid: row.try_get("oid")?,
-            name: row.try_get("conname")?,
-            definition: row.try_get("definition")?,
-            is_local: row.try_get("conislocal")?,
-        },
-    ))
 }
 
 fn table_from_row(row: &Row) -> Result<Table, RowError> {
@@ -215,6 +180,24 @@ impl Table {
                 attribute: attribute.clone(),
             })
             .collect();
+    }
+
+    /// Its `pg_class` row.
+    pub(crate) fn oid(&self) -> Oid {
+        self.relation.name.oid
+    }
+
+    /// Gives the table a check constraint to print. They come in order of their names.
+    pub(crate) fn add_check(&mut self, check: Check) {
+        self.checks.push(check);
+    }
+
+    /// The defaults of its columns as objects: each depends on what its expression names.
+    pub(crate) fn attribute_defaults(&self) -> Vec<AttributeDefault> {
+        let is_partition = self.descent == Descent::Partition;
+        attribute_default::of_relation(&self.relation, self.attributes(), |attribute| {
+            attribute.is_local || is_partition
+        })
     }
 
     fn attributes(&self) -> impl Iterator<Item = &Attribute> {

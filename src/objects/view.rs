@@ -6,6 +6,7 @@
 
 use super::acl::GrantKind;
 use super::attribute::{self, Attribute};
+use super::attribute_default::{self, AttributeDefault};
 use super::catalog_query::read_all;
 use super::relation::{Relation, RelationName, render_reloptions};
 use super::{
@@ -47,11 +48,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<View>> {
             query,
         })
         .collect())
-}
-
-pub(crate) async fn read_view_query(session: &Session) -> Result<Vec<ViewQuery>> {
-    let views = read_relations(session).await?;
-    Ok(views.into_iter().map(|(_, query)| query).collect())
 }
 
 async fn read_relations(session: &Session) -> Result<Vec<(Relation, ViewQuery)>> {
@@ -130,6 +126,16 @@ impl ViewQuery {
 }
 
 impl View {
+    /// Its query as an object: loops go through it.
+    pub(crate) fn query(&self) -> ViewQuery {
+        self.query.clone()
+    }
+
+    /// The defaults of its columns as objects. CREATE VIEW says nothing of them.
+    pub(crate) fn attribute_defaults(&self) -> Vec<AttributeDefault> {
+        attribute_default::of_relation(&self.relation, self.columns.iter(), |_| false)
+    }
+
     /// A view with the same columns and no query to speak of.
     fn render_dummy(&self) -> String {
         let columns: Vec<String> = self

@@ -2,7 +2,9 @@
 
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::{Database, Server, on_every_major, pgstow, server};
+use crate::harness::database::psql_command;
+use crate::harness::pgstow::command;
+use crate::harness::{Database, Server, on_every_major, on_newest, pgstow, server};
 
 const RUNS: usize = 20;
 
@@ -96,5 +98,62 @@ impl Drop for Transfers {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Somebody waits to change a table that our leader has locked: another session of ours would queue behind him, and he
+/// waits for our leader. Both the session that helps to read the catalogs and the workers must find another way.
+#[test]
+fn a_session_that_waits_to_change_a_table_does_not_hang_the_dump() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE first (n int);
+             INSERT INTO first SELECT generate_series(1, 1000);
+             CREATE INDEX ON first (n) WHERE n > 10;
+             CREATE TABLE last (n int);",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql");
+        // Holds the leader up at the last table, when the first one is locked.
+        let mut holder = statement(&source, "BEGIN; LOCK TABLE last; SELECT pg_sleep(1000);");
+        wait_for(&source, "relation = 'last'::regclass AND granted");
+        let mut dump = command()
+            .args(["create", &source.url(), "-j", "4", "-o"])
+            .arg(&archive)
+            .spawn()
+            .unwrap();
+        wait_for(&source, "relation = 'last'::regclass AND NOT granted");
+        let mut alter = statement(&source, "ALTER TABLE first ADD COLUMN m int;");
+        wait_for(&source, "relation = 'first'::regclass AND NOT granted");
+        source.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks
+             WHERE relation = 'last'::regclass AND granted AND mode = 'AccessExclusiveLock'",
+        );
+        assert!(dump.wait().unwrap().success());
+        holder.wait().unwrap();
+        assert!(alter.wait().unwrap().success());
+        let dumped = std::fs::read_to_string(&archive).unwrap();
+        assert!(dumped.contains("WHERE (n > 10)") && dumped.contains("\n1000\n"));
+    });
+}
+
+/// A session of its own that runs a script.
+fn statement(database: &Database, script: &str) -> Child {
+    psql_command(database.server, &database.name)
+        .args(["-c", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Returns when `pg_locks` has a row for which the condition holds.
+fn wait_for(database: &Database, condition: &str) {
+    let query = format!("SELECT count(*) FROM pg_locks WHERE {condition}");
+    let begin = std::time::Instant::now();
+    while database.sql(&query).trim() == "0" {
+        assert!(begin.elapsed().as_secs() < 60, "never seen: {condition}");
     }
 }
