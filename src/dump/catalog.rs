@@ -265,22 +265,32 @@ fn all<'a, T: Send + 'a>(
     Box::pin(async move { Ok(read.await?.into_iter().map(wrap).collect()) })
 }
 
+/// Columns travel as arrays: there are twenty rows for each table, and as rows they cost more than their content.
 async fn read_depend(session: &Session) -> Result<Vec<Dependency>> {
-    let query = "SELECT classid, objid, refclassid, refobjid, refobjsubid, deptype \
+    let query = "SELECT COALESCE(pg_catalog.array_agg(classid), '{}') AS classid, \
+                 COALESCE(pg_catalog.array_agg(objid), '{}') AS objid, \
+                 COALESCE(pg_catalog.array_agg(refclassid), '{}') AS refclassid, \
+                 COALESCE(pg_catalog.array_agg(refobjid), '{}') AS refobjid, \
+                 COALESCE(pg_catalog.array_agg(refobjsubid), '{}') AS refobjsubid, \
+                 COALESCE(pg_catalog.array_agg(deptype), '{}') AS deptype \
                  FROM pg_catalog.pg_depend \
                  WHERE deptype <> 'p' AND (objid >= 16384 OR refobjid >= 16384)";
-    let rows = session
-        .query(query, &[])
+    let columns = session
+        .query_one(query, &[])
         .await
         .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read pg_depend", e))?;
-    rows.iter()
-        .map(|row| {
-            let dependent = CatalogId::new(row.get("classid"), row.get("objid"));
-            let deptype: i8 = row.get("deptype");
+    let dependents = catalog_ids(columns.get("classid"), columns.get("objid"));
+    let referenced = catalog_ids(columns.get("refclassid"), columns.get("refobjid"));
+    let subids: Vec<i32> = columns.get("refobjsubid");
+    let deptypes: Vec<i8> = columns.get("deptype");
+    dependents
+        .zip(referenced)
+        .zip(subids.into_iter().zip(deptypes))
+        .map(|((dependent, referenced), (subid, deptype))| {
             Ok(Dependency {
                 dependent,
-                referenced: CatalogId::new(row.get("refclassid"), row.get("refobjid")),
-                on_column: row.get::<_, i32>("refobjsubid") != 0,
+                referenced,
+                on_column: subid != 0,
                 deptype: DependencyType::parse(deptype).ok_or_else(|| {
                     Error::new(
                         ErrorKind::Catalog,
@@ -294,6 +304,13 @@ async fn read_depend(session: &Session) -> Result<Vec<Dependency>> {
             })
         })
         .collect()
+}
+
+fn catalog_ids(classes: Vec<Oid>, oids: Vec<Oid>) -> impl Iterator<Item = CatalogId> {
+    classes
+        .into_iter()
+        .zip(oids)
+        .map(|(class, oid)| CatalogId::new(class, oid))
 }
 
 fn index_ids(objects: &[Object]) -> Result<HashMap<ObjectId, usize>> {

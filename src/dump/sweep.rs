@@ -342,7 +342,7 @@ fn privileges_query() -> String {
          r.attnum::pg_catalog.int4, c.relnamespace, r.attacl, '{}'::pg_catalog.aclitem[] \
          FROM pg_catalog.pg_attribute r \
          JOIN pg_catalog.pg_class c ON c.oid = r.attrelid WHERE r.attacl IS NOT NULL \
-         OR (r.attrelid, r.attnum) IN (SELECT objoid, objsubid FROM pg_catalog.pg_init_privs)"
+         OR r.attrelid IN (SELECT objoid FROM pg_catalog.pg_init_privs WHERE objsubid <> 0)"
             .to_owned(),
     );
     // aclitem[] has containment but no order: two lists are equal if each holds the other.
