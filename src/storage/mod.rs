@@ -13,6 +13,7 @@ mod holder;
 mod http;
 mod local;
 mod location;
+mod object;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use location::{Location, Scheme};
 use crate::archive::Source;
 use crate::{Error, ErrorKind, Result};
 use local::{LocalDirectory, LocalLock, LocalUpload};
+use object::{Lease, ObjectStorage, ObjectUpload};
 
 /// Where the files of backup sets lie. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,6 +39,7 @@ pub struct Storage {
 #[derive(Clone, Debug)]
 enum Place {
     Local(Arc<LocalDirectory>),
+    Object(ObjectStorage),
 }
 
 /// A file as [`Storage::list`] shows it.
@@ -57,14 +60,30 @@ impl Storage {
     /// # Errors
     /// `Usage` if the environment contradicts itself.
     pub fn open(location: &Location) -> Result<Storage> {
+        let variables: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Storage::open_with(location, &variables)
+    }
+
+    /// As [`Storage::open`], in another environment.
+    ///
+    /// # Errors
+    /// As [`Storage::open`].
+    pub fn open_with(location: &Location, variables: &[(String, String)]) -> Result<Storage> {
         let place = match location {
             Location::Directory(path) => Place::Local(Arc::new(LocalDirectory::new(path.clone()))),
-            Location::Object { .. } => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "object storage cannot be used yet",
-                ));
-            }
+            Location::Object {
+                scheme,
+                bucket,
+                prefix,
+            } => Place::Object(ObjectStorage::open(
+                *scheme,
+                bucket,
+                prefix,
+                location.to_string(),
+                variables,
+            )?),
         };
         Ok(Storage {
             location: Arc::new(location.clone()),
@@ -86,6 +105,7 @@ impl Storage {
     pub fn local_path(&self, name: &str) -> Option<PathBuf> {
         match &self.place {
             Place::Local(directory) => Some(directory.path_of(name)),
+            Place::Object(_) => None,
         }
     }
 
@@ -96,6 +116,7 @@ impl Storage {
     pub async fn list(&self) -> Result<Vec<StoredFile>> {
         match &self.place {
             Place::Local(directory) => blocking(directory, |directory| directory.list()).await,
+            Place::Object(bucket) => bucket.list().await,
         }
     }
 
@@ -109,6 +130,7 @@ impl Storage {
             Place::Local(directory) => {
                 blocking(directory, move |directory| directory.read(&name)).await
             }
+            Place::Object(bucket) => bucket.read(&name).await,
         }
     }
 
@@ -122,6 +144,7 @@ impl Storage {
             Place::Local(directory) => {
                 blocking(directory, move |directory| directory.source(&name)).await
             }
+            Place::Object(bucket) => Ok(Box::new(bucket.source(&name).await?)),
         }
     }
 
@@ -135,6 +158,7 @@ impl Storage {
             Place::Local(directory) => {
                 blocking(directory, move |directory| directory.put_new(&name, &bytes)).await
             }
+            Place::Object(bucket) => bucket.put_new(&name, bytes).await,
         }
     }
 
@@ -148,6 +172,7 @@ impl Storage {
             Place::Local(directory) => {
                 blocking(directory, move |directory| directory.replace(&name, &bytes)).await
             }
+            Place::Object(bucket) => bucket.replace(&name, bytes).await,
         }
     }
 
@@ -161,6 +186,7 @@ impl Storage {
             Place::Local(directory) => {
                 blocking(directory, move |directory| directory.delete(&name)).await
             }
+            Place::Object(bucket) => bucket.delete(&name).await,
         }
     }
 
@@ -177,6 +203,7 @@ impl Storage {
             Place::Local(directory) => UploadPlace::Local(
                 blocking(directory, move |directory| directory.upload(names)).await?,
             ),
+            Place::Object(bucket) => UploadPlace::Object(Box::new(bucket.upload(names).await?)),
         };
         Ok(Upload { place })
     }
@@ -191,11 +218,12 @@ impl Storage {
             Place::Local(directory) => {
                 blocking(directory, |directory| directory.clear_abandoned()).await
             }
+            Place::Object(bucket) => bucket.clear_abandoned().await,
         }
     }
 
     /// Takes the lock called `name`, alone (`exclusive`) or together with other readers. It is released when dropped,
-    /// also by the death of this process.
+    /// also by the death of this process; in an object store ten minutes after it.
     ///
     /// Where a reader has no right to write, it goes on without a lock.
     ///
@@ -207,6 +235,7 @@ impl Storage {
             Place::Local(directory) => LockPlace::Local(
                 blocking(directory, move |directory| directory.lock(&name, exclusive)).await?,
             ),
+            Place::Object(bucket) => LockPlace::Object(bucket.lock(&name, exclusive).await?),
         };
         Ok(Lock { _place: place })
     }
@@ -220,6 +249,7 @@ impl Storage {
             Place::Local(directory) => {
                 blocking(directory, |directory| directory.free_bytes()).await
             }
+            Place::Object(_) => Ok(None),
         }
     }
 }
@@ -234,6 +264,7 @@ pub struct Upload {
 #[derive(Debug)]
 enum UploadPlace {
     Local(LocalUpload),
+    Object(Box<ObjectUpload>),
 }
 
 impl Upload {
@@ -244,6 +275,7 @@ impl Upload {
     pub async fn publish(self) -> Result<String> {
         match self.place {
             UploadPlace::Local(upload) => spawn_blocking(|| upload.publish()).await,
+            UploadPlace::Object(upload) => upload.publish().await,
         }
     }
 }
@@ -252,6 +284,7 @@ impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.place {
             UploadPlace::Local(upload) => upload.write(bytes),
+            UploadPlace::Object(upload) => upload.write(bytes),
         }
     }
 
@@ -271,6 +304,8 @@ pub struct Lock {
 enum LockPlace {
     #[expect(dead_code, reason = "held for its drop")]
     Local(LocalLock),
+    #[expect(dead_code, reason = "held for its drop")]
+    Object(Lease),
 }
 
 /// Names come from users, from HTTP and from `.meta` files: none may lead elsewhere.

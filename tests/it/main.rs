@@ -5,6 +5,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::print_stdout,
     unreachable_pub,
     reason = "tests"
 )]
@@ -18,4 +19,5 @@ mod harness;
 mod harness_check;
 mod hostile;
 mod roundtrip;
+mod storage;
 mod unsupported;
