@@ -6,6 +6,7 @@
 mod meta;
 mod name;
 mod publish;
+pub mod retention;
 
 pub use meta::{META_FORMAT, Meta, Settings, TableMeta};
 pub use name::{backup_name, set_file_name};
