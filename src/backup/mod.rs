@@ -6,8 +6,10 @@
 mod meta;
 mod name;
 mod publish;
+mod repository;
 pub mod retention;
 
 pub use meta::{META_FORMAT, Meta, Settings, TableMeta};
-pub use name::{backup_name, set_file_name};
+pub use name::{SetName, backup_name, parse_set_name, set_file_name};
 pub use publish::publish;
+pub use repository::{BackupSet, Listing, Repository};

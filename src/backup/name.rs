@@ -35,9 +35,76 @@ pub fn set_file_name(name: &str, at: jiff::Timestamp, codec: Codec, attempt: u32
     )
 }
 
+/// What the name of a set's data file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetName {
+    /// The name without its extension: what users call the set.
+    pub id: String,
+    /// Whose backup it is.
+    pub name: String,
+    /// When it was made, by its name.
+    pub created: jiff::Timestamp,
+    /// 1 for the first set of its second.
+    pub attempt: u32,
+}
+
+/// Reads a name that [`set_file_name`] made; `None` for any other file. NAME may itself hold `-backup-`.
+pub fn parse_set_name(file: &str) -> Option<SetName> {
+    let id = Codec::ALL
+        .iter()
+        .find_map(|codec| file.strip_suffix(codec.extension())?.strip_suffix('.'))?;
+    let (name, rest) = id.rsplit_once("-backup-")?;
+    let (stamp, attempt) = match rest.splitn(3, '-').collect::<Vec<_>>()[..] {
+        [day, time] => (format!("{day}-{time}"), 1),
+        [day, time, attempt] => (format!("{day}-{time}"), attempt.parse().ok()?),
+        _ => return None,
+    };
+    let created = jiff::civil::DateTime::strptime("%Y%m%d-%H%M%S", &stamp).ok()?;
+    let set = SetName {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        created: created.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
+        attempt,
+    };
+    // Only what we would write ourselves: no blanks, signs or leading zeros that a parser lets pass.
+    let codec = Codec::ALL
+        .into_iter()
+        .find(|codec| set_file_name(&set.name, set.created, *codec, attempt) == file)?;
+    (backup_name(name) == name && file.ends_with(codec.extension())).then_some(set)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn set_names_are_read_as_they_are_written() {
+        let at: jiff::Timestamp = "2026-01-14T02:00:00Z".parse().expect("valid");
+        for name in ["shop", "a-backup-b", "x.y_z-1"] {
+            for codec in Codec::ALL {
+                for attempt in [1, 2, 17] {
+                    let file = set_file_name(name, at, codec, attempt);
+                    let set = parse_set_name(&file).expect("a set's name");
+                    assert_eq!(
+                        (set.name.as_str(), set.created, set.attempt),
+                        (name, at, attempt)
+                    );
+                    assert!(file.starts_with(&format!("{}.", set.id)));
+                }
+            }
+        }
+        for other in [
+            "shop.sql.gz",
+            "shop-backup-20260114-020000.sql.gz.meta",
+            "shop-backup-20261314-020000.sql.gz",
+            "shop-backup-20260114-020000-02.sql.gz",
+            "shop-backup-20260114-020000-1.sql.gz",
+            "shop-backup- 2026114-020000.sql.gz",
+            "-backup-20260114-020000.sql.gz",
+        ] {
+            assert_eq!(parse_set_name(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn backup_name_holds_no_path() {

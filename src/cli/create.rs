@@ -284,12 +284,11 @@ impl CreateArgs {
                 ))
             }
             None => {
-                let directory = std::env::var_os("BACKUP_DIR").filter(|dir| !dir.is_empty());
                 let name = backup::backup_name(settings.database());
                 let now = jiff::Timestamp::now();
                 let names = (1..100).map(|n| backup::set_file_name(&name, now, codec, n));
                 Ok(Output::File(
-                    directory.map_or_else(|| PathBuf::from("."), PathBuf::from),
+                    super::list::backup_directory(),
                     names.collect(),
                 ))
             }

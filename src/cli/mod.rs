@@ -3,6 +3,7 @@
 
 mod create;
 mod csv;
+mod list;
 mod progress;
 mod restore;
 mod show;
@@ -45,6 +46,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Create(create::CreateArgs),
+    List(list::Args),
     Restore(restore::RestoreArgs),
     Show(show::Args),
     Verify(verify::Args),
@@ -79,13 +81,24 @@ fn run_command(command: Command) -> Result<()> {
     match command {
         Command::Create(args) => block_on(args.run()),
         Command::Restore(args) => block_on(args.run()),
-        Command::Show(args) => show::run(&args),
-        Command::Verify(args) => verify::run(&args),
+        Command::List(args) => block_on(list::run(args)),
+        Command::Show(mut args) => {
+            args.file = find_archive(&args.file)?;
+            show::run(&args)
+        }
+        Command::Verify(mut args) => {
+            args.file = find_archive(&args.file)?;
+            verify::run(&args)
+        }
     }
 }
 
+fn find_archive(argument: &std::path::Path) -> Result<std::path::PathBuf> {
+    block_on(list::find_archive(argument))
+}
+
 /// Runs a command's future on all cores.
-fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
+fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -22,7 +22,8 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(crate) struct RestoreArgs {
-    /// The archive
+    /// The archive: a file, or a set in BACKUP_DIR by its id or `latest`
+    #[arg(value_name = "FILE|ID|latest")]
     file: PathBuf,
     /// Target database, connection URI or keyword string
     #[arg(value_name = "DB|URL")]
@@ -86,7 +87,7 @@ pub(crate) struct RestoreArgs {
 
 impl RestoreArgs {
     /// Restores. Asks on the terminal unless `--yes`.
-    pub(crate) async fn run(self) -> Result<()> {
+    pub(crate) async fn run(mut self) -> Result<()> {
         if !self.yes && !std::io::stdin().is_terminal() {
             return Err(Error::new(
                 ErrorKind::Usage,
@@ -95,6 +96,7 @@ impl RestoreArgs {
             .hint("Give --yes to go on without asking."));
         }
         let options = self.options()?;
+        self.file = super::list::find_archive(&self.file).await?;
         let reader = Arc::new(ArchiveReader::open(&self.file)?);
         let settings = self.settings(&reader.index().header.database)?;
         // Bars of the verification must be gone before the question is asked.

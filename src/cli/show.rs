@@ -20,8 +20,9 @@ use crate::{Error, ErrorKind, Result};
 /// Shows what is in an archive: its table of contents, its SQL, or the rows of one table.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The archive
-    file: PathBuf,
+    /// The archive: a file, or a set in BACKUP_DIR by its id or `latest`
+    #[arg(value_name = "FILE|ID|latest")]
+    pub(super) file: PathBuf,
     /// Print the table of contents as JSON
     #[arg(long, conflicts_with_all = ["sql", "rows"])]
     json: bool,

@@ -11,8 +11,9 @@ use crate::archive::{Comparison, VerifyLevel, VerifyReport, verify_file};
 /// Verifies an archive: every checksum, every row, every statement. Exit status 4 if it is damaged.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The archive
-    file: PathBuf,
+    /// The archive: a file, or a set in BACKUP_DIR by its id or `latest`
+    #[arg(value_name = "FILE|ID|latest")]
+    pub(super) file: PathBuf,
     /// Only footer, index and sizes
     #[arg(long)]
     quick: bool,

@@ -19,5 +19,6 @@ mod harness;
 mod harness_check;
 mod hostile;
 mod roundtrip;
+mod sets;
 mod storage;
 mod unsupported;
