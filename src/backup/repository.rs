@@ -110,7 +110,7 @@ impl Repository {
         })
     }
 
-    /// The set that a user means: `latest`, its id, or the beginning of its id if no other begins so.
+    /// The set that a user means: `latest` for the newest of a whole database, its id, or the beginning of its id if no other begins so.
     ///
     /// # Errors
     /// `NotFound`; `Usage` if several begin so; `Io`.
@@ -119,11 +119,12 @@ impl Repository {
         let place = self.storage.location().to_string();
         let shown = one_line(wanted);
         if wanted == "latest" {
-            let latest = sets.into_iter().next();
+            // Who asks for the latest backup wants all of it.
+            let latest = sets.into_iter().find(|set| set.meta.partial.is_empty());
             return latest.ok_or_else(|| {
                 Error::new(
                     ErrorKind::NotFound,
-                    format!("there is no backup set in {place}"),
+                    format!("there is no backup set of a whole database in {place}"),
                 )
             });
         }

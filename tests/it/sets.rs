@@ -61,6 +61,9 @@ fn sets_are_listed_and_found_by_id() {
             let (status, _, stderr) = pgstow_in(&backups, &["verify", wanted]);
             assert_eq!(status, 0, "{wanted}: {stderr}");
         }
+        // The newest set holds definitions only.
+        let (_, stdout, _) = pgstow_in(&backups, &["show", "latest", "--rows", "public.t"]);
+        assert_eq!(stdout.lines().count(), 1234);
         let target = Database::empty(server);
         let (status, _, stderr) = pgstow_in(&backups, &["restore", whole, &target.url(), "--yes"]);
         assert_eq!(status, 0, "{stderr}");
