@@ -8,6 +8,7 @@
 mod connect;
 mod failure;
 mod keywords;
+mod mask;
 mod parameters;
 mod passfile;
 mod service_file;
@@ -18,6 +19,8 @@ mod uri;
 mod version;
 
 pub use connect::connect;
+pub use mask::mask_connection_string;
+pub(crate) use parameters::is_connection_string;
 pub use session::{Canceler, Notice, Session};
 pub use settings::ConnectSettings;
 pub use version::ServerVersion;

@@ -198,7 +198,7 @@ impl Parameters {
 }
 
 /// Whether a database argument is a connection string rather than a name.
-pub(super) fn is_connection_string(text: &str) -> bool {
+pub(crate) fn is_connection_string(text: &str) -> bool {
     uri::is_uri(text) || text.contains('=')
 }
 

@@ -105,7 +105,15 @@ impl ConnectSettings {
     /// # Errors
     /// [`ErrorKind::Usage`] if a parameter is unknown, malformed, or one that libpq heeds and we do not.
     pub fn resolve(args: &ConnectArgs, positional: Option<&str>) -> Result<Self> {
-        let settings = Self::resolve_from(args, positional, &Environment::of_process())?;
+        Self::resolve_asking(args, positional, &Environment::of_process())
+    }
+
+    fn resolve_asking(
+        args: &ConnectArgs,
+        positional: Option<&str>,
+        environment: &Environment,
+    ) -> Result<Self> {
+        let settings = Self::resolve_from(args, positional, environment)?;
         if args.password {
             let password = ask_password(&settings.user).map_err(|e| {
                 Error::new(ErrorKind::Usage, "could not ask for the password")
@@ -115,6 +123,22 @@ impl ConnectSettings {
             settings.remember_password(password);
         }
         Ok(settings)
+    }
+
+    /// As [`ConnectSettings::resolve`], with a connection string that was configured. It stands where `DATABASE_URL`
+    /// does: below the arguments and above the `PG*` variables, all of which only fill what it leaves open.
+    ///
+    /// # Errors
+    /// As [`ConnectSettings::resolve`].
+    pub fn resolve_configured(args: &ConnectArgs, connection_string: &str) -> Result<Self> {
+        let mut environment = Environment::of_process();
+        for naming in ["PGDATABASE", "PGSERVICE"] {
+            environment.variables.remove(naming);
+        }
+        environment
+            .variables
+            .insert("DATABASE_URL".to_owned(), connection_string.to_owned());
+        Self::resolve_asking(args, None, &environment)
     }
 
     /// As [`ConnectSettings::resolve`], but from an explicit environment, and never asking.

@@ -52,7 +52,7 @@ pub(super) fn parse(uri: &str) -> Result<Vec<(String, String)>, String> {
 }
 
 /// User, password and what follows the "@", if there is one before the path.
-fn credentials(rest: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn credentials(rest: &str) -> Option<(&str, &str, &str)> {
     let end = rest.find(['@', '/'])?;
     let after = rest[end..].strip_prefix('@')?;
     let (user, password) = rest[..end].split_once(':').unwrap_or((&rest[..end], ""));
