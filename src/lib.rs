@@ -6,11 +6,15 @@
 pub mod archive;
 pub mod backup;
 pub mod cli;
+pub mod config;
 pub mod conn;
 pub mod dump;
 pub mod error;
 pub mod event;
+mod failpoint;
+pub mod hooks;
 pub mod lexer;
+pub mod logging;
 pub mod objects;
 pub mod order;
 pub mod restore;

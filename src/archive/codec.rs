@@ -14,6 +14,24 @@ pub enum Compression {
     Zstd(i32),
 }
 
+impl Default for Compression {
+    /// The size of gzip -6, at many times its speed.
+    fn default() -> Self {
+        Compression::Gzip(1)
+    }
+}
+
+impl std::fmt::Display for Compression {
+    /// As `-Z` takes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Compression::None => f.write_str("none"),
+            Compression::Gzip(level) => write!(f, "gzip:{level}"),
+            Compression::Zstd(level) => write!(f, "zstd:{level}"),
+        }
+    }
+}
+
 impl Compression {
     /// The stored form, without the level.
     pub fn codec(self) -> Codec {

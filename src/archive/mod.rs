@@ -97,7 +97,10 @@ pub use index::{
 pub use member::{EncodedMember, MemberEncoder};
 pub(crate) use reader::open_local;
 pub use reader::{ArchiveReader, Source};
-pub use verify::{Comparison, Damage, VerifyLevel, VerifyReport, verify_file};
+pub(crate) use verify::sha256_of;
+pub use verify::{
+    Comparison, Damage, Stored, VerifyLevel, VerifyReport, verify_archive, verify_file,
+};
 pub use writer::{ArchiveWriter, WrittenArchive};
 
 /// The format that this version writes, and the newest that it reads.

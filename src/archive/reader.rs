@@ -165,7 +165,7 @@ impl ArchiveReader {
 
     /// Lengths come from an index or footer that was checked against the file's size, so a buffer is
     /// never larger than the file.
-    pub(super) fn read_piece(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
+    fn read_piece(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
         let mut buffer = zeroed(length).map_err(|fault| {
             Error::new(
                 ErrorKind::Io,
@@ -174,6 +174,10 @@ impl ArchiveReader {
             .detail(fault)
         })?;
         self.source.read_at(offset, &mut buffer).map_err(|e| {
+            // What decryption calls invalid was altered after it was written.
+            if e.kind() == io::ErrorKind::InvalidData {
+                return self.damaged(format!("Bytes from {offset} on: {e}."));
+            }
             Error::io(
                 format!(
                     "could not read {length} bytes at offset {offset} of archive \"{}\"",

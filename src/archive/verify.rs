@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    ArchiveReader, Codec, CopyText, DumpId, Index, Member, MemberId, MemberRole, RowDigest, Span,
-    TocEntry, copy_rows, copy_statement,
+    ArchiveReader, Codec, CopyText, DumpId, Index, Member, MemberId, MemberRole, RowDigest, Source,
+    Span, TocEntry, copy_rows, copy_statement, open_local,
 };
 use crate::event::{Event, Events, Phase};
 use crate::lexer::{self, StringSyntax};
@@ -116,36 +116,74 @@ impl VerifyReport {
     }
 }
 
-/// Verifies an archive and its `.sha256` and `.meta`, if there are any, with `jobs` threads.
-/// Damage behind an intact footer and index is all gathered in the report.
+/// An archive as it lies in its place, with what its side files say.
+pub struct Stored {
+    /// Its bytes as stored: of an encrypted archive the encrypted ones.
+    pub source: Box<dyn Source>,
+    /// The text of its `.sha256`.
+    pub sha256_file: Option<String>,
+    /// The text of its `.meta`.
+    pub meta_file: Option<String>,
+}
+
+/// Verifies a file of this host and its `.sha256` and `.meta`, if there are any, with `jobs` threads. `open` gives the archive
+/// in the stored bytes: the same ones unless they are encrypted. Damage behind an intact footer and index is all gathered in
+/// the report.
 ///
 /// # Errors
 /// `Damaged` if footer or index are damaged; `NotFound`, `Io`, `Unsupported` as [`ArchiveReader::open`].
 pub fn verify_file(
     path: &Path,
+    open: &dyn Fn(Box<dyn Source>) -> Result<Box<dyn Source>>,
+    level: VerifyLevel,
+    jobs: NonZeroUsize,
+    events: &Events,
+) -> Result<VerifyReport> {
+    let name = path.display().to_string();
+    let source = || {
+        open_local(path).map_err(|e| {
+            let name = quote::one_line(&name);
+            Error::io(format!("could not open archive \"{name}\""), e)
+        })
+    };
+    let reader = ArchiveReader::from_source(&name, open(source()?)?)?;
+    let stored = Stored {
+        source: source()?,
+        sha256_file: read_if_there(&beside(path, ".sha256"))?,
+        meta_file: read_if_there(&beside(path, ".meta"))?,
+    };
+    verify_archive(&reader, &stored, level, jobs, events)
+}
+
+/// Verifies an open archive and how it is stored, with `jobs` threads. All damage is gathered in the report.
+///
+/// # Errors
+/// Whatever keeps it from reading.
+pub fn verify_archive(
+    reader: &ArchiveReader,
+    stored: &Stored,
     level: VerifyLevel,
     jobs: NonZeroUsize,
     events: &Events,
 ) -> Result<VerifyReport> {
     events.phase(Phase::Verify);
-    let reader = ArchiveReader::open(path)?;
-    let sides = SideFiles::read(path)?;
+    let sides = SideFiles::of(stored);
     let mut found = Found::default();
     let (sha256, meta) = match level {
-        VerifyLevel::Quick => sides.compare(&reader, None, &mut found),
+        VerifyLevel::Quick => sides.compare(stored.source.len(), None, &mut found),
         VerifyLevel::Full => {
             let (members, sha256) = std::thread::scope(|scope| {
                 let sha256 = sides
                     .need_sha256()
-                    .then(|| scope.spawn(|| sha256_of(&reader)));
-                let members = verify_members(&reader, jobs, events);
+                    .then(|| scope.spawn(|| sha256_of(stored.source.as_ref(), reader.name())));
+                let members = verify_members(reader, jobs, events);
                 (members, sha256.map(join).transpose())
             });
             found.damage.extend(members?);
-            sides.compare(&reader, sha256?.as_deref(), &mut found)
+            sides.compare(stored.source.len(), sha256?.as_deref(), &mut found)
         }
     };
-    Ok(found.into_report(&reader, level, sha256, meta))
+    Ok(found.into_report(reader, level, sha256, meta))
 }
 
 /// Verifies the members of an open archive: BLAKE3, decompression, structure, rows and digests.
@@ -499,12 +537,13 @@ struct Meta {
 }
 
 impl SideFiles {
-    fn read(archive: &Path) -> Result<Self> {
-        let sha256 =
-            read_if_there(&beside(archive, ".sha256"))?.map(|text| first_word(&text).to_owned());
-        let meta = read_if_there(&beside(archive, ".meta"))?
-            .map(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
-        Ok(SideFiles { sha256, meta })
+    fn of(stored: &Stored) -> Self {
+        let sha256 = stored.sha256_file.as_deref();
+        let meta = stored.meta_file.as_deref();
+        SideFiles {
+            sha256: sha256.map(|text| first_word(text).to_owned()),
+            meta: meta.map(|text| serde_json::from_str(text).map_err(|e| e.to_string())),
+        }
     }
 
     fn need_sha256(&self) -> bool {
@@ -515,7 +554,7 @@ impl SideFiles {
     /// Compares `FILE.sha256` and `FILE.meta`; without the file's own SHA-256, only its size.
     fn compare(
         &self,
-        reader: &ArchiveReader,
+        actual_size: u64,
         actual: Option<&str>,
         found: &mut Found,
     ) -> (Comparison, Comparison) {
@@ -535,11 +574,8 @@ impl SideFiles {
             None => return (sha256, Comparison::Absent),
             Some(Err(fault)) => vec![format!("Its .meta cannot be read: {fault}.")],
             Some(Ok(meta)) => {
-                let size = meta.size.filter(|&size| size != reader.size()).map(|size| {
-                    format!(
-                        "The file has {} bytes, not the {size} of its .meta.",
-                        reader.size()
-                    )
+                let size = meta.size.filter(|&size| size != actual_size).map(|size| {
+                    format!("The file has {actual_size} bytes, not the {size} of its .meta.")
                 });
                 let sum = meta.sha256.as_deref().filter(|sum| differs(sum));
                 let sum = sum.map(|_| "The file's SHA-256 is not that of its .meta.".to_owned());
@@ -582,14 +618,26 @@ fn read_if_there(path: &Path) -> Result<Option<String>> {
     }
 }
 
-fn sha256_of(reader: &ArchiveReader) -> Result<String> {
+/// The SHA-256 of all bytes, 64 hexadecimal digits. `name` is for messages.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn sha256_of(source: &dyn Source, name: &str) -> Result<String> {
     const STEP: u64 = 1 << 20; // large enough for the cost of a call not to show
     let mut sha256 = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
     let mut offset = 0;
-    while offset < reader.size() {
-        let piece = reader.read_piece(offset, STEP.min(reader.size() - offset))?;
-        sha256.update(&piece);
-        offset += piece.len() as u64;
+    while offset < source.len() {
+        let length = STEP.min(source.len() - offset);
+        let piece = &mut buffer[..usize::try_from(length).unwrap_or(1 << 20)];
+        source.read_at(offset, piece).map_err(|e| {
+            Error::io(
+                format!("could not read {length} bytes at offset {offset} of \"{name}\""),
+                e,
+            )
+        })?;
+        sha256.update(piece);
+        offset += length;
     }
     Ok(format!("{:x}", sha256.finalize()))
 }
@@ -681,9 +729,9 @@ mod tests {
         let path = directory.path().join("damaged.sql.zst");
         std::fs::write(&path, bytes).unwrap();
         let jobs = NonZeroUsize::MIN;
-        let quick = verify_file(&path, VerifyLevel::Quick, jobs, &Events::none()).unwrap();
+        let quick = verify_file(&path, &Ok, VerifyLevel::Quick, jobs, &Events::none()).unwrap();
         assert!(quick.is_intact());
-        let full = verify_file(&path, VerifyLevel::Full, jobs, &Events::none()).unwrap();
+        let full = verify_file(&path, &Ok, VerifyLevel::Full, jobs, &Events::none()).unwrap();
         let places: Vec<_> = full.damage.iter().map(|d| (d.member, d.offset)).collect();
         let expected: Vec<_> = (2..5)
             .map(|n| (Some(n), Some(members[n as usize].offset)))
@@ -701,7 +749,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.sql.gz");
         std::fs::write(&path, &written.sink).unwrap();
-        let verify = |level| verify_file(&path, level, NonZeroUsize::MIN, &Events::none()).unwrap();
+        let verify =
+            |level| verify_file(&path, &Ok, level, NonZeroUsize::MIN, &Events::none()).unwrap();
         let report = verify(VerifyLevel::Full);
         assert_eq!(
             (report.sha256, report.meta),

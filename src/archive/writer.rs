@@ -29,8 +29,24 @@ pub struct WrittenArchive<W> {
     pub size: u64,
     /// SHA-256 of all bytes written, 64 hexadecimal digits.
     pub sha256: String,
+    /// BLAKE3 of the stored index, as in the footer. It covers the BLAKE3 of every member.
+    pub blake3: String,
     /// The index as written.
     pub index: Index,
+}
+
+impl<W> WrittenArchive<W> {
+    /// What it amounts to, and its sink.
+    pub fn without_sink(self) -> (WrittenArchive<()>, W) {
+        let archive = WrittenArchive {
+            sink: (),
+            size: self.size,
+            sha256: self.sha256,
+            blake3: self.blake3,
+            index: self.index,
+        };
+        (archive, self.sink)
+    }
 }
 
 impl<W: Write> ArchiveWriter<W> {
@@ -97,6 +113,7 @@ impl<W: Write> ArchiveWriter<W> {
             sink: self.sink,
             size: self.size,
             sha256: format!("{:x}", self.sha256.finalize()),
+            blake3: footer.blake3,
             index,
         })
     }

@@ -22,16 +22,27 @@ pub fn backup_name(database: &str) -> String {
     }
 }
 
-/// `NAME-backup-YYYYMMDD-HHMMSS.sql.gz`, in UTC. `attempt` counts from 1; a second backup of the same second gets `-2`.
-pub fn set_file_name(name: &str, at: jiff::Timestamp, codec: Codec, attempt: u32) -> String {
+/// What follows the name of a file that is encrypted with age.
+const ENCRYPTED: &str = ".age";
+
+/// `NAME-backup-YYYYMMDD-HHMMSS.sql.gz`, in UTC, with `.age` at its end if it is encrypted. `attempt` counts from 1; a second
+/// backup of the same second gets `-2`.
+pub fn set_file_name(
+    name: &str,
+    at: jiff::Timestamp,
+    codec: Codec,
+    encrypted: bool,
+    attempt: u32,
+) -> String {
     let suffix = match attempt {
         0 | 1 => String::new(),
         n => format!("-{n}"),
     };
     format!(
-        "{name}-backup-{}{suffix}.{}",
+        "{name}-backup-{}{suffix}.{}{}",
         at.strftime("%Y%m%d-%H%M%S"),
-        codec.extension()
+        codec.extension(),
+        if encrypted { ENCRYPTED } else { "" }
     )
 }
 
@@ -46,13 +57,17 @@ pub struct SetName {
     pub created: jiff::Timestamp,
     /// 1 for the first set of its second.
     pub attempt: u32,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
 }
 
 /// Reads a name that [`set_file_name`] made; `None` for any other file. NAME may itself hold `-backup-`.
 pub fn parse_set_name(file: &str) -> Option<SetName> {
-    let id = Codec::ALL
-        .iter()
-        .find_map(|codec| file.strip_suffix(codec.extension())?.strip_suffix('.'))?;
+    let plain = file.strip_suffix(ENCRYPTED).unwrap_or(file);
+    let (codec, id) = Codec::ALL.into_iter().find_map(|codec| {
+        let id = plain.strip_suffix(codec.extension())?.strip_suffix('.')?;
+        Some((codec, id))
+    })?;
     let (name, rest) = id.rsplit_once("-backup-")?;
     let (stamp, attempt) = match rest.splitn(3, '-').collect::<Vec<_>>()[..] {
         [day, time] => (format!("{day}-{time}"), 1),
@@ -65,12 +80,11 @@ pub fn parse_set_name(file: &str) -> Option<SetName> {
         name: name.to_owned(),
         created: created.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
         attempt,
+        encrypted: plain.len() < file.len(),
     };
     // Only what we would write ourselves: no blanks, signs or leading zeros that a parser lets pass.
-    let codec = Codec::ALL
-        .into_iter()
-        .find(|codec| set_file_name(&set.name, set.created, *codec, attempt) == file)?;
-    (backup_name(name) == name && file.ends_with(codec.extension())).then_some(set)
+    let written = set_file_name(name, set.created, codec, set.encrypted, attempt);
+    (backup_name(name) == name && written == file).then_some(set)
 }
 
 #[cfg(test)]
@@ -82,12 +96,12 @@ mod tests {
         let at: jiff::Timestamp = "2026-01-14T02:00:00Z".parse().expect("valid");
         for name in ["shop", "a-backup-b", "x.y_z-1"] {
             for codec in Codec::ALL {
-                for attempt in [1, 2, 17] {
-                    let file = set_file_name(name, at, codec, attempt);
+                for (attempt, encrypted) in [(1, false), (2, true), (17, false)] {
+                    let file = set_file_name(name, at, codec, encrypted, attempt);
                     let set = parse_set_name(&file).expect("a set's name");
                     assert_eq!(
-                        (set.name.as_str(), set.created, set.attempt),
-                        (name, at, attempt)
+                        (set.name.as_str(), set.created, set.attempt, set.encrypted),
+                        (name, at, attempt, encrypted)
                     );
                     assert!(file.starts_with(&format!("{}.", set.id)));
                 }
@@ -96,6 +110,7 @@ mod tests {
         for other in [
             "shop.sql.gz",
             "shop-backup-20260114-020000.sql.gz.meta",
+            "shop-backup-20260114-020000.sql.gz.age.age",
             "shop-backup-20261314-020000.sql.gz",
             "shop-backup-20260114-020000-02.sql.gz",
             "shop-backup-20260114-020000-1.sql.gz",
@@ -119,11 +134,11 @@ mod tests {
     fn second_backup_of_a_second_is_numbered() {
         let at: jiff::Timestamp = "2026-01-14T02:00:00Z".parse().expect("valid");
         assert_eq!(
-            set_file_name("shop", at, Codec::Gzip, 1),
+            set_file_name("shop", at, Codec::Gzip, false, 1),
             "shop-backup-20260114-020000.sql.gz"
         );
         assert_eq!(
-            set_file_name("shop", at, Codec::Zstd, 2),
+            set_file_name("shop", at, Codec::Zstd, false, 2),
             "shop-backup-20260114-020000-2.sql.zst"
         );
     }

@@ -1,6 +1,7 @@
 //! Making a finished backup set visible: never half, never over another file.
 
 use crate::Result;
+use crate::failpoint::failpoint;
 use crate::storage::{Storage, Upload};
 
 /// Publishes a set: data (already written to `upload`), then `.sha256`, then the `.meta` that `render_meta` gives for
@@ -15,6 +16,7 @@ pub async fn publish(
     render_meta: impl FnOnce(&str) -> Result<String>,
 ) -> Result<String> {
     let name = upload.publish().await?;
+    failpoint("publish.after_data");
     match publish_rest(storage, &name, sha256, render_meta).await {
         Ok(()) => Ok(name),
         Err(error) => {
@@ -24,7 +26,11 @@ pub async fn publish(
     }
 }
 
-async fn publish_rest(
+/// Makes a set of published data: `.sha256`, then `.meta`.
+///
+/// # Errors
+/// As [`publish`]. What was written is left: [`withdraw`] takes it back.
+pub(super) async fn publish_rest(
     storage: &Storage,
     name: &str,
     sha256: &str,
@@ -35,13 +41,14 @@ async fn publish_rest(
     storage
         .put_new(&format!("{name}.sha256"), sum.into_bytes())
         .await?;
+    failpoint("publish.after_sha256");
     storage
         .put_new(&format!("{name}.meta"), meta.into_bytes())
         .await
 }
 
 /// Takes back what a failed publication left, in the reverse order. The names were free before.
-async fn withdraw(storage: &Storage, name: &str) {
+pub(super) async fn withdraw(storage: &Storage, name: &str) {
     for left in [
         format!("{name}.meta"),
         format!("{name}.sha256"),

@@ -15,10 +15,13 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 /// What made a set: a hand, or one of the schedules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Made by hand.
+    #[default]
     Manual,
     /// Made by the daily schedule.
     Daily,
@@ -26,6 +29,36 @@ pub enum Kind {
     Weekly,
     /// Made by the monthly schedule.
     Monthly,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 4] = [Kind::Manual, Kind::Daily, Kind::Weekly, Kind::Monthly];
+
+    /// As users write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Manual => "manual",
+            Kind::Daily => "daily",
+            Kind::Weekly => "weekly",
+            Kind::Monthly => "monthly",
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.as_str() == text);
+        kind.ok_or_else(|| "give manual, daily, weekly or monthly".to_owned())
+    }
 }
 
 /// How far a set can be relied on.

@@ -1,87 +1,61 @@
-//! `pgstow list`: the backup sets of a directory.
-
-use std::path::{Path, PathBuf};
+//! `pgstow list`: the backup sets of a repository.
 
 use indicatif::HumanCount;
 use jiff::{SpanRound, Timestamp, Unit};
 use serde::Serialize;
 
+use super::place::{PlaceArgs, check_exists, warn_of_unreadable};
 use super::stdout::write_stdout;
 use super::text_table::{self, Align, TextTable};
-use crate::backup::{BackupSet, Listing, Repository};
+use crate::Result;
+use crate::backup::retention::Decision;
+use crate::backup::{BackupSet, Drilled, Kind, Verified, decide};
+use crate::config::{ConnectSource, DatabaseSettings};
 use crate::objects::quote::one_line;
-use crate::storage::{Location, Storage};
-use crate::{Error, ErrorKind, Result};
 
-/// List the backup sets in BACKUP_DIR, the newest first
+/// List the backup sets, the newest first
 ///
-/// A set is a file NAME-backup-YYYYMMDD-HHMMSS.sql.gz with its .sha256 and .meta, as `pgstow create` writes it.
+/// A set is a file NAME-backup-YYYYMMDD-HHMMSS.sql.gz with its .sha256 and .meta, as `pgstow create` writes it. Of several
+/// configured databases all are listed. KEPT BECAUSE tells which rules of the next cleanup keep a set.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The directory [default: BACKUP_DIR, or the current directory]
-    directory: Option<PathBuf>,
+    /// The repository, as --repository
+    #[arg(value_name = "DIR|URL", conflicts_with = "repository")]
+    directory: Option<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Print as JSON
     #[arg(long)]
     json: bool,
-}
-
-/// Where `create` writes without `-o`.
-pub(super) fn backup_directory() -> PathBuf {
-    let directory = std::env::var_os("BACKUP_DIR").filter(|directory| !directory.is_empty());
-    directory.map_or_else(|| PathBuf::from("."), PathBuf::from)
-}
-
-fn repository(directory: PathBuf) -> Result<Repository> {
-    Ok(Repository::new(Storage::open(&Location::Directory(
-        directory,
-    ))?))
-}
-
-/// The file that a user means: itself, or a set in [`backup_directory`] by `latest`, id, or beginning of an id.
-///
-/// # Errors
-/// `NotFound`, `Usage` if it is neither; `Io`.
-pub(super) async fn find_archive(argument: &Path) -> Result<PathBuf> {
-    let is_path = argument.components().count() > 1 || argument.symlink_metadata().is_ok();
-    match argument.to_str() {
-        Some(wanted) if !is_path => {
-            let directory = backup_directory();
-            let set = repository(directory.clone())?.find(wanted).await?;
-            Ok(directory.join(set.file))
-        }
-        _ => Ok(argument.to_owned()),
-    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// `NotFound` if there is no such directory; `Io`.
-pub(super) async fn run(args: Args) -> Result<()> {
-    let directory = args.directory.unwrap_or_else(backup_directory);
-    if !directory.is_dir() {
-        let shown = directory.display().to_string();
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            format!("there is no directory \"{}\"", one_line(&shown)),
-        ));
-    }
-    let listing = repository(directory)?.list().await?;
-    for (file, why) in &listing.unreadable {
-        eprintln!(
-            "warning: {} is no backup set: {}",
-            one_line(file),
-            one_line(why)
-        );
+pub(super) async fn run(mut args: Args) -> Result<()> {
+    args.place.repository = args.directory.or(args.place.repository);
+    let config = args
+        .place
+        .resolve(ConnectSource::default(), DatabaseSettings::default())?;
+    let now = Timestamp::now();
+    let mut sets: Vec<(BackupSet, Decision)> = Vec::new();
+    for profile in &config.profiles {
+        let repository = profile.repository()?;
+        check_exists(repository.storage())?;
+        let listing = repository.list().await?;
+        warn_of_unreadable(&listing.unreadable);
+        let decisions = decide(&listing.sets, &profile.policy(), now, &profile.zone());
+        sets.extend(listing.sets.into_iter().zip(decisions));
     }
     if args.json {
-        let sets: Vec<Line> = listing.sets.iter().map(Line::of).collect();
+        let sets: Vec<Line> = sets.iter().map(Line::of).collect();
         return write_stdout(|out| {
             serde_json::to_writer_pretty(&mut *out, &sets)?;
             writeln!(out)
         });
     }
-    let table = table(&listing, Timestamp::now());
+    let table = table(&sets, now);
     write_stdout(|out| table.write(out))
 }
 
@@ -91,47 +65,56 @@ struct Line<'a> {
     id: &'a str,
     file: &'a str,
     name: &'a str,
-    kind: &'a str,
+    kind: Kind,
     database: &'a str,
     created: String,
     size: u64,
     tables: usize,
     rows: u64,
-    duration_ms: Option<i64>,
+    duration_ms: u64,
     sha256: &'a str,
+    encrypted: bool,
     partial: &'a [String],
-    verified: Option<&'a str>,
+    pinned: bool,
+    anomalies: &'a [String],
+    verified: Option<&'a Verified>,
+    drilled: Option<&'a Drilled>,
+    kept: bool,
+    kept_because: &'a [String],
 }
 
 impl<'a> Line<'a> {
-    fn of(set: &'a BackupSet) -> Line<'a> {
+    fn of((set, decision): &'a (BackupSet, Decision)) -> Line<'a> {
         let meta = &set.meta;
         Line {
             id: &set.name.id,
             file: &set.file,
             name: &set.name.name,
-            kind: &meta.kind,
+            kind: meta.kind,
             database: &meta.database,
             created: set.name.created.to_string(),
             size: meta.size,
             tables: meta.tables.len(),
             rows: meta.rows,
-            duration_ms: duration_ms(set),
+            duration_ms: meta.duration_ms,
             sha256: &meta.sha256,
+            encrypted: meta.encrypted,
             partial: &meta.partial,
-            verified: meta.verified.as_deref(),
+            pinned: meta.pinned,
+            anomalies: &meta.anomalies,
+            verified: meta.verified.as_ref(),
+            drilled: meta.drilled.as_ref(),
+            kept: decision.keep,
+            kept_because: if decision.keep {
+                &decision.reasons
+            } else {
+                &[]
+            },
         }
     }
 }
 
-/// How long its run took, if its `.meta` tells two times.
-fn duration_ms(set: &BackupSet) -> Option<i64> {
-    let started: Timestamp = set.meta.started.parse().ok()?;
-    let finished: Timestamp = set.meta.finished.parse().ok()?;
-    i64::try_from(finished.duration_since(started).as_millis()).ok()
-}
-
-fn table(listing: &Listing, now: Timestamp) -> TextTable {
+fn table(sets: &[(BackupSet, Decision)], now: Timestamp) -> TextTable {
     let mut table = TextTable::new(&[
         ("ID", Align::Left),
         ("KIND", Align::Left),
@@ -139,28 +122,61 @@ fn table(listing: &Listing, now: Timestamp) -> TextTable {
         ("SIZE", Align::Right),
         ("ROWS", Align::Right),
         ("TOOK", Align::Right),
+        ("VERIFIED", Align::Left),
+        ("KEPT BECAUSE", Align::Left),
         ("CONTENTS", Align::Left),
     ]);
-    for set in &listing.sets {
-        let took = duration_ms(set).map(|ms| format!("{}.{} s", ms / 1000, ms % 1000 / 100));
+    for (set, decision) in sets {
+        let took = set.meta.duration_ms;
         table.push(vec![
             set.name.id.clone(),
-            one_line(&set.meta.kind).into_owned(),
+            set.meta.kind.to_string(),
             age(set.name.created, now),
             text_table::bytes(set.meta.size),
             HumanCount(set.meta.rows).to_string(),
-            took.unwrap_or_else(|| "?".to_owned()),
-            match set.meta.partial.as_slice() {
-                [] => "whole".to_owned(),
-                options => one_line(&format!("partial: {}", options.join(" "))).into_owned(),
+            format!("{}.{} s", took / 1000, took % 1000 / 100),
+            verified(set, now),
+            match decision.keep {
+                true => decision.reasons.join(", "),
+                false => "not kept".to_owned(),
             },
+            contents(set),
         ]);
     }
     table
 }
 
+/// What the last check said, and how long ago.
+fn verified(set: &BackupSet, now: Timestamp) -> String {
+    let Some(verified) = &set.meta.verified else {
+        return "never".to_owned();
+    };
+    let ago = verified
+        .at
+        .parse()
+        .map_or_else(|_| "?".to_owned(), |at| age(at, now));
+    match verified.intact {
+        true => format!("{} {ago} ago", verified.how.as_str()),
+        false => format!("DAMAGED, found {ago} ago"),
+    }
+}
+
+fn contents(set: &BackupSet) -> String {
+    let mut contents = match set.meta.partial.as_slice() {
+        [] => "whole".to_owned(),
+        options => format!("partial: {}", options.join(" ")),
+    };
+    if set.meta.encrypted {
+        contents.push_str(", encrypted");
+    }
+    if !set.meta.anomalies.is_empty() {
+        contents.push_str(&format!(", ANOMALY: {}", set.meta.anomalies.join("; ")));
+    }
+    one_line(&contents).into_owned()
+}
+
 /// `3d 4h`, `25m`: the two largest units of hours and days, or one smaller.
-fn age(created: Timestamp, now: Timestamp) -> String {
+pub(super) fn age(created: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(created).as_secs().max(0);
     let smallest = match seconds {
         0..60 => Unit::Second,

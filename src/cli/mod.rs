@@ -1,9 +1,15 @@
 //! The command line: one file per command, which turns its arguments into options of the engine and prints
 //! what comes back. This file dispatches, prints errors and tells the exit status.
 
+mod cleanup;
+mod config;
+mod copy;
 mod create;
 mod csv;
+mod drill;
 mod list;
+mod pin;
+mod place;
 mod progress;
 mod restore;
 mod show;
@@ -45,11 +51,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Create(create::CreateArgs),
+    Create(Box<create::CreateArgs>),
     List(list::Args),
-    Restore(restore::RestoreArgs),
     Show(show::Args),
     Verify(verify::Args),
+    Restore(Box<restore::RestoreArgs>),
+    Drill(Box<drill::Args>),
+    Cleanup(cleanup::Args),
+    Pin(pin::Args),
+    /// Let retention decide about pinned sets again
+    Unpin(pin::Args),
+    Copy(copy::Args),
+    Config(config::Args),
 }
 
 /// Parses the process's arguments, runs the command and tells the exit status.
@@ -80,21 +93,17 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run_command(command: Command) -> Result<()> {
     match command {
         Command::Create(args) => block_on(args.run()),
-        Command::Restore(args) => block_on(args.run()),
         Command::List(args) => block_on(list::run(args)),
-        Command::Show(mut args) => {
-            args.file = find_archive(&args.file)?;
-            show::run(&args)
-        }
-        Command::Verify(mut args) => {
-            args.file = find_archive(&args.file)?;
-            verify::run(&args)
-        }
+        Command::Show(args) => block_on(show::run(args)),
+        Command::Verify(args) => block_on(verify::run(args)),
+        Command::Restore(args) => block_on(args.run()),
+        Command::Drill(args) => block_on(drill::run(*args)),
+        Command::Cleanup(args) => block_on(cleanup::run(args)),
+        Command::Pin(args) => block_on(pin::run(args, true)),
+        Command::Unpin(args) => block_on(pin::run(args, false)),
+        Command::Copy(args) => block_on(copy::run(args)),
+        Command::Config(args) => config::run(args),
     }
-}
-
-fn find_archive(argument: &std::path::Path) -> Result<std::path::PathBuf> {
-    block_on(list::find_archive(argument))
 }
 
 /// Runs a command's future on all cores.
@@ -138,14 +147,23 @@ async fn stop_signal() -> u8 {
     }
 }
 
+/// Waits for SIGINT or SIGTERM and gives it as an error.
+async fn signal_error() -> Error {
+    let signal = stop_signal().await;
+    Error::new(
+        ErrorKind::Interrupted(signal),
+        format!(
+            "stopped by {}",
+            if signal == 2 { "SIGINT" } else { "SIGTERM" }
+        ),
+    )
+}
+
 /// Runs `work` unless a signal comes first; dropping it then closes connections and removes partial files.
 async fn until_signal<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         outcome = work => outcome,
-        signal = stop_signal() => Err(Error::new(
-            ErrorKind::Interrupted(signal),
-            format!("stopped by {}", if signal == 2 { "SIGINT" } else { "SIGTERM" }),
-        )),
+        error = signal_error() => Err(error),
     }
 }
 

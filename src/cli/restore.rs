@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::archive::ArchiveReader;
+use super::place::PlaceArgs;
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::objects::quote;
@@ -22,9 +22,11 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(crate) struct RestoreArgs {
-    /// The archive: a file, or a set in BACKUP_DIR by its id or `latest`
+    /// The archive: a file, or a set by its id, `latest` or `latest:KIND`
     #[arg(value_name = "FILE|ID|latest")]
     file: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Target database, connection URI or keyword string
     #[arg(value_name = "DB|URL")]
     target: Option<String>,
@@ -96,8 +98,11 @@ impl RestoreArgs {
             .hint("Give --yes to go on without asking."));
         }
         let options = self.options()?;
-        self.file = super::list::find_archive(&self.file).await?;
-        let reader = Arc::new(ArchiveReader::open(&self.file)?);
+        let found = self.place.find(&self.file).await?;
+        self.file = PathBuf::from(found.describe());
+        // Retention leaves the set alone until the end.
+        let (reader, _lock) = found.open().await?;
+        let reader = Arc::new(reader);
         let settings = self.settings(&reader.index().header.database)?;
         // Bars of the verification must be gone before the question is asked.
         let prepared = {

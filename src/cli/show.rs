@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::place::PlaceArgs;
 use super::stdout::{failed, try_write_stdout};
 use super::{csv, text_table};
 use crate::archive::{
@@ -15,14 +16,17 @@ use crate::archive::{
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::objects::quote;
 use crate::restore::{RestoreOptions, chosen_entries};
+use crate::storage::spawn_blocking;
 use crate::{Error, ErrorKind, Result};
 
 /// Shows what is in an archive: its table of contents, its SQL, or the rows of one table.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The archive: a file, or a set in BACKUP_DIR by its id or `latest`
+    /// The archive: a file, or a set by its id, `latest` or `latest:KIND`
     #[arg(value_name = "FILE|ID|latest")]
-    pub(super) file: PathBuf,
+    file: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Print the table of contents as JSON
     #[arg(long, conflicts_with_all = ["sql", "rows"])]
     json: bool,
@@ -87,20 +91,30 @@ enum RowFormat {
 ///
 /// # Errors
 /// `Damaged` and others of [`ArchiveReader`]; `Usage` if a pattern matches nothing.
-pub(super) fn run(args: &Args) -> Result<()> {
-    let reader = ArchiveReader::open(&args.file)?;
+pub(super) async fn run(args: Args) -> Result<()> {
+    let (reader, lock) = args.place.find(&args.file).await?.open().await?;
+    // Reading blocks, and of a remote archive it must not block the runtime that reads for it.
+    spawn_blocking(move || {
+        let shown = show(&reader, &args);
+        drop(lock);
+        shown
+    })
+    .await
+}
+
+fn show(reader: &ArchiveReader, args: &Args) -> Result<()> {
     if let Some(pattern) = &args.rows {
         let table = table_with_rows(reader.index(), pattern)?;
-        return try_write_stdout(|out| write_rows(&reader, table, args.format, out));
+        return try_write_stdout(|out| write_rows(reader, table, args.format, out));
     }
     let entries = selected_entries(reader.index(), args)?;
     try_write_stdout(|out| {
         if args.sql {
-            write_sql(&reader, &entries, out)
+            write_sql(reader, &entries, out)
         } else if args.json {
-            write_json(&reader, entries, out).map_err(failed)
+            write_json(reader, entries, out).map_err(failed)
         } else {
-            write_contents(&reader, &entries, out).map_err(failed)
+            write_contents(reader, &entries, out).map_err(failed)
         }
     })
 }

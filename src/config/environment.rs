@@ -40,9 +40,6 @@ impl std::fmt::Debug for Environment {
 impl Layer for &Environment {
     fn take(&mut self, _key: &str, variable: &'static str) -> Option<(Given, Origin)> {
         let value = self.var(variable)?;
-        Some((
-            Given::One(value.to_owned()),
-            Origin::Environment(variable),
-        ))
+        Some((Given::One(value.to_owned()), Origin::Environment(variable)))
     }
 }

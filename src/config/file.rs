@@ -35,7 +35,11 @@ impl ConfigFile {
             .or_else(|| environment.var("PGSTOW_CONFIG").map(PathBuf::from));
         let path = match named {
             Some(path) => path,
-            None => match USUAL_PLACES.map(PathBuf::from).into_iter().find(|p| p.exists()) {
+            None => match USUAL_PLACES
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|p| p.exists())
+            {
                 Some(path) => path,
                 None => return Ok(ConfigFile::default()),
             },
@@ -138,7 +142,10 @@ impl Reader<'_> {
             return Ok(());
         }
         Err(self
-            .error(at, "[defaults] holds for all databases and cannot have a url or a name")
+            .error(
+                at,
+                "[defaults] holds for all databases and cannot have a url or a name",
+            )
             .hint("Put them into a section [database.NAME]."))
     }
 
@@ -195,7 +202,10 @@ impl Reader<'_> {
         name: &str,
         known: &[(&'static str, &'static str)],
     ) -> Result<()> {
-        let Some((key, (_, line))) = section.values.into_iter().min_by_key(|(_, (_, line))| *line)
+        let Some((key, (_, line))) = section
+            .values
+            .into_iter()
+            .min_by_key(|(_, (_, line))| *line)
         else {
             return Ok(());
         };

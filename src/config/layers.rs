@@ -7,7 +7,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::setting::{
-    ByteSize, DatabaseUrl, HttpUrl, List, Method, Setting, ShellCommand, TimeLimit, When, Zone,
+    ByteSize, DatabaseUrl, HttpUrl, List, Method, Percent, Setting, ShellCommand, TimeLimit, When,
+    Within, Zone,
 };
 use super::valued::{Given, Origin, Valued};
 use crate::logging::LogFormat;
@@ -94,21 +95,27 @@ settings! {
         schedule_monthly: When = "schedule.monthly", "PGSTOW_SCHEDULE_MONTHLY";
         /// When sets that need not be kept are deleted.
         schedule_cleanup: When = "schedule.cleanup", "PGSTOW_SCHEDULE_CLEANUP";
+        /// Days of daily sets that are kept.
+        daily_keep: u32 = "schedule.daily_keep", "PGSTOW_SCHEDULE_DAILY_KEEP";
+        /// Weeks of weekly sets that are kept.
+        weekly_keep: u32 = "schedule.weekly_keep", "PGSTOW_SCHEDULE_WEEKLY_KEEP";
+        /// Months of monthly sets that are kept.
+        monthly_keep: u32 = "schedule.monthly_keep", "PGSTOW_SCHEDULE_MONTHLY_KEEP";
         /// When the stored bytes of the newest set are checked.
         schedule_verify: When = "schedule.verify", "PGSTOW_SCHEDULE_VERIFY";
         /// When the newest set is restored for a proof.
         schedule_drill: When = "schedule.drill", "PGSTOW_SCHEDULE_DRILL";
-        /// Sets to keep whatever their age.
+        /// The newest sets, whatever made them.
         keep_last: u32 = "retention.keep_last", "PGSTOW_KEEP_LAST";
-        /// Days of which a set is kept.
+        /// Days of which the newest set is kept, whatever made it.
         keep_daily: u32 = "retention.keep_daily", "PGSTOW_KEEP_DAILY";
-        /// Weeks of which a set is kept.
+        /// Weeks of which the newest set is kept, whatever made it.
         keep_weekly: u32 = "retention.keep_weekly", "PGSTOW_KEEP_WEEKLY";
-        /// Months of which a set is kept.
+        /// Months of which the newest set is kept, whatever made it.
         keep_monthly: u32 = "retention.keep_monthly", "PGSTOW_KEEP_MONTHLY";
-        /// All sets younger than this are kept.
-        keep_within: String = "retention.keep_within", "PGSTOW_KEEP_WITHIN";
-        /// Sets younger than this number of days are kept.
+        /// All sets made within this before the newest good one are kept.
+        keep_within: Within = "retention.keep_within", "PGSTOW_KEEP_WITHIN";
+        /// All sets of the last days are kept.
         keep_days: u32 = "retention.keep_days", "BACKUP_RETENTION_DAYS";
         /// Public keys to encrypt to.
         recipients: List = "encryption.recipients", "PGSTOW_RECIPIENTS";
@@ -116,6 +123,8 @@ settings! {
         passphrase_file: PathBuf = "encryption.passphrase_file", "PGSTOW_PASSPHRASE_FILE";
         /// Files with the secret keys that decrypt.
         identity_files: List = "encryption.identity_files", "PGSTOW_IDENTITY_FILES";
+        /// By how much tables, rows or size may fall from one backup to the next without being told.
+        max_drop: Percent = "anomalies.max_drop", "PGSTOW_ANOMALIES_MAX_DROP";
         /// Run before a backup.
         hook_before: ShellCommand = "hooks.before", "PGSTOW_HOOKS_BEFORE";
         /// Run after a good backup.
@@ -163,6 +172,31 @@ settings! {
     }
 }
 
+impl ServiceSettings {
+    /// Lays the built-in values under what was said.
+    pub(super) fn over_defaults(self) -> Self {
+        let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 3000));
+        self.over(ServiceSettings {
+            listen: Some(Valued::default(loopback)),
+            allow_restore: Some(Valued::default(false)),
+            ..ServiceSettings::default()
+        })
+    }
+}
+
+impl LogSettings {
+    /// Lays the built-in values under what was said.
+    pub(super) fn over_defaults(self) -> Self {
+        self.over(LogSettings {
+            format: Some(Valued::default(LogFormat::Text)),
+            level: Some(Valued::default("info".to_owned())),
+            max_size: Some(Valued::default(ByteSize(10 << 20))),
+            keep: Some(Valued::default(5)),
+            ..LogSettings::default()
+        })
+    }
+}
+
 impl DatabaseSettings {
     /// Lays flags over everything else. Retention given by flags is the whole policy, as with restic:
     /// `cleanup --keep-last 3` keeps three sets and not also thirty days.
@@ -175,6 +209,9 @@ impl DatabaseSettings {
                 keep_monthly: None,
                 keep_within: None,
                 keep_days: None,
+                daily_keep: None,
+                weekly_keep: None,
+                monthly_keep: None,
                 ..lower
             };
         }
@@ -191,14 +228,15 @@ impl DatabaseSettings {
             schedule_weekly: Some(Valued::default(When::built_in("0 3 * * 0"))),
             schedule_monthly: Some(Valued::default(When::built_in("0 4 1 * *"))),
             schedule_cleanup: Some(Valued::default(When::built_in("0 5 * * *"))),
-            keep_daily: Some(Valued::default(30)),
-            keep_weekly: Some(Valued::default(12)),
-            keep_monthly: Some(Valued::default(12)),
+            daily_keep: Some(Valued::default(30)),
+            weekly_keep: Some(Valued::default(12)),
+            monthly_keep: Some(Valued::default(12)),
+            max_drop: Some(Valued::default(Percent::HALF)),
             hook_time_limit: Some(Valued::default(TimeLimit::DEFAULT)),
             ..DatabaseSettings::default()
         };
         if self.keep_days.is_some() {
-            defaults.keep_daily = None;
+            defaults.daily_keep = None;
         }
         self.over(defaults)
     }
@@ -211,6 +249,27 @@ impl DatabaseSettings {
             repository: None,
             ..self
         }
+    }
+
+    /// Whether retention was given by flags, which makes it the whole policy.
+    pub(super) fn retention_is_by_flags(&self) -> bool {
+        fn is_flag<T>(setting: &Option<Valued<T>>) -> bool {
+            matches!(
+                setting,
+                Some(Valued {
+                    origin: Origin::Flag(_),
+                    ..
+                })
+            )
+        }
+        let counts = [
+            &self.keep_last,
+            &self.keep_daily,
+            &self.keep_weekly,
+            &self.keep_monthly,
+            &self.keep_days,
+        ];
+        counts.into_iter().any(is_flag) || is_flag(&self.keep_within)
     }
 
     fn says_retention(&self) -> bool {

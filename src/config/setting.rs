@@ -56,6 +56,8 @@ from_text! {
     ByteSize: "give a size such as 10MiB",
     DatabaseUrl: "give a connection URI (postgresql://...) or a keyword string",
     HttpUrl: "give a URL that begins with http:// or https://",
+    Within: "give a span such as 30d, 8w or 1y6mo",
+    Percent: "give a number from 1 to 100",
     Method: "give gzip:1..12, zstd:1..19 or none",
 }
 
@@ -123,7 +125,7 @@ pub enum When {
     /// Never; written `off`.
     Off,
     /// At the times of the expression.
-    Cron(CronExpression),
+    Cron(Box<CronExpression>),
 }
 
 /// A cron expression of five fields: minute, hour, day of the month, month, day of the week.
@@ -164,7 +166,9 @@ impl FromStr for CronExpression {
 
 impl When {
     pub(super) fn built_in(text: &'static str) -> Self {
-        When::Cron(text.parse().expect("built-in schedules are valid"))
+        When::Cron(Box::new(
+            text.parse().expect("built-in schedules are valid"),
+        ))
     }
 
     /// The expression, if it is not off.
@@ -180,17 +184,20 @@ impl Setting for When {
     fn read(given: &Given) -> Result<Self, String> {
         match one(given)? {
             "off" | "false" => Ok(When::Off),
-            text => text.parse().map(When::Cron).map_err(|why: String| {
-                format!(
-                    "give a cron expression of five fields or \"off\" ({})",
-                    why.trim_end_matches('.')
-                )
-            }),
+            text => text
+                .parse()
+                .map(|cron| When::Cron(Box::new(cron)))
+                .map_err(|why: String| {
+                    format!(
+                        "give a cron expression of five fields or \"off\" ({})",
+                        why.trim_end_matches('.')
+                    )
+                }),
         }
     }
 
     fn show(&self) -> String {
-        self.cron().map_or("off", CronExpression::as_str).to_owned()
+        self.cron().map_or("off", |cron| cron.as_str()).to_owned()
     }
 }
 
@@ -253,6 +260,56 @@ impl fmt::Display for TimeLimit {
     }
 }
 
+/// How long ago something may be, by the calendar. Never negative.
+#[derive(Clone, Copy, Debug)]
+pub struct Within(pub jiff::Span);
+
+impl FromStr for Within {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let span: jiff::Span = text.parse().map_err(|_| ())?;
+        (span.is_positive()).then_some(Within(span)).ok_or(())
+    }
+}
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+/// A part of a whole, from 1 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
+impl Percent {
+    /// Half of it.
+    pub(super) const HALF: Percent = Percent(50);
+}
+
+impl FromStr for Percent {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number: u8 = text
+            .strip_suffix('%')
+            .unwrap_or(text)
+            .parse()
+            .map_err(|_| ())?;
+        (1..=100)
+            .contains(&number)
+            .then_some(Percent(number))
+            .ok_or(())
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 /// A number of bytes; written with a unit of 1000 (`MB`) or of 1024 (`MiB`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
@@ -288,7 +345,7 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = SIZE_UNITS
             .iter()
-            .find(|(_, factor)| self.0 >= *factor && self.0 % factor == 0)
+            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
             .unwrap_or(&("", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
@@ -414,7 +471,10 @@ pub fn read_secret_file(path: &Path) -> crate::Result<String> {
     use std::os::unix::fs::PermissionsExt;
     let shown = path.display();
     let failed = |e| Error::io(format!("could not read {shown}"), e);
-    let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
+    let mode = std::fs::metadata(path)
+        .map_err(failed)?
+        .permissions()
+        .mode();
     if mode & 0o007 != 0 {
         return Err(Error::new(
             ErrorKind::Usage,
@@ -476,7 +536,8 @@ mod tests {
     fn urls_are_shown_without_secrets() {
         let url = DatabaseUrl::read(&text("postgresql://me:sesame@h/db")).unwrap();
         assert_eq!(url.show(), "postgresql://me:***@h/db");
-        let ping = HttpUrl::read(&text("https://u:sesame@hc.example:8443/sesame?x=sesame")).unwrap();
+        let ping =
+            HttpUrl::read(&text("https://u:sesame@hc.example:8443/sesame?x=sesame")).unwrap();
         assert_eq!(ping.show(), "https://hc.example:8443/***");
         assert!(!format!("{url:?}{ping:?}").contains("sesame"));
         assert!(HttpUrl::read(&text("file:///etc/passwd")).is_err());

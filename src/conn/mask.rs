@@ -59,11 +59,23 @@ mod tests {
     #[test]
     fn passwords_are_masked_wherever_they_stand() {
         for (text, masked) in [
-            ("postgresql://me:sesame@h:5432/db", "postgresql://me:***@h:5432/db"),
-            ("postgres://h/db?password=sesame&sslmode=require", "postgres://h/db?password=***&sslmode=require"),
-            ("postgres://h/db?sslpassword=sesame", "postgres://h/db?sslpassword=***"),
+            (
+                "postgresql://me:sesame@h:5432/db",
+                "postgresql://me:***@h:5432/db",
+            ),
+            (
+                "postgres://h/db?password=sesame&sslmode=require",
+                "postgres://h/db?password=***&sslmode=require",
+            ),
+            (
+                "postgres://h/db?sslpassword=sesame",
+                "postgres://h/db?sslpassword=***",
+            ),
             ("postgresql://me@h/db", "postgresql://me@h/db"),
-            ("host=h password='ses ame' dbname=db", "host=h password=*** dbname=db"),
+            (
+                "host=h password='ses ame' dbname=db",
+                "host=h password=*** dbname=db",
+            ),
             ("postgresql://me:ses/ame@h/db", "***"),
             ("postgresql://[sesame", "***"),
             ("password='sesame", "***"),

@@ -181,6 +181,21 @@ async fn connect_aide(leader: &Session, jobs: NonZeroU32) -> Option<Session> {
     connect(&leader.settings_of_this_server()).await.ok()
 }
 
+/// What a database holds, as [`create`] would write it, without its rows.
+///
+/// # Errors
+/// As [`create`].
+pub async fn read_definitions(
+    settings: &ConnectSettings,
+    contents: &ContentOptions,
+) -> Result<Vec<ContentEntry>> {
+    let session = connect(settings).await?;
+    let everything = Selection::default();
+    snapshot::begin(&session, &everything, None, &Events::none()).await?;
+    let contents = read_contents(&session, None, &everything, contents).await?;
+    Ok(contents.entries)
+}
+
 /// How long the aide waits for a lock. Who holds it up may himself wait for the leader: then the leader reads all.
 const AIDE_LOCK_TIMEOUT: &str = "1s";
 

@@ -15,4 +15,4 @@ mod wanted;
 mod writer;
 
 pub use contents::{ContentEntry, ContentOptions, Contents, DataSource, read_contents};
-pub use create::{CreateOptions, Created, create};
+pub use create::{CreateOptions, Created, create, read_definitions};

@@ -390,8 +390,11 @@ async fn create_database(session: &Session, name: &str, header: &Header) -> Resu
     })
 }
 
-/// Drops the database that this run made and could not fill: the server is then as it was.
-async fn drop_database(settings: &ConnectSettings) -> Result<()> {
+/// Drops a database that pgstow made: one that it could not fill, or one for a drill.
+///
+/// # Errors
+/// `Restore`; `Connect`.
+pub(crate) async fn drop_database(settings: &ConnectSettings) -> Result<()> {
     let session = connect_for_create(settings).await?;
     let name = quote::ident(settings.database());
     session

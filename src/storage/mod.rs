@@ -349,10 +349,11 @@ async fn blocking<T: Send + 'static>(
     spawn_blocking(move || work(&directory)).await
 }
 
-async fn spawn_blocking<T: Send + 'static>(
+/// Runs what blocks on a thread for it.
+pub(crate) async fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|e| Err(Error::internal("a storage thread died").caused_by(e)))
+        .unwrap_or_else(|e| Err(Error::internal("a blocking thread died").caused_by(e)))
 }

@@ -1,0 +1,400 @@
+//! Proving a set by restoring it: into a scratch database that is compared with the index and dropped again.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::verification::record;
+use super::{BackupSet, Drilled, How, Repository};
+use crate::archive::{ArchiveReader, Compression, Index, Span};
+use crate::conn::{ConnectSettings, Session, connect};
+use crate::dump::selection::Selection;
+use crate::dump::{ContentEntry, ContentOptions, CreateOptions, create, read_definitions};
+use crate::event::{Events, Phase};
+use crate::objects::Kind;
+use crate::objects::quote::{self, one_line};
+use crate::restore::{RestoreOptions, drop_database, prepare};
+use crate::storage::spawn_blocking;
+use crate::{Error, ErrorKind, Result};
+
+/// What the names of scratch databases begin with.
+const SCRATCH: &str = "pgstow_drill_";
+
+/// The advisory lock that living drills share, so that only databases of dead ones are dropped: "pgstow" in ASCII.
+const DRILL_LOCK: i64 = 0x7067_7374_6f77;
+
+/// So many differences are named.
+const MOST_DIFFERENCES: usize = 20;
+
+/// How to drill.
+#[derive(Clone, Debug)]
+pub struct DrillOptions {
+    /// Connections.
+    pub jobs: NonZeroUsize,
+    /// The server need not have the roles: neither owners nor privileges are restored and compared.
+    pub no_owner: bool,
+}
+
+/// Restores a set into a scratch database on the server of `settings`, compares definitions, rows and row digests with the
+/// archive, drops the database, and records the proof in the set's `.meta`. The database of `settings` itself is not touched.
+///
+/// # Errors
+/// `Damaged` with what differs, recorded as not intact; `Usage` for a set without definitions; those of the restore.
+/// The scratch database is gone in any case, unless the server is.
+pub async fn drill_set(
+    repository: &Repository,
+    set: &BackupSet,
+    settings: &ConnectSettings,
+    options: &DrillOptions,
+    stop: impl Future<Output = Error>,
+    events: &Events,
+) -> Result<Drilled> {
+    if set
+        .meta
+        .partial
+        .iter()
+        .any(|option| option == "--data-only")
+    {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!(
+                "{} holds rows alone and cannot be restored by itself",
+                set.name.id
+            ),
+        ));
+    }
+    let started = Instant::now();
+    let open = repository.open_set(set).await?;
+    let reader = Arc::new(open.reader);
+    let guard = guard_scratch(settings).await?;
+    let id = &reader.index().header.archive_id;
+    let scratch = settings.with_database(&format!(
+        "{SCRATCH}{}_{}",
+        &id[..id.len().min(8)],
+        std::process::id()
+    ));
+    let outcome = tokio::select! {
+        outcome = restore_and_compare(&reader, &scratch, options, events) => outcome,
+        error = stop => Err(error),
+    };
+    let dropped = drop_database(&scratch).await;
+    drop(guard);
+    let (compared, differences) = match (outcome, dropped) {
+        (Ok(outcome), Ok(())) => outcome,
+        (Ok(_), Err(error)) => return Err(error),
+        (Err(error), Ok(())) => return Err(error),
+        (Err(error), Err(left)) => return Err(error.detail(left.to_string())),
+    };
+    if !differences.is_empty() {
+        let error = differs(set, &differences);
+        return match record(repository, set, How::Restore, false).await {
+            Ok(()) => Err(error),
+            Err(unrecorded) => Err(error.detail(unrecorded.to_string())),
+        };
+    }
+    let drilled = Drilled {
+        at: jiff::Timestamp::now().to_string(),
+        elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        ..compared
+    };
+    let proof = drilled.clone();
+    record(repository, set, How::Restore, true).await?;
+    repository
+        .update_meta(set, |meta| meta.drilled = Some(proof))
+        .await?;
+    Ok(drilled)
+}
+
+/// Opens the session whose advisory lock says that a drill is alive, and drops what dead ones left.
+async fn guard_scratch(settings: &ConnectSettings) -> Result<Session> {
+    let failed = |e| {
+        Error::from_server(
+            ErrorKind::Restore,
+            "could not look for scratch databases of dead drills",
+            e,
+        )
+    };
+    let session = match connect(&settings.with_database("postgres")).await {
+        Ok(session) => session,
+        Err(error) => connect(&settings.with_database("template1"))
+            .await
+            .map_err(|_| error)?,
+    };
+    let alone = session
+        .query_one(
+            "SELECT pg_catalog.pg_try_advisory_lock($1) AS alone",
+            &[&DRILL_LOCK],
+        )
+        .await
+        .map_err(failed)?;
+    if alone.get("alone") {
+        let left = session
+            .query(
+                "SELECT datname::text AS datname FROM pg_catalog.pg_database \
+                 WHERE pg_catalog.starts_with(datname::text, $1) \
+                 AND pg_catalog.pg_has_role(datdba, 'MEMBER') ORDER BY datname",
+                &[&SCRATCH],
+            )
+            .await;
+        // starts_with came with 11; on 10 nobody cleans up.
+        for row in left.unwrap_or_default() {
+            let name: String = row.get("datname");
+            let sql = format!("DROP DATABASE IF EXISTS {}", quote::ident(&name));
+            session.batch_execute(&sql).await.map_err(failed)?;
+        }
+    }
+    session
+        .batch_execute(&format!(
+            "SELECT pg_catalog.pg_advisory_lock_shared({DRILL_LOCK}); \
+             SELECT pg_catalog.pg_advisory_unlock({DRILL_LOCK}) WHERE {};",
+            alone.get::<_, bool>("alone")
+        ))
+        .await
+        .map_err(failed)?;
+    Ok(session)
+}
+
+/// What was compared, and what differs.
+async fn restore_and_compare(
+    reader: &Arc<ArchiveReader>,
+    scratch: &ConnectSettings,
+    options: &DrillOptions,
+    events: &Events,
+) -> Result<(Drilled, Vec<String>)> {
+    let restore = RestoreOptions {
+        jobs: options.jobs,
+        clean: false,
+        cascade: false,
+        create: true,
+        no_owner: options.no_owner,
+        no_privileges: options.no_owner,
+        role: None,
+        selection: Selection::default(),
+        schema_only: false,
+        data_only: false,
+        analyze: false,
+    };
+    let prepared = prepare(Arc::clone(reader), scratch.clone(), restore, events).await?;
+    prepared.run(std::future::pending(), events).await?;
+    events.phase(Phase::Verify);
+    let contents = ContentOptions {
+        no_owner: options.no_owner,
+        no_privileges: options.no_owner,
+        // What the source could not have dumped is not in the archive either; what was left out there is not here.
+        skip_unsupported: true,
+        ..ContentOptions::default()
+    };
+    let definitions = read_definitions(scratch, &contents).await?;
+    let jobs = u32::try_from(options.jobs.get()).ok();
+    let rows = create(
+        scratch,
+        CreateOptions {
+            jobs: jobs
+                .and_then(std::num::NonZeroU32::new)
+                .unwrap_or(std::num::NonZeroU32::MIN),
+            compression: Compression::None,
+            selection: Selection::default(),
+            contents,
+            lock_wait_timeout_ms: None,
+            restrict_key: None,
+            partial: Vec::new(),
+        },
+        std::io::sink(),
+        Events::none(),
+    )
+    .await?;
+    let restored = rows.archive.index;
+    let archive = Arc::clone(reader);
+    let no_owner = options.no_owner;
+    spawn_blocking(move || {
+        let same_major =
+            major(&archive.index().header.server_version) == major(&restored.header.server_version);
+        let mut differences = compare_definitions(&archive, &definitions, no_owner, same_major)?;
+        differences.extend(compare_rows(archive.index(), &restored));
+        let tables = || {
+            archive
+                .index()
+                .entries
+                .iter()
+                .filter_map(|entry| entry.rows.as_ref())
+        };
+        let compared = Drilled {
+            at: String::new(),
+            server_version: restored.header.server_version.clone(),
+            objects: archive.index().entries.len() as u64,
+            tables: tables().count() as u64,
+            rows: tables().map(|rows| rows.rows).sum(),
+            elapsed_ms: 0,
+        };
+        Ok((compared, differences))
+    })
+    .await
+}
+
+/// `16` of `16.14 (Debian 16.14-1)`.
+fn major(server_version: &str) -> &str {
+    let digits = server_version
+        .bytes()
+        .take_while(u8::is_ascii_digit)
+        .count();
+    &server_version[..digits]
+}
+
+/// An object by its kind, schema and name, which may be shared: `COMMENT` entries, say.
+type Key = (String, String, String);
+
+/// Definitions by object, each with its texts in order.
+type Definitions = BTreeMap<Key, Vec<String>>;
+
+/// What is only on one side, and what is defined differently. Another major deparses differently: then only names are compared.
+fn compare_definitions(
+    archive: &ArchiveReader,
+    restored: &[ContentEntry],
+    no_owner: bool,
+    same_major: bool,
+) -> Result<Vec<String>> {
+    let archived = archived_definitions(archive, no_owner)?;
+    let restored = restored_definitions(restored);
+    let mut differences = Vec::new();
+    for (key, texts) in &archived {
+        match restored.get(key) {
+            None => differences.push(format!("{} was not restored", describe(key))),
+            Some(others) if same_major && texts != others => {
+                differences.push(format!("{} is defined differently", describe(key)));
+            }
+            Some(_) => {}
+        }
+    }
+    let extra = restored.keys().filter(|key| !archived.contains_key(*key));
+    differences.extend(extra.map(|key| format!("{} is not in the archive", describe(key))));
+    Ok(differences)
+}
+
+fn describe((kind, schema, name): &Key) -> String {
+    match schema.as_str() {
+        "" => one_line(&format!("{kind} {name}")).into_owned(),
+        schema => one_line(&format!("{kind} {schema}.{name}")).into_owned(),
+    }
+}
+
+fn archived_definitions(archive: &ArchiveReader, no_owner: bool) -> Result<Definitions> {
+    let mut definitions = Definitions::new();
+    let mut texts = MemberTexts {
+        archive,
+        last: None,
+    };
+    for entry in &archive.index().entries {
+        if entry.create.is_none() && entry.alter_owner.is_none() {
+            continue;
+        }
+        let is_privilege =
+            [Kind::Acl.as_str(), Kind::DefaultAcl.as_str()].contains(&entry.kind.as_str());
+        if no_owner && is_privilege {
+            continue;
+        }
+        let owner = entry.alter_owner.filter(|_| !no_owner);
+        let mut text = String::new();
+        for span in [entry.create, owner].into_iter().flatten() {
+            text.push_str(&texts.read(span)?);
+        }
+        let key = (
+            entry.kind.clone(),
+            entry.schema.clone().unwrap_or_default(),
+            entry.name.clone(),
+        );
+        definitions.entry(key).or_default().push(text);
+    }
+    definitions.values_mut().for_each(|texts| texts.sort());
+    Ok(definitions)
+}
+
+fn restored_definitions(entries: &[ContentEntry]) -> Definitions {
+    let mut definitions = Definitions::new();
+    for entry in entries {
+        if entry.create.is_empty() && entry.alter_owner.is_none() {
+            continue;
+        }
+        let statements = entry.create.iter().chain(&entry.alter_owner);
+        let text = statements
+            .map(|statement| format!("{statement}\n"))
+            .collect();
+        let key = (
+            entry.kind.as_str().to_owned(),
+            entry.schema.clone().unwrap_or_default(),
+            entry.tag.clone(),
+        );
+        definitions.entry(key).or_default().push(text);
+    }
+    definitions.values_mut().for_each(|texts| texts.sort());
+    definitions
+}
+
+/// Reads each statement member once: spans come in the order of the file.
+struct MemberTexts<'a> {
+    archive: &'a ArchiveReader,
+    last: Option<(crate::archive::MemberId, Vec<u8>)>,
+}
+
+impl MemberTexts<'_> {
+    fn read(&mut self, span: Span) -> Result<String> {
+        let text = match self.last.take() {
+            Some((member, text)) if member == span.member => text,
+            _ => self.archive.read_member(span.member)?,
+        };
+        let slice = span
+            .slice(&text)
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        self.last = Some((span.member, text));
+        slice.ok_or_else(|| Error::internal("a span exceeds its member"))
+    }
+}
+
+/// Tables whose rows or digest differ.
+fn compare_rows(archived: &Index, restored: &Index) -> Vec<String> {
+    let tables = |index: &Index| -> BTreeMap<(String, String), (u64, String)> {
+        index
+            .entries
+            .iter()
+            .filter_map(|entry| {
+                let rows = entry.rows.as_ref()?;
+                let name = (entry.schema.clone().unwrap_or_default(), entry.name.clone());
+                Some((name, (rows.rows, rows.digest.clone())))
+            })
+            .collect()
+    };
+    let restored = tables(restored);
+    let mut differences = Vec::new();
+    for ((schema, name), (rows, digest)) in tables(archived) {
+        let shown = one_line(&format!("{schema}.{name}")).into_owned();
+        match restored.get(&(schema, name)) {
+            None => differences.push(format!("the rows of {shown} were not restored")),
+            Some((there, _)) if *there != rows => {
+                differences.push(format!("{shown} has {there} rows instead of {rows}"));
+            }
+            Some((_, there)) if *there != digest => {
+                differences.push(format!("the rows of {shown} have other contents"));
+            }
+            Some(_) => {}
+        }
+    }
+    differences
+}
+
+fn differs(set: &BackupSet, differences: &[String]) -> Error {
+    let error = Error::new(
+        ErrorKind::Damaged,
+        format!(
+            "what was restored from {} is not what the archive says",
+            set.name.id
+        ),
+    );
+    let named = differences.iter().take(MOST_DIFFERENCES);
+    let error = named.fold(error, |error, difference| {
+        error.detail(format!("{difference}."))
+    });
+    match differences.len().saturating_sub(MOST_DIFFERENCES) {
+        0 => error,
+        more => error.detail(format!("And {more} more.")),
+    }
+}
