@@ -18,6 +18,7 @@ pub mod logging;
 pub mod objects;
 pub mod order;
 pub mod restore;
+pub mod service;
 pub mod storage;
 
 pub use error::{Error, ErrorKind, Result};
