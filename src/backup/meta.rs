@@ -93,7 +93,7 @@ pub struct TableMeta {
 }
 
 /// A verification.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Verified {
     /// RFC 3339, UTC.
     pub at: String,
@@ -104,7 +104,7 @@ pub struct Verified {
 }
 
 /// How far a verification looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
     /// Footer, index and sizes.
@@ -127,7 +127,7 @@ impl How {
 }
 
 /// A restore that proved a set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Drilled {
     /// RFC 3339, UTC.
     pub at: String,

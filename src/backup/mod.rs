@@ -16,6 +16,7 @@ mod publish;
 mod repository;
 pub mod retention;
 mod run;
+mod summary;
 mod verification;
 
 pub use anomaly::Thresholds;
@@ -28,4 +29,5 @@ pub use publish::publish;
 pub use repository::{BackupSet, Listing, OpenSet, Repository};
 pub use retention::Kind;
 pub use run::{BackupJob, BackupOutcome, Dumped, dump_into, run_backup};
+pub use summary::SetSummary;
 pub use verification::verify_set;

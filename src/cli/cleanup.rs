@@ -22,7 +22,7 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
     /// Show what would be deleted and why; delete nothing
     #[arg(short = 'n', long)]
     dry_run: bool,

@@ -15,7 +15,7 @@ use crate::objects::quote::one_line;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
     /// Also settings that nobody set, with their keys and variables
     #[arg(short, long)]
     all: bool,

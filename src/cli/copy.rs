@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR|URL")]
     to: String,
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
     #[command(flatten)]
     progress: super::progress::ProgressArgs,
 }

@@ -54,7 +54,7 @@ pub(crate) struct CreateArgs {
     )]
     recipients: Vec<String>,
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
     /// Connections that copy rows [default: number of cores, at most 8]
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroU32>,

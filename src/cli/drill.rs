@@ -27,7 +27,7 @@ pub(super) struct Args {
     #[command(flatten)]
     connect: ConnectArgs,
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
     #[command(flatten)]
     options: DrillArgs,
     /// Report as JSON

@@ -2,14 +2,13 @@
 
 use indicatif::HumanCount;
 use jiff::{SpanRound, Timestamp, Unit};
-use serde::Serialize;
 
 use super::place::{PlaceArgs, check_exists, warn_of_unreadable};
 use super::stdout::write_stdout;
 use super::text_table::{self, Align, TextTable};
 use crate::Result;
 use crate::backup::retention::Decision;
-use crate::backup::{BackupSet, Drilled, Kind, Verified, decide};
+use crate::backup::{BackupSet, SetSummary, decide};
 use crate::config::{ConnectSource, DatabaseSettings};
 use crate::objects::quote::one_line;
 
@@ -23,7 +22,7 @@ pub(super) struct Args {
     #[arg(value_name = "DIR|URL", conflicts_with = "repository")]
     directory: Option<String>,
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -49,7 +48,10 @@ pub(super) async fn run(mut args: Args) -> Result<()> {
         sets.extend(listing.sets.into_iter().zip(decisions));
     }
     if args.json {
-        let sets: Vec<Line> = sets.iter().map(Line::of).collect();
+        let sets: Vec<SetSummary> = sets
+            .iter()
+            .map(|(set, decision)| SetSummary::of(set, decision))
+            .collect();
         return write_stdout(|out| {
             serde_json::to_writer_pretty(&mut *out, &sets)?;
             writeln!(out)
@@ -57,61 +59,6 @@ pub(super) async fn run(mut args: Args) -> Result<()> {
     }
     let table = table(&sets, now);
     write_stdout(|out| table.write(out))
-}
-
-/// A set as JSON tells it.
-#[derive(Serialize)]
-struct Line<'a> {
-    id: &'a str,
-    file: &'a str,
-    name: &'a str,
-    kind: Kind,
-    database: &'a str,
-    created: String,
-    size: u64,
-    tables: usize,
-    rows: u64,
-    duration_ms: u64,
-    sha256: &'a str,
-    encrypted: bool,
-    partial: &'a [String],
-    pinned: bool,
-    anomalies: &'a [String],
-    verified: Option<&'a Verified>,
-    drilled: Option<&'a Drilled>,
-    kept: bool,
-    kept_because: &'a [String],
-}
-
-impl<'a> Line<'a> {
-    fn of((set, decision): &'a (BackupSet, Decision)) -> Line<'a> {
-        let meta = &set.meta;
-        Line {
-            id: &set.name.id,
-            file: &set.file,
-            name: &set.name.name,
-            kind: meta.kind,
-            database: &meta.database,
-            created: set.name.created.to_string(),
-            size: meta.size,
-            tables: meta.tables.len(),
-            rows: meta.rows,
-            duration_ms: meta.duration_ms,
-            sha256: &meta.sha256,
-            encrypted: meta.encrypted,
-            partial: &meta.partial,
-            pinned: meta.pinned,
-            anomalies: &meta.anomalies,
-            verified: meta.verified.as_ref(),
-            drilled: meta.drilled.as_ref(),
-            kept: decision.keep,
-            kept_because: if decision.keep {
-                &decision.reasons
-            } else {
-                &[]
-            },
-        }
-    }
 }
 
 fn table(sets: &[(BackupSet, Decision)], now: Timestamp) -> TextTable {

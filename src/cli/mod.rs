@@ -8,10 +8,12 @@ mod create;
 mod csv;
 mod drill;
 mod list;
+mod log;
 mod pin;
 mod place;
 mod progress;
 mod restore;
+mod serve;
 mod show;
 mod stdout;
 mod text_table;
@@ -45,6 +47,8 @@ Exit status:
 #[derive(Parser)]
 #[command(name = "pgstow", version, after_help = EXIT_STATUSES, propagate_version = false)]
 struct Cli {
+    #[command(flatten)]
+    log: log::LogArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -63,6 +67,7 @@ enum Command {
     Unpin(pin::Args),
     Copy(copy::Args),
     Config(config::Args),
+    Serve(Box<serve::Args>),
 }
 
 /// Parses the process's arguments, runs the command and tells the exit status.
@@ -81,11 +86,55 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    match run_command(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let name = cli.command.name();
+    let outcome = cli.log.start(&cli.command).and_then(|()| {
+        tracing::info!("pgstow {name} starts");
+        run_command(cli.command)
+    });
+    match outcome {
+        Ok(()) => {
+            tracing::info!("pgstow {name} is done");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
+            log::log_failure(name, &error);
             print_error(&error);
             ExitCode::from(error.kind().exit_status())
+        }
+    }
+}
+
+impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Command::Create(_) => "create",
+            Command::List(_) => "list",
+            Command::Show(_) => "show",
+            Command::Verify(_) => "verify",
+            Command::Restore(_) => "restore",
+            Command::Drill(_) => "drill",
+            Command::Cleanup(_) => "cleanup",
+            Command::Pin(_) => "pin",
+            Command::Unpin(_) => "unpin",
+            Command::Copy(_) => "copy",
+            Command::Config(_) => "config",
+            Command::Serve(_) => "serve",
+        }
+    }
+
+    fn place(&self) -> &place::PlaceArgs {
+        match self {
+            Command::Create(args) => &args.place,
+            Command::List(args) => &args.place,
+            Command::Show(args) => &args.place,
+            Command::Verify(args) => &args.place,
+            Command::Restore(args) => &args.place,
+            Command::Drill(args) => &args.place,
+            Command::Cleanup(args) => &args.place,
+            Command::Pin(args) | Command::Unpin(args) => &args.place,
+            Command::Copy(args) => &args.place,
+            Command::Config(args) => &args.place,
+            Command::Serve(args) => &args.place,
         }
     }
 }
@@ -103,6 +152,7 @@ fn run_command(command: Command) -> Result<()> {
         Command::Unpin(args) => block_on(pin::run(args, false)),
         Command::Copy(args) => block_on(copy::run(args)),
         Command::Config(args) => config::run(args),
+        Command::Serve(args) => block_on(serve::run(*args)),
     }
 }
 

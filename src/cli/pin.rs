@@ -10,7 +10,7 @@ pub(super) struct Args {
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
 }
 
 /// Pins or unpins. All sets are found before the first is changed.

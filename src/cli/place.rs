@@ -7,7 +7,8 @@ use clap::Args;
 use crate::archive::ArchiveReader;
 use crate::backup::{BackupSet, Repository, parse_set_name};
 use crate::config::{
-    Config, ConnectSource, DatabaseSettings, Environment, Flags, List, Profile, Valued,
+    Config, ConnectSource, DatabaseSettings, Environment, Flags, List, Profile, ServiceSettings,
+    Valued,
 };
 use crate::objects::quote::one_line;
 use crate::storage::{Encryption, Identity, Location, Lock, Storage, decrypt, spawn_blocking};
@@ -47,6 +48,19 @@ impl PlaceArgs {
         source: ConnectSource,
         database: DatabaseSettings,
     ) -> Result<Config> {
+        self.resolve_all(source, database, ServiceSettings::default())
+    }
+
+    /// As [`PlaceArgs::resolve`], with the flags of the service.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub(crate) fn resolve_all(
+        &self,
+        source: ConnectSource,
+        database: DatabaseSettings,
+        service: ServiceSettings,
+    ) -> Result<Config> {
         let identity_files = (!self.identity_files.is_empty())
             .then(|| Valued::flag("--identity", List(self.identity_files.clone())));
         let text =
@@ -65,6 +79,7 @@ impl PlaceArgs {
                     .map(|path| Valued::flag("--passphrase-file", path)),
                 ..database
             },
+            service,
             ..Flags::default()
         };
         Config::resolve(&flags, &Environment::of_process())

@@ -61,6 +61,7 @@ trait Watcher: Send + 'static {
 fn watch(verbose: bool, watcher: impl Watcher) -> Events {
     let watcher = Mutex::new(watcher);
     Events::new(move |event| {
+        log(&event);
         let mut watcher = watcher.lock().unwrap_or_else(PoisonError::into_inner);
         match &event {
             Event::Warning { message } => watcher.print(&format!("warning: {}", one_line(message))),
@@ -70,7 +71,18 @@ fn watch(verbose: bool, watcher: impl Watcher) -> Events {
     })
 }
 
+/// The log, if there is one, gets what is worth a line.
+fn log(event: &Event) {
+    match event {
+        Event::PhaseStarted { phase } => tracing::debug!("phase {phase:?}"),
+        Event::Warning { message } => tracing::warn!("{}", one_line(message)),
+        Event::Note { message } => tracing::debug!("{}", one_line(message)),
+        _ => {}
+    }
+}
+
 fn print_json(event: Event) {
+    log(&event);
     match serde_json::to_string(&event) {
         Ok(line) => eprintln!("{line}"),
         Err(error) => eprintln!("warning: an event is no JSON: {error}"),

@@ -26,7 +26,7 @@ pub(crate) struct RestoreArgs {
     #[arg(value_name = "FILE|ID|latest")]
     file: PathBuf,
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
     /// Target database, connection URI or keyword string
     #[arg(value_name = "DB|URL")]
     target: Option<String>,

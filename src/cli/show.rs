@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE|ID|latest")]
     file: PathBuf,
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
     /// Print the table of contents as JSON
     #[arg(long, conflicts_with_all = ["sql", "rows"])]
     json: bool,

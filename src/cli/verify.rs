@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: PlaceArgs,
+    pub(super) place: PlaceArgs,
     #[command(flatten)]
     progress: super::progress::ProgressArgs,
 }

@@ -127,6 +127,16 @@ impl Config {
         })
     }
 
+    /// What holds for log lines alone, whatever is wrong with the rest of the file.
+    ///
+    /// # Errors
+    /// `Usage` if the file cannot be read, or a value makes no sense.
+    pub fn log_settings(flags: &Flags, environment: &Environment) -> Result<LogSettings> {
+        let said = flags.log.clone().over(LogSettings::read(environment)?);
+        let file = ConfigFile::find(flags.config.as_deref(), environment)?;
+        Ok(said.over(file.log).over_defaults())
+    }
+
     /// The one database that is meant.
     ///
     /// # Errors
