@@ -8,6 +8,7 @@ pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod conn;
+pub mod doctor;
 pub mod dump;
 pub mod error;
 pub mod event;

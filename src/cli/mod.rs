@@ -6,12 +6,14 @@ mod config;
 mod copy;
 mod create;
 mod csv;
+mod doctor;
 mod drill;
 mod list;
 mod log;
 mod pin;
 mod place;
 mod progress;
+mod report;
 mod restore;
 mod serve;
 mod show;
@@ -66,6 +68,8 @@ enum Command {
     /// Let retention decide about pinned sets again
     Unpin(pin::Args),
     Copy(copy::Args),
+    Report(report::Args),
+    Doctor(Box<doctor::Args>),
     Config(config::Args),
     Serve(Box<serve::Args>),
 }
@@ -117,6 +121,8 @@ impl Command {
             Command::Pin(_) => "pin",
             Command::Unpin(_) => "unpin",
             Command::Copy(_) => "copy",
+            Command::Report(_) => "report",
+            Command::Doctor(_) => "doctor",
             Command::Config(_) => "config",
             Command::Serve(_) => "serve",
         }
@@ -133,6 +139,8 @@ impl Command {
             Command::Cleanup(args) => &args.place,
             Command::Pin(args) | Command::Unpin(args) => &args.place,
             Command::Copy(args) => &args.place,
+            Command::Report(args) => &args.place,
+            Command::Doctor(args) => &args.place,
             Command::Config(args) => &args.place,
             Command::Serve(args) => &args.place,
         }
@@ -151,6 +159,8 @@ fn run_command(command: Command) -> Result<()> {
         Command::Pin(args) => block_on(pin::run(args, true)),
         Command::Unpin(args) => block_on(pin::run(args, false)),
         Command::Copy(args) => block_on(copy::run(args)),
+        Command::Report(args) => block_on(report::run(args)),
+        Command::Doctor(args) => block_on(doctor::run(*args)),
         Command::Config(args) => config::run(args),
         Command::Serve(args) => block_on(serve::run(*args)),
     }

@@ -10,7 +10,8 @@ pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgstow"));
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
-        if name_text.starts_with("PG") || name_text == "DATABASE_URL" || name_text == "BACKUP_DIR" {
+        let settings = ["PG", "BACKUP_", "AWS_", "DATABASE_URL"];
+        if settings.iter().any(|prefix| name_text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }
