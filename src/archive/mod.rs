@@ -83,6 +83,7 @@ mod footer;
 mod index;
 mod member;
 mod reader;
+mod row_filter;
 #[cfg(test)]
 pub(crate) mod tests;
 mod verify;
@@ -97,6 +98,7 @@ pub use index::{
 pub use member::{EncodedMember, MemberEncoder};
 pub(crate) use reader::open_local;
 pub use reader::{ArchiveReader, Source};
+pub use row_filter::{Condition, PlacedFilter, RowFilter};
 pub(crate) use verify::sha256_of;
 pub use verify::{
     Comparison, Damage, Stored, VerifyLevel, VerifyReport, verify_archive, verify_file,

@@ -173,6 +173,7 @@ async fn restore_and_compare(
         selection: Selection::default(),
         schema_only: false,
         data_only: false,
+        rows: None,
         analyze: false,
     };
     let prepared = prepare(Arc::clone(reader), scratch.clone(), restore, events).await?;

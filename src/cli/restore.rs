@@ -9,6 +9,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::place::PlaceArgs;
+use crate::archive::{Condition, RowFilter};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::objects::quote;
@@ -74,6 +75,9 @@ pub(crate) struct RestoreArgs {
     /// Rows only, added to tables that exist
     #[arg(short = 'a', long)]
     data_only: bool,
+    /// With -a and -t: only rows whose column has the value: COLUMN = VALUE or COLUMN is null (repeatable). Sequences stay
+    #[arg(long = "where", value_name = "CONDITION", requires_all = ["data_only", "tables"])]
+    conditions: Vec<Condition>,
     /// Do not collect the planner's statistics at the end
     #[arg(long)]
     no_analyze: bool,
@@ -140,6 +144,7 @@ impl RestoreArgs {
             selection,
             schema_only: self.schema_only,
             data_only: self.data_only,
+            rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
             analyze: !self.no_analyze,
         })
     }

@@ -10,8 +10,8 @@ use super::place::PlaceArgs;
 use super::stdout::{failed, try_write_stdout};
 use super::{csv, text_table};
 use crate::archive::{
-    ArchiveReader, DumpId, Header, Index, Member, MemberId, MemberRole, Section, TocEntry,
-    copy_rows,
+    ArchiveReader, Condition, DumpId, Header, Index, Member, MemberId, MemberRole, PlacedFilter,
+    RowFilter, Section, TocEntry, copy_rows,
 };
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::objects::quote;
@@ -36,6 +36,9 @@ pub(super) struct Args {
     /// Print the rows of one table, reading only its members
     #[arg(long, value_name = "TABLE")]
     rows: Option<String>,
+    /// Of these rows only those whose column has the value: COLUMN = VALUE or COLUMN is null (repeatable)
+    #[arg(long = "where", value_name = "CONDITION", requires = "rows")]
+    conditions: Vec<Condition>,
     /// How to print rows
     #[arg(long, value_enum, default_value_t = RowFormat::Copy, requires = "rows")]
     format: RowFormat,
@@ -105,7 +108,19 @@ pub(super) async fn run(args: Args) -> Result<()> {
 fn show(reader: &ArchiveReader, args: &Args) -> Result<()> {
     if let Some(pattern) = &args.rows {
         let table = table_with_rows(reader.index(), pattern)?;
-        return try_write_stdout(|out| write_rows(reader, table, args.format, out));
+        let filter = RowFilter::new(args.conditions.clone());
+        let columns = table.rows.as_ref().map(|rows| &rows.columns[..]);
+        let filter = filter
+            .place(columns.unwrap_or_default())
+            .map_err(|column| {
+                let column = quote::ident(column);
+                let column = quote::one_line(&column);
+                Error::new(
+                    ErrorKind::Usage,
+                    format!("the table has no column {column}"),
+                )
+            })?;
+        return try_write_stdout(|out| write_rows(reader, table, &filter, args.format, out));
     }
     let entries = selected_entries(reader.index(), args)?;
     try_write_stdout(|out| {
@@ -150,6 +165,7 @@ impl Args {
             selection,
             schema_only: self.schema_only,
             data_only: self.data_only,
+            rows: None,
             analyze: false,
         })
     }
@@ -347,6 +363,7 @@ impl<'a> StatementReader<'a> {
 fn write_rows(
     reader: &ArchiveReader,
     table: &TocEntry,
+    filter: &PlacedFilter,
     format: RowFormat,
     out: &mut dyn Write,
 ) -> Result<()> {
@@ -361,8 +378,9 @@ fn write_rows(
         let rows = copy_rows(&text)
             .map_err(|e| e.detail(format!("{}.", reader.index().describe(id))))?
             .rows;
+        let (rows, _) = filter.choose(rows);
         match format {
-            RowFormat::Copy => out.write_all(rows),
+            RowFormat::Copy => out.write_all(&rows),
             RowFormat::Csv => {
                 buffer.clear();
                 for row in rows.split_inclusive(|&byte| byte == b'\n') {
@@ -443,7 +461,14 @@ mod tests {
         let reader = reader();
         let table = table_with_rows(reader.index(), "s.t").unwrap();
         let mut out = Vec::new();
-        write_rows(&reader, table, format, &mut out).unwrap();
+        write_rows(
+            &reader,
+            table,
+            &RowFilter::default().place(&[]).unwrap(),
+            format,
+            &mut out,
+        )
+        .unwrap();
         String::from_utf8(out).unwrap()
     }
 

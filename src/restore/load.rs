@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::SinkExt;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::archive::{ArchiveReader, copy_rows};
+use crate::archive::{ArchiveReader, PlacedFilter, RowFilter, copy_rows};
 use crate::conn::Session;
 use crate::event::{Event, Events};
 use crate::objects::quote;
@@ -28,6 +28,8 @@ pub(crate) struct LoadItem {
     table: usize,
     label: Arc<str>,
     is_table: bool,
+    /// Which rows of it; `None` for all.
+    filter: Option<Arc<PlacedFilter>>,
     member: PlannedMember,
 }
 
@@ -43,6 +45,7 @@ pub(crate) struct LoadQueue {
 struct TableQueue {
     label: Arc<str>,
     is_table: bool,
+    filter: Option<Arc<PlacedFilter>>,
     members: VecDeque<PlannedMember>,
     bytes_left: u64,
     busy: usize,
@@ -55,13 +58,17 @@ impl TableQueue {
 }
 
 impl LoadQueue {
-    pub(crate) fn new(loads: &[Load]) -> Self {
+    pub(crate) fn new(loads: &[Load], rows: Option<&RowFilter>) -> Self {
         let tables: Vec<TableQueue> = loads
             .iter()
             .filter(|load| !load.members.is_empty())
             .map(|load| TableQueue {
                 label: load.label.as_str().into(),
                 is_table: load.target != LoadTarget::LargeObjects,
+                // The plan has checked that its columns are there.
+                filter: rows
+                    .and_then(|rows| rows.place(&load.columns).ok())
+                    .map(Arc::new),
                 members: load.members.iter().copied().collect(),
                 bytes_left: load.bytes,
                 busy: 0,
@@ -86,6 +93,7 @@ impl LoadQueue {
             table: at,
             label: Arc::clone(&table.label),
             is_table: table.is_table,
+            filter: table.filter.clone(),
             member,
         })
     }
@@ -121,12 +129,13 @@ pub(crate) async fn load_members(
     sessions: Vec<Session>,
     reader: &Arc<ArchiveReader>,
     loads: &[Load],
+    rows: Option<&RowFilter>,
     state: &Arc<RunState>,
     events: &Events,
 ) -> Result<Vec<Session>> {
     let loader = Loader {
         reader: Arc::clone(reader),
-        queue: Arc::new(Mutex::new(LoadQueue::new(loads))),
+        queue: Arc::new(Mutex::new(LoadQueue::new(loads, rows))),
         state: Arc::clone(state),
         events: events.clone(),
     };
@@ -158,12 +167,12 @@ impl Loader {
                 worker,
                 item: item.label.to_string(),
             });
-            if item.is_table {
-                self.copy(worker, &session, &item, text).await?;
+            let rows = if item.is_table {
+                self.copy(worker, &session, &item, text).await?
             } else {
                 self.call(worker, &session, &item, text).await?;
-            }
-            let rows = if item.is_table { item.member.rows } else { 0 };
+                0
+            };
             self.state.member_done(rows);
             self.lock_queue().finish(&item);
             self.events.emit(Event::WorkerFinished { worker });
@@ -185,20 +194,31 @@ impl Loader {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends one COPY.
+    /// Sends one COPY. Gives the number of rows.
     async fn copy(
         &self,
         worker: usize,
         session: &Session,
         item: &LoadItem,
         text: Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let copy = copy_rows(&text)?;
         let statement = copy.statement.to_owned();
-        // The newline between statement and rows.
-        let start = statement.len() + 1;
-        let end = start + copy.rows.len();
-        let mut rows = Bytes::from(text).slice(start..end);
+        let (mut rows, expected) = match &item.filter {
+            Some(filter) => {
+                let (chosen, count) = filter.choose(copy.rows);
+                if count == 0 {
+                    return Ok(0);
+                }
+                (Bytes::from(chosen.into_owned()), count)
+            }
+            None => {
+                // The newline between statement and rows.
+                let start = statement.len() + 1;
+                let end = start + copy.rows.len();
+                (Bytes::from(text).slice(start..end), item.member.rows)
+            }
+        };
         let failed = |error| load_failed(item, error);
         let sink = session.copy_in(&statement).await.map_err(failed)?;
         futures::pin_mut!(sink);
@@ -218,18 +238,18 @@ impl Loader {
             rows,
             bytes: 0,
         });
-        if rows != item.member.rows {
+        if rows != expected {
             return Err(Error::new(
                 ErrorKind::RestoreIncomplete,
                 format!("{} did not take every row", item.label),
             )
             .detail(format!(
-                "Member {}: {} rows sent, {rows} taken.",
-                item.member.id.0, item.member.rows
+                "Member {}: {expected} rows sent, {rows} taken.",
+                item.member.id.0
             ))
             .hint("Does a trigger or rule of the target drop rows?"));
         }
-        Ok(())
+        Ok(rows)
     }
 
     /// Runs the calls that fill large objects, as one transaction.
@@ -306,6 +326,7 @@ mod tests {
                 schema: String::new(),
                 name: String::new(),
             },
+            columns: Vec::new(),
             rows: 0,
             bytes: members.iter().map(|(_, length)| length).sum(),
             members: members
@@ -322,7 +343,7 @@ mod tests {
     #[test]
     fn members_of_idle_tables_come_first_then_of_the_largest() {
         let loads = [load(1, &[(0, 5)]), load(2, &[(1, 9), (2, 9), (3, 9)])];
-        let mut queue = LoadQueue::new(&loads);
+        let mut queue = LoadQueue::new(&loads, None);
         let first = queue.take().unwrap();
         let second = queue.take().unwrap();
         assert_eq!((first.member.id.0, second.member.id.0), (1, 0));

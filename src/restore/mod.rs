@@ -23,7 +23,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::archive::{ArchiveReader, Header, MemberRole};
+use crate::archive::{ArchiveReader, Header, MemberRole, RowFilter};
 use crate::conn::{ConnectSettings, Session, connect};
 use crate::dump::selection::Selection;
 use crate::event::{Event, Events, Phase};
@@ -64,6 +64,8 @@ pub struct RestoreOptions {
     pub schema_only: bool,
     /// `-a`: rows only, into tables that exist; nothing is dropped.
     pub data_only: bool,
+    /// With `data_only`: only the rows of tables, and of those only these. Sequences stay as they are.
+    pub rows: Option<RowFilter>,
     /// Collect the planner's statistics at the end.
     pub analyze: bool,
 }
@@ -259,8 +261,15 @@ impl Prepared {
             items: self.plan.member_count(),
             bytes: self.plan.summary().bytes,
         });
-        let sessions =
-            load::load_members(sessions, &self.reader, &self.plan.loads, state, events).await?;
+        let sessions = load::load_members(
+            sessions,
+            &self.reader,
+            &self.plan.loads,
+            self.options.rows.as_ref(),
+            state,
+            events,
+        )
+        .await?;
 
         events.phase(Phase::PostData);
         let passes = [
@@ -280,10 +289,17 @@ impl Prepared {
         if self.options.analyze {
             finish::analyze(&sessions, &self.plan.loads, events).await?;
         }
+        let planned = self.plan.summary();
         Ok(RestoreReport {
             database: self.settings.database().to_owned(),
             dropped: self.survey.describe_drops().len(),
-            summary: self.plan.summary(),
+            summary: match self.options.rows {
+                Some(_) => PlanSummary {
+                    rows: state.rows_loaded(),
+                    ..planned
+                },
+                None => planned,
+            },
             elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }

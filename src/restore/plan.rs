@@ -67,6 +67,8 @@ pub(crate) struct Load {
     pub label: String,
     /// What is loaded.
     pub target: LoadTarget,
+    /// The columns of its rows; none of large objects.
+    pub columns: Vec<String>,
     /// Rows of all members.
     pub rows: u64,
     /// Bytes of all members.
@@ -205,14 +207,18 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
         }
     }
     let mut plan = RestorePlan::default();
-    for (entry, kind) in chosen.entries() {
+    let only_rows =
+        |(_, kind): &(&TocEntry, Kind)| options.rows.is_none() || *kind == Kind::TableData;
+    for (entry, kind) in chosen.entries().filter(only_rows) {
         if options.clean && !options.data_only {
             plan.held.add(index, entry, kind)?;
         }
         match kind {
             Kind::TableData | Kind::LargeObjectData => {
                 let members = members.remove(&entry.id).unwrap_or_default();
-                plan.loads.push(plan_load(entry, kind, members)?);
+                let load = plan_load(entry, kind, members)?;
+                check_columns(&load, options)?;
+                plan.loads.push(load);
             }
             Kind::Acl | Kind::DefaultAcl => {
                 plan.privileges.extend(step(entry, kind, &weights, options))
@@ -227,6 +233,24 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
         }
     }
     Ok(plan)
+}
+
+/// A condition on a column that a table does not have is a mistake, not a reason to load nothing.
+fn check_columns(load: &Load, options: &RestoreOptions) -> Result<()> {
+    let Some(filter) = &options.rows else {
+        return Ok(());
+    };
+    filter.place(&load.columns).map(drop).map_err(|column| {
+        Error::new(
+            ErrorKind::Usage,
+            format!(
+                "{} has no column {}",
+                load.label,
+                quote::one_line(&quote::ident(column))
+            ),
+        )
+        .hint("Choose the tables that have it with --table.")
+    })
 }
 
 fn step(
@@ -291,6 +315,10 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
     Ok(Load {
         label: label(entry, kind),
         target,
+        columns: entry
+            .rows
+            .as_ref()
+            .map_or_else(Vec::new, |rows| rows.columns.clone()),
         rows,
         bytes: members.iter().map(|member| member.length).sum(),
         members,
@@ -610,6 +638,7 @@ mod tests {
             selection: Selection::default(),
             schema_only: false,
             data_only: false,
+            rows: None,
             analyze: true,
         }
     }

@@ -67,6 +67,11 @@ impl RunState {
         self.rows_loaded.fetch_add(rows, Ordering::SeqCst);
     }
 
+    /// Rows of large objects not counted.
+    pub(crate) fn rows_loaded(&self) -> u64 {
+        self.rows_loaded.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn statement_done(&self) {
         self.statements_done.fetch_add(1, Ordering::SeqCst);
     }

@@ -338,6 +338,7 @@ async fn restore(
         selection: Selection::default(),
         schema_only: false,
         data_only: false,
+        rows: None,
         analyze: true,
     };
     let prepared = prepare(Arc::new(open.reader), settings, options, events).await?;

@@ -1,0 +1,201 @@
+//! Choosing rows of a table's data members by the values of columns. Pure.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+/// Rows in which every named column has the given value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowFilter(Vec<Condition>);
+
+/// `column = value`, or `column is null`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    column: String,
+    /// As COPY writes it.
+    field: Vec<u8>,
+}
+
+/// A filter for rows of certain columns: by position, the field that there must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedFilter(Vec<(usize, Vec<u8>)>);
+
+impl FromStr for Condition {
+    type Err = String;
+
+    /// The value is what `SELECT column` prints. It may stand in single quotes, with inner ones doubled; the column in double
+    /// ones.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "give COLUMN = VALUE or COLUMN is null".to_owned();
+        let text = text.trim();
+        let (column, rest) = match text.strip_prefix('"') {
+            Some(quoted) => {
+                let end = closing_quote(quoted, '"').ok_or_else(wrong)?;
+                (
+                    quoted[..end].replace("\"\"", "\""),
+                    quoted[end + 1..].trim_start(),
+                )
+            }
+            None => {
+                let end = text
+                    .find(|c: char| c == '=' || c.is_whitespace())
+                    .ok_or_else(wrong)?;
+                (text[..end].to_lowercase(), text[end..].trim_start())
+            }
+        };
+        let field = match rest.strip_prefix('=').map(str::trim) {
+            Some(value) => match value.strip_prefix('\'') {
+                Some(quoted) => {
+                    let end = closing_quote(quoted, '\'').ok_or_else(wrong)?;
+                    if end + 1 != quoted.len() {
+                        return Err(wrong());
+                    }
+                    encode_field(quoted[..end].replace("''", "'").as_bytes())
+                }
+                None => encode_field(value.as_bytes()),
+            },
+            None if rest
+                .split_ascii_whitespace()
+                .map(str::to_lowercase)
+                .eq(["is", "null"]) =>
+            {
+                b"\\N".to_vec()
+            }
+            None => return Err(wrong()),
+        };
+        if column.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Condition { column, field })
+    }
+}
+
+/// The place of the quote that ends a text, past doubled ones.
+fn closing_quote(text: &str, quote: char) -> Option<usize> {
+    let mut places = text.char_indices().filter(|(_, c)| *c == quote).peekable();
+    while let Some((at, _)) = places.next() {
+        match places.next_if(|(next, _)| *next == at + 1) {
+            Some(_) => {}
+            None => return Some(at),
+        }
+    }
+    None
+}
+
+/// A value as COPY's text format has it (manual: "COPY", "Text Format").
+fn encode_field(value: &[u8]) -> Vec<u8> {
+    let mut field = Vec::with_capacity(value.len());
+    for &byte in value {
+        let escaped = match byte {
+            0x08 => b'b',
+            0x0c => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x0b => b'v',
+            b'\\' => b'\\',
+            other => {
+                field.push(other);
+                continue;
+            }
+        };
+        field.extend([b'\\', escaped]);
+    }
+    field
+}
+
+impl RowFilter {
+    /// All conditions must hold. Without any, every row is chosen.
+    pub fn new(conditions: Vec<Condition>) -> Self {
+        RowFilter(conditions)
+    }
+
+    /// For rows with these columns.
+    ///
+    /// # Errors
+    /// The name of a column that is not among them.
+    pub fn place(&self, columns: &[String]) -> Result<PlacedFilter, &str> {
+        let place = |condition: &Condition| columns.iter().position(|it| *it == condition.column);
+        self.0
+            .iter()
+            .map(|condition| match place(condition) {
+                Some(place) => Ok((place, condition.field.clone())),
+                None => Err(condition.column.as_str()),
+            })
+            .collect::<Result<_, _>>()
+            .map(PlacedFilter)
+    }
+}
+
+impl PlacedFilter {
+    /// Whether a row is chosen; without its newline.
+    pub fn takes(&self, row: &[u8]) -> bool {
+        self.0
+            .iter()
+            .all(|(place, field)| row.split(|&byte| byte == b'\t').nth(*place) == Some(field))
+    }
+
+    /// The chosen ones of rows with their newlines, and how many they are.
+    pub fn choose<'a>(&self, rows: &'a [u8]) -> (Cow<'a, [u8]>, u64) {
+        if self.0.is_empty() {
+            let count = rows.iter().filter(|&&byte| byte == b'\n').count();
+            return (Cow::Borrowed(rows), count as u64);
+        }
+        let mut chosen = Vec::new();
+        let mut count = 0;
+        for row in rows.split_inclusive(|&byte| byte == b'\n') {
+            if self.takes(&row[..row.len() - 1]) {
+                chosen.extend_from_slice(row);
+                count += 1;
+            }
+        }
+        (Cow::Owned(chosen), count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn chosen(conditions: &[&str], rows: &str) -> String {
+        let conditions = conditions.iter().map(|it| it.parse().unwrap()).collect();
+        let columns = ["id", "name", "Odd=one"].map(str::to_owned);
+        let filter = RowFilter::new(conditions);
+        let (rows, count) = filter.place(&columns).unwrap().choose(rows.as_bytes());
+        assert_eq!(count, rows.split(|&byte| byte == b'\n').count() as u64 - 1);
+        String::from_utf8(rows.into_owned()).unwrap()
+    }
+
+    const ROWS: &str = "1\ta\tx\n2\ta\\tb\t\\N\n3\tit's\tx\n11\t\t1\n";
+
+    #[test]
+    fn rows_are_chosen_by_whole_values() {
+        assert_eq!(chosen(&["id = 1"], ROWS), "1\ta\tx\n");
+        assert_eq!(chosen(&["id=1", "name='b'"], ROWS), "");
+        assert_eq!(chosen(&["name = 'a\tb'"], ROWS), "2\ta\\tb\t\\N\n");
+        assert_eq!(chosen(&["name = 'it''s'"], ROWS), "3\tit's\tx\n");
+        assert_eq!(chosen(&["NAME ="], ROWS), "11\t\t1\n");
+        assert_eq!(chosen(&["\"Odd=one\" IS NULL"], ROWS), "2\ta\\tb\t\\N\n");
+        assert_eq!(chosen(&["\"Odd=one\" = x"], ROWS), "1\ta\tx\n3\tit's\tx\n");
+        assert_eq!(chosen(&[], ROWS), ROWS);
+    }
+
+    #[test]
+    fn other_conditions_are_refused() {
+        for wrong in [
+            "",
+            "id",
+            "id > 1",
+            "= 1",
+            "name = 'a",
+            "name = 'a' b",
+            "\"name = 1",
+            "id is not null",
+        ] {
+            assert!(wrong.parse::<Condition>().is_err(), "{wrong}");
+        }
+        let filter = RowFilter::new(vec!["other = 1".parse().unwrap()]);
+        assert_eq!(filter.place(&["id".to_owned()]), Err("other"));
+    }
+}
