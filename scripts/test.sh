@@ -9,6 +9,9 @@ cd "$(dirname "$0")/.."
 . scripts/postgres.sh
 
 if ! command -v cc >/dev/null 2>&1; then need_command gcc gcc libc6-dev; fi
+# Outside judges of the service and of prompts.
+need_command curl curl
+need_command script bsdutils
 
 majors=${PGSTOW_TEST_MAJORS:-15 18}
 if [ "$majors" = all ]; then majors="10 11 12 13 14 15 16 17 18"; fi

@@ -44,7 +44,8 @@ pub async fn copy_set(
             )),
         };
     }
-    to.storage().clear_abandoned().await?;
+    to.clear_abandoned().await?;
+    let _publishing = to.lock_files(&set.file).await?;
     let upload = to.storage().upload(vec![set.file.clone()]).await?;
     let source = from.storage().source(&set.file).await?;
     let (upload, sha256) = send(source, upload, events.clone()).await?;

@@ -291,7 +291,7 @@ impl Repository {
     /// # Errors
     /// `Locked` if somebody reads it; `Usage` if it was pinned meanwhile; `Io`.
     pub async fn delete(&self, set: &BackupSet) -> Result<()> {
-        let _alone = self.storage.lock(&set.file, true).await?;
+        let _alone = self.lock_files(&set.file).await?;
         let _meta = self.lock_patiently(&format!("{}.meta", set.file)).await?;
         match self.current_meta(set).await {
             Ok(meta) if meta.pinned => {
@@ -308,6 +308,47 @@ impl Repository {
         self.storage.delete(&format!("{}.sha256", set.file)).await?;
         failpoint("delete.after_sha256");
         self.storage.delete(&set.file).await
+    }
+
+    /// Keeps a set's files for oneself while they are written or deleted. If this process dies, the lock that stays behind tells
+    /// [`Repository::clear_abandoned`] that halves of the set are nobody's.
+    ///
+    /// # Errors
+    /// `Locked`; `Io`.
+    pub async fn lock_files(&self, file: &str) -> Result<Lock> {
+        self.storage.lock(file, true).await
+    }
+
+    /// Removes what dead runs left: temporary files, locks, parts of uploads, and data without `.meta` of sets that were just
+    /// being published or deleted. Data that somebody brought here is not touched. Gives the names.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub async fn clear_abandoned(&self) -> Result<Vec<String>> {
+        let mut cleared = self.storage.clear_abandoned().await?;
+        let suspects: Vec<String> = cleared
+            .iter()
+            .filter_map(|name| name.strip_prefix('.')?.strip_suffix(".lock"))
+            .filter(|file| parse_set_name(file).is_some())
+            .map(str::to_owned)
+            .collect();
+        if suspects.is_empty() {
+            return Ok(cleared);
+        }
+        let files = self.storage.list().await?;
+        let is_there = |name: &str| files.iter().any(|file| file.name == name);
+        for file in suspects {
+            if is_there(&format!("{file}.meta")) {
+                continue;
+            }
+            for half in [format!("{file}.sha256"), file] {
+                if is_there(&half) {
+                    self.storage.delete(&half).await?;
+                    cleared.push(half);
+                }
+            }
+        }
+        Ok(cleared)
     }
 
     /// Whether somebody reads the set now.

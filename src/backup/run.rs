@@ -1,5 +1,6 @@
 //! One run that makes a backup set: lock, dump, publish, second copy, and whoever wants to know.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::time::Instant;
 
@@ -139,18 +140,32 @@ fn flat(error: &Error) -> String {
 
 async fn make(job: &BackupJob, events: &Events) -> Result<BackupSet> {
     let storage = job.repository.storage();
-    for cleared in storage.clear_abandoned().await? {
+    for cleared in job.repository.clear_abandoned().await? {
         events.note(format!("removed what a dead run left: {cleared}"));
     }
     let codec = job.options.compression.codec();
     let encryption = job.repository.encryption();
     let encrypted = *encryption != Encryption::None;
     let now = jiff::Timestamp::now();
-    let names = (1..MOST_ATTEMPTS)
-        .map(|attempt| set_file_name(&job.name, now, codec, encrypted, attempt))
+    // Two sets of one second get two ids, whatever their extensions.
+    let taken: HashSet<String> = storage
+        .list()
+        .await?
+        .iter()
+        .filter_map(|file| Some(parse_set_name(&file.name)?.id))
         .collect();
+    let file = (1..MOST_ATTEMPTS)
+        .map(|attempt| set_file_name(&job.name, now, codec, encrypted, attempt))
+        .find(|file| parse_set_name(file).is_some_and(|name| !taken.contains(&name.id)))
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::AlreadyExists,
+                format!("{MOST_ATTEMPTS} backups were made in this second"),
+            )
+        })?;
+    let _publishing = job.repository.lock_files(&file).await?;
     let dumped = dump_into(
-        storage.upload(names).await?,
+        storage.upload(vec![file.clone()]).await?,
         encryption,
         &job.settings,
         job.options.clone(),
@@ -160,23 +175,13 @@ async fn make(job: &BackupJob, events: &Events) -> Result<BackupSet> {
     failpoint("create.before_publish");
     events.phase(Phase::Finish);
     let previous = previous_set(job).await?;
-    // Which of the names it gets is known only when its data is published.
-    let mut described = dumped.describe(&job.name, job.kind, "");
-    let sha256 = dumped.sha256;
-    let mut meta = None;
-    let file = publish(storage, dumped.sink, &sha256, |file| {
-        file.clone_into(&mut described.file);
-        if let Some(previous) = &previous {
-            described.anomalies = anomalies(&previous.meta, &described, &job.thresholds);
-        }
-        let text = described.to_text();
-        meta = Some(described);
-        text
-    })
-    .await?;
+    let mut meta = dumped.describe(&job.name, job.kind, &file);
+    if let Some(previous) = &previous {
+        meta.anomalies = anomalies(&previous.meta, &meta, &job.thresholds);
+    }
+    publish(storage, dumped.sink, &dumped.sha256, |_| meta.to_text()).await?;
     let name = parse_set_name(&file)
         .ok_or_else(|| Error::internal(format!("\"{file}\" is no name of a set")))?;
-    let meta = meta.ok_or_else(|| Error::internal("a published set has no .meta"))?;
     Ok(BackupSet { name, file, meta })
 }
 

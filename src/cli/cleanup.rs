@@ -90,7 +90,7 @@ async fn clean(profile: &Profile, args: &Args) -> Result<CleanupReport> {
         show(&plan, args.dry_run)?;
     }
     if !args.dry_run {
-        for cleared in repository.storage().clear_abandoned().await? {
+        for cleared in repository.clear_abandoned().await? {
             eprintln!("removed what a dead run left: {}", one_line(&cleared));
         }
     }

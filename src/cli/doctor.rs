@@ -1,11 +1,11 @@
 //! `pgstow doctor`: will backups work?
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::place::PlaceArgs;
 use super::stdout::write_stdout;
 use super::text_table::{Align, TextTable};
-use crate::config::{ConnectSource, DatabaseSettings};
+use crate::config::{ConnectSource, DatabaseSettings, Valued};
 use crate::conn::ConnectArgs;
 use crate::doctor::{Check, Status, examine};
 use crate::{Error, ErrorKind, Result};
@@ -35,12 +35,14 @@ pub(super) struct Args {
 ///
 /// # Errors
 /// `Usage` for a configuration that cannot be read; `Io` (exit status 1) if a check fails.
-pub(super) async fn run(args: Args) -> Result<()> {
+pub(super) async fn run(args: Args, log_file: Option<PathBuf>) -> Result<()> {
     let source = ConnectSource {
         args: args.connect,
         positional: args.source,
     };
-    let config = args.place.resolve(source, DatabaseSettings::default())?;
+    let mut config = args.place.resolve(source, DatabaseSettings::default())?;
+    let log_file = log_file.map(|path| Valued::flag("--log-file", path));
+    config.log.file = log_file.or(config.log.file);
     let checks = examine(&config, Path::new("/")).await;
     if args.json {
         write_stdout(|out| {

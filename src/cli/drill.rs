@@ -65,7 +65,10 @@ impl DrillArgs {
 /// # Errors
 /// Those of [`drill_set`].
 pub(super) async fn run(args: Args) -> Result<()> {
-    let Found::Set { repository, set } = args.place.find(&args.set).await? else {
+    let found = args.place.find(&args.set).await?;
+    let Found::Set { repository, set } = found else {
+        // Whatever is wrong with the file itself comes first.
+        found.open().await?;
         return Err(Error::new(
             ErrorKind::Usage,
             "only a backup set can be drilled: this is a file without a .meta",

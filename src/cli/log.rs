@@ -22,6 +22,11 @@ pub(super) struct LogArgs {
 }
 
 impl LogArgs {
+    /// The file that the command line names.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        self.log_file.clone()
+    }
+
     /// Starts logging if a file or a format asks for it; a service always logs. Other commands talk to people on standard
     /// error by themselves.
     ///

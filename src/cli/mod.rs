@@ -93,7 +93,7 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let name = cli.command.name();
     let outcome = cli.log.start(&cli.command).and_then(|()| {
         tracing::info!("pgstow {name} starts");
-        run_command(cli.command)
+        run_command(cli.command, &cli.log)
     });
     match outcome {
         Ok(()) => {
@@ -147,7 +147,7 @@ impl Command {
     }
 }
 
-fn run_command(command: Command) -> Result<()> {
+fn run_command(command: Command, log: &log::LogArgs) -> Result<()> {
     match command {
         Command::Create(args) => block_on(args.run()),
         Command::List(args) => block_on(list::run(args)),
@@ -160,7 +160,7 @@ fn run_command(command: Command) -> Result<()> {
         Command::Unpin(args) => block_on(pin::run(args, false)),
         Command::Copy(args) => block_on(copy::run(args)),
         Command::Report(args) => block_on(report::run(args)),
-        Command::Doctor(args) => block_on(doctor::run(*args)),
+        Command::Doctor(args) => block_on(doctor::run(*args, log.file())),
         Command::Config(args) => config::run(args),
         Command::Serve(args) => block_on(serve::run(*args)),
     }

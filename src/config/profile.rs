@@ -110,12 +110,17 @@ impl Profile {
         }
     }
 
-    /// Where its sets are, with the keys to them.
+    /// Where its sets are, with the keys to them. If a name is configured, only sets of that name are seen; one that merely
+    /// follows from the database leaves other sets of the place visible.
     ///
     /// # Errors
     /// As [`Profile::location`]; `Usage` for the object store's environment.
     pub fn repository(&self) -> Result<Repository> {
-        Repository::open(&self.location()?, self.encryption()?, self.identity()?)
+        let repository = Repository::open(&self.location()?, self.encryption()?, self.identity()?)?;
+        match self.settings.name.is_some() || self.section.is_some() {
+            true => Ok(repository.only(self.name()?)),
+            false => Ok(repository),
+        }
     }
 
     /// Where second copies go.

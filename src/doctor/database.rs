@@ -18,6 +18,7 @@ pub(super) async fn checks(profile: &Profile) -> (Vec<Check>, Option<u64>) {
     let shown = settings.describe();
     let mut checks = vec![match &profile.settings.url {
         Some(url) => Check::ok("connection", format!("{shown} ({})", url.origin)),
+        None if profile.source.names_database() => Check::ok("connection", shown),
         None if ["PGHOST", "PGDATABASE", "PGSERVICE"]
             .iter()
             .any(|name| std::env::var_os(name).is_some()) =>

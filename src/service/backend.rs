@@ -276,7 +276,7 @@ async fn act(
         }
         Request::Cleanup => {
             let repository = database.repository()?;
-            repository.storage().clear_abandoned().await?;
+            repository.clear_abandoned().await?;
             let report = database.cleanup_plan().await?.execute(&repository).await?;
             Ok(Outcome {
                 set: None,

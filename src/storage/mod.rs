@@ -329,7 +329,7 @@ fn taken(place: &str) -> Error {
 }
 
 fn locked(name: &str, holder: &str) -> Error {
-    let holder = match holder.trim() {
+    let holder = match holder.lines().next().unwrap_or_default().trim() {
         "" => "another process",
         holder => holder,
     };

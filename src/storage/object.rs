@@ -278,11 +278,11 @@ impl ObjectStorage {
     pub(super) async fn clear_abandoned(&self) -> Result<Vec<String>> {
         let mut cleared = Vec::new();
         for (name, object) in self.objects().await? {
-            if !is_lease(&name) || !is_expired(&object) {
+            if !is_lease(&name) {
                 continue;
             }
             let text = String::from_utf8_lossy(&self.read(&name).await?).into_owned();
-            if !holder::is_ours(&text) {
+            if !holder::is_ours(&text) || !is_dead(&object, &text) {
                 continue;
             }
             let data = name
@@ -325,9 +325,11 @@ impl ObjectStorage {
     /// Who holds one of these leases.
     async fn living(&self, is_meant: impl Fn(&str) -> bool) -> Result<Option<String>> {
         for (name, object) in self.objects().await? {
-            if is_meant(&name) && !is_expired(&object) {
-                let text = self.read(&name).await?;
-                return Ok(Some(String::from_utf8_lossy(&text).into_owned()));
+            if is_meant(&name) {
+                let text = String::from_utf8_lossy(&self.read(&name).await?).into_owned();
+                if !is_dead(&object, &text) {
+                    return Ok(Some(text));
+                }
             }
         }
         Ok(None)
@@ -345,6 +347,11 @@ fn reservation_of(name: &str) -> String {
 fn is_lease(name: &str) -> bool {
     name.starts_with('.')
         && (name.ends_with(RESERVED) || name.ends_with(LOCK) || name.contains(".lock-"))
+}
+
+/// Nobody renews the lease any more.
+fn is_dead(object: &ObjectMeta, holder: &str) -> bool {
+    is_expired(object) || holder::is_known_dead(holder)
 }
 
 fn is_expired(object: &ObjectMeta) -> bool {
@@ -403,17 +410,15 @@ async fn take_over(storage: &ObjectStorage, name: &str, text: &str) -> Result<()
     let path = storage.path_of(name);
     let failed = |e| error(&format!("could not read {}", storage.shown(name)), e);
     let object = storage.bucket.get(&path).await.map_err(failed)?;
-    let (is_dead, version) = (
-        is_expired(&object.meta),
-        UpdateVersion {
-            e_tag: object.meta.e_tag.clone(),
-            version: object.meta.version.clone(),
-        },
-    );
+    let meta = object.meta.clone();
+    let version = UpdateVersion {
+        e_tag: meta.e_tag.clone(),
+        version: meta.version.clone(),
+    };
     let holder = object.bytes().await.map_err(failed)?;
     let holder = String::from_utf8_lossy(&holder).into_owned();
     let what = name.trim_start_matches('.');
-    if !is_dead {
+    if !is_dead(&meta, &holder) {
         return Err(locked(what, &holder));
     }
     match storage

@@ -25,7 +25,7 @@ fn equal_contents_give_equal_scripts() {
 
 fn come_back(fixture: &Fixture, server: &'static Server) -> Result<(), Failure> {
     let dir = tempfile::tempdir().unwrap();
-    let archive = dir.path().join("fixture.sql.gz");
+    let archive = dir.path().join("fixture-backup-20260114-020000.sql.gz");
     let source = fixture.load(server).map_err(at("loading it"))?;
     let before = Snapshot::of(&source).map_err(at("reading the source"))?;
 
@@ -33,6 +33,17 @@ fn come_back(fixture: &Fixture, server: &'static Server) -> Result<(), Failure> 
     pgstow([Path::new("verify"), &archive])
         .check_status(0)
         .map_err(at("verify"))?;
+
+    // The drill's own comparison must agree that what comes back is what went in.
+    pgstow([
+        Path::new("drill"),
+        &archive,
+        Path::new(&source.url()),
+        Path::new("-j"),
+        Path::new("2"),
+    ])
+    .check_status(0)
+    .map_err(at("drill"))?;
 
     let restored = fixture.empty_database(server);
     for what in ["restore into an empty database", "restore over it"] {

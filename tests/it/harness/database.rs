@@ -1,8 +1,8 @@
 //! Databases of their own for tests, spoken to by `psql`.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use super::{Failure, Server, server};
 
@@ -96,16 +96,69 @@ impl Database {
             .collect())
     }
 
+    /// Runs SQL in a session that stays open until it is released.
+    pub(crate) fn hold(&self, script: &str) -> Held {
+        let mut child = psql_command(self.server, &self.name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("psql runs");
+        let mut stdin = child.stdin.take().expect("its input is piped");
+        writeln!(stdin, "{script};\n\\echo held").expect("psql listens");
+        stdin.flush().expect("psql listens");
+        let mut stdout = BufReader::new(child.stdout.take().expect("its output is piped"));
+        let mut line = String::new();
+        while line != "held\n" {
+            line.clear();
+            let read = stdout.read_line(&mut line).expect("psql talks");
+            assert_ne!(read, 0, "psql ended too early");
+        }
+        Held {
+            child,
+            stdin: Some(stdin),
+        }
+    }
+
+    /// Drops it at once; its name is free again.
+    pub(crate) fn drop_now(&self) {
+        run_psql(
+            self.server,
+            "postgres",
+            &format!("DROP DATABASE {}", self.name),
+        )
+        .expect("nobody uses it");
+    }
+
     /// Its connection URI.
     pub(crate) fn url(&self) -> String {
         self.server.url(&self.name)
     }
 }
 
+/// A session that is held open.
+pub(crate) struct Held {
+    child: Child,
+    stdin: Option<ChildStdin>,
+}
+
+impl Held {
+    /// Ends the session.
+    pub(crate) fn release(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let drop = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{0}'; DROP DATABASE {0};",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{0}'; DROP DATABASE IF EXISTS {0};",
             self.name
         );
         // Whatever is left goes with the server.

@@ -3,12 +3,15 @@
 pub(crate) mod compare;
 pub(crate) mod database;
 pub(crate) mod fixture;
+pub(crate) mod host;
 pub(crate) mod pgstow;
+pub(crate) mod s3;
 pub(crate) mod server;
 
 pub(crate) use compare::{Snapshot, differences};
 pub(crate) use database::Database;
 pub(crate) use fixture::Fixture;
+pub(crate) use host::Host;
 pub(crate) use pgstow::pgstow;
 pub(crate) use server::{Server, on_every_major, on_newest};
 

@@ -21,9 +21,12 @@ pub(crate) fn command() -> Command {
 
 /// Runs `pgstow` with arguments.
 pub(crate) fn pgstow<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Outcome {
-    let mut command = command();
-    command.args(arguments);
-    let output = command.output().expect("the built pgstow runs");
+    finish(command().args(arguments))
+}
+
+/// Runs a command to its end.
+pub(crate) fn finish(command: &mut Command) -> Outcome {
+    let output = command.output().expect("the program runs");
     Outcome {
         call: format!("{command:?}"),
         output,
