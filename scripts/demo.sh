@@ -91,4 +91,11 @@ for database in chat_copy chat_psql; do
     echo "$database: schema equal ($(wc -l <chat.schema) lines), all rows equal ($(awk '{ n += $(NF-1) } END { print n }' chat.digests) rows)"
 done
 
+say "as a backup system: a set, its proof by restoring it, what retention says"
+export BACKUP_DIR=$work/backups
+run pgstow create chat -j 4 --kind daily
+run pgstow drill latest chat
+run pgstow list
+run pgstow cleanup --dry-run
+
 say "done in $((SECONDS - started)) s, nothing is left behind"

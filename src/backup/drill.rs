@@ -267,9 +267,16 @@ fn compare_definitions(
             Some(_) => {}
         }
     }
-    let extra = restored.keys().filter(|key| !archived.contains_key(*key));
+    let extra = restored
+        .keys()
+        .filter(|key| !archived.contains_key(*key) && !is_of_every_database(key));
     differences.extend(extra.map(|key| format!("{} is not in the archive", describe(key))));
     Ok(differences)
+}
+
+/// A new database has a schema public, which the source may have dropped: nothing in an archive says so.
+fn is_of_every_database((kind, _, name): &Key) -> bool {
+    name == "SCHEMA public" || (kind == Kind::Schema.as_str() && name == "public")
 }
 
 fn describe((kind, schema, name): &Key) -> String {
