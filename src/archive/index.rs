@@ -262,7 +262,7 @@ impl Index {
         )
     }
 
-    pub(super) fn empty() -> Index {
+    pub(crate) fn empty() -> Index {
         Index {
             header: Header {
                 format: super::FORMAT_VERSION,

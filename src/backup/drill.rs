@@ -129,16 +129,17 @@ async fn guard_scratch(settings: &ConnectSettings) -> Result<Session> {
         .await
         .map_err(failed)?;
     if alone.get("alone") {
+        // Not all versions have starts_with.
         let left = session
             .query(
                 "SELECT datname::text AS datname FROM pg_catalog.pg_database \
-                 WHERE pg_catalog.starts_with(datname::text, $1) \
+                 WHERE pg_catalog.left(datname::text, pg_catalog.length($1::text)) = $1 \
                  AND pg_catalog.pg_has_role(datdba, 'MEMBER') ORDER BY datname",
                 &[&SCRATCH],
             )
-            .await;
-        // starts_with came with 11; on 10 nobody cleans up.
-        for row in left.unwrap_or_default() {
+            .await
+            .map_err(failed)?;
+        for row in left {
             let name: String = row.get("datname");
             let sql = format!("DROP DATABASE IF EXISTS {}", quote::ident(&name));
             session.batch_execute(&sql).await.map_err(failed)?;
@@ -404,5 +405,88 @@ fn differs(set: &BackupSet, differences: &[String]) -> Error {
     match differences.len().saturating_sub(MOST_DIFFERENCES) {
         0 => error,
         more => error.detail(format!("And {more} more.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::archive::tests::{entries, open, small_archive};
+    use crate::archive::{DumpId, Section};
+
+    fn restored(kind: Kind, schema: Option<&str>, name: &str, sql: &str) -> ContentEntry {
+        ContentEntry {
+            id: DumpId(1),
+            kind,
+            schema: schema.map(str::to_owned),
+            tag: name.to_owned(),
+            relation: None,
+            subject: None,
+            owner: None,
+            section: Section::PreData,
+            depends_on: Vec::new(),
+            locks: Vec::new(),
+            drop: None,
+            create: vec![sql.to_owned()],
+            alter_owner: None,
+            data: None,
+        }
+    }
+
+    fn differences(restored: &[ContentEntry], same_major: bool) -> Vec<String> {
+        let archive = open(small_archive(Compression::None).sink).unwrap();
+        compare_definitions(&archive, restored, false, same_major).unwrap()
+    }
+
+    #[test]
+    fn definitions_that_are_lost_added_or_changed_are_told() {
+        let schema = || restored(Kind::Schema, None, "s", "CREATE SCHEMA \"s\";");
+        let public = || restored(Kind::Schema, None, "public", "CREATE SCHEMA public;");
+        let table = |sql: &str| restored(Kind::Table, Some("s"), "t", sql);
+        let same = table("CREATE TABLE \"s\".\"t\" (\"a\" integer);");
+        // The archive of these tests has no newline behind its statements; ours have.
+        assert_eq!(
+            differences(&[schema(), public()], false),
+            ["TABLE s.t was not restored"]
+        );
+        let more = [schema(), same, restored(Kind::View, Some("s"), "v", "")];
+        assert_eq!(
+            differences(&more, false),
+            ["VIEW s.v is not in the archive"]
+        );
+        let other = [schema(), table("CREATE TABLE \"s\".\"t\" (\"a\" bigint);")];
+        let told = differences(&other, true);
+        assert!(
+            told.contains(&"TABLE s.t is defined differently".to_owned()),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn rows_that_are_lost_or_changed_are_told() {
+        let with = |change: fn(&mut crate::archive::TableRows)| {
+            let mut index = original();
+            change(index.entries[2].rows.as_mut().unwrap());
+            compare_rows(&original(), &index)
+        };
+        assert!(with(|_| {}).is_empty());
+        assert_eq!(with(|rows| rows.rows = 2), ["s.t has 2 rows instead of 3"]);
+        assert_eq!(
+            with(|rows| rows.digest = "0".repeat(32)),
+            ["the rows of s.t have other contents"]
+        );
+        assert_eq!(
+            compare_rows(&original(), &Index::empty()),
+            ["the rows of s.t were not restored"]
+        );
+    }
+
+    fn original() -> Index {
+        Index {
+            entries: entries(),
+            ..Index::empty()
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::{StreamExt, stream};
 use serde::Deserialize;
 
 use super::name::{SetName, parse_set_name};
@@ -17,6 +19,9 @@ use crate::{Error, ErrorKind, Result};
 /// How often, and how long apart, a `.meta` that somebody else changes just now is tried again.
 const META_ATTEMPTS: u32 = 20;
 const META_PAUSE: Duration = Duration::from_millis(100);
+
+/// `.meta` files that are read at the same time.
+const READ_AT_ONCE: usize = 16;
 
 /// A place with backup sets, and the keys to them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,6 +51,9 @@ pub struct Listing {
     /// Files that look like a set's and are none that can be trusted, with the reason.
     pub unreadable: Vec<(String, String)>,
 }
+
+/// A set, or why its files are none.
+type Readable = std::result::Result<BackupSet, String>;
 
 /// A set that is being read. Nobody deletes it meanwhile.
 pub struct OpenSet {
@@ -115,17 +123,23 @@ impl Repository {
             .iter()
             .map(|file| (file.name.as_str(), file.size_bytes))
             .collect();
-        let mut listing = Listing::default();
+        let mut reads: Vec<BoxFuture<'_, (String, Result<Readable>)>> = Vec::new();
         for file in &files {
             let Some(data) = file.name.strip_suffix(".meta") else {
                 continue;
             };
-            let Some(name) = parse_set_name(data).filter(|name| self.shows(name)) else {
-                continue;
-            };
-            match self.read_set(name, data, &sizes).await? {
+            if let Some(name) = parse_set_name(data).filter(|name| self.shows(name)) {
+                let read = async { (data.to_owned(), self.read_set(name, data, &sizes).await) };
+                reads.push(Box::pin(read));
+            }
+        }
+        // An object store answers each request late, but many at a time.
+        let mut reads = stream::iter(reads).buffered(READ_AT_ONCE);
+        let mut listing = Listing::default();
+        while let Some((data, set)) = reads.next().await {
+            match set? {
                 Ok(set) => listing.sets.push(set),
-                Err(why) => listing.unreadable.push((data.to_owned(), why)),
+                Err(why) => listing.unreadable.push((data, why)),
             }
         }
         let age = |set: &BackupSet| (set.name.created, set.name.attempt, set.name.id.clone());
@@ -139,7 +153,7 @@ impl Repository {
         name: SetName,
         data: &str,
         sizes: &HashMap<&str, u64>,
-    ) -> Result<std::result::Result<BackupSet, String>> {
+    ) -> Result<Readable> {
         let text = match self.storage.read(&format!("{data}.meta")).await {
             // Deleted since it was listed.
             Err(e) if e.kind() == ErrorKind::NotFound => {

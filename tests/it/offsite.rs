@@ -155,7 +155,33 @@ fn a_killed_upload_is_cleared_by_the_next_run() {
             assert!(host.ids().is_empty(), "{place}");
         }
         host.create("manual");
-        assert_eq!(host.ids().len(), 1);
+        let mut older = host.ids();
+        assert_eq!(older.len(), 1);
+        // And at random moments, parts of the upload under way.
+        for pause_ms in [150, 300, 450, 600] {
+            let mut child = host
+                .command()
+                .arg("create")
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let ids = host.ids();
+            assert!(older.iter().all(|id| ids.contains(id)));
+            older = ids;
+        }
+        host.create("manual");
         host.run(["verify", "--all"]).expect_status(0);
+        let left = std::fs::read_dir(root.path().join("bucket/x")).unwrap();
+        let hidden: Vec<_> = left
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with(".jarvis"))
+            .collect();
+        assert_eq!(
+            hidden, [""; 0],
+            "locks and reservations of dead runs are gone"
+        );
     });
 }
