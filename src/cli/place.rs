@@ -14,27 +14,29 @@ use crate::objects::quote::one_line;
 use crate::storage::{Encryption, Identity, Location, Lock, Storage, decrypt, spawn_blocking};
 use crate::{Error, ErrorKind, Result};
 
+/// The heading of these options in `--help`.
+const PLACE: &str = "Where the backups are";
+
 /// Options of every command that works on sets.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Where the backups are")]
 pub(crate) struct PlaceArgs {
     /// A directory, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX [default: BACKUP_DIR, or /var/backups/NAME]
-    #[arg(long, value_name = "DIR|URL")]
+    #[arg(long, value_name = "DIR|URL", help_heading = PLACE)]
     pub(crate) repository: Option<String>,
     /// What the files begin with [default: BACKUP_NAME, or the database's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = PLACE)]
     pub(crate) name: Option<String>,
     /// A database of the configuration file
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = PLACE)]
     pub(crate) profile: Option<String>,
     /// Configuration file [default: PGSTOW_CONFIG, pgstow.toml, /etc/pgstow/pgstow.toml]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = PLACE)]
     pub(crate) config: Option<PathBuf>,
     /// Secret keys (age) that open encrypted backups
-    #[arg(long = "identity", value_name = "FILE")]
+    #[arg(long = "identity", value_name = "FILE", help_heading = PLACE)]
     pub(crate) identity_files: Vec<String>,
     /// Encrypts and opens backups by the first line of this file
-    #[arg(long, value_name = "FILE", conflicts_with = "identity_files")]
+    #[arg(long, value_name = "FILE", conflicts_with = "identity_files", help_heading = PLACE)]
     pub(crate) passphrase_file: Option<PathBuf>,
 }
 
