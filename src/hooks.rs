@@ -225,30 +225,40 @@ async fn run_command(
         .stdin(Stdio::null())
         // Standard output may carry our report.
         .stdout(std::io::stderr())
-        .process_group(0)
-        .kill_on_drop(true);
+        .process_group(0);
     for secret in SECRETS {
         shell.env_remove(secret);
     }
     let mut child = shell.spawn().map_err(|e| format!("did not start: {e}"))?;
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
+    let pid = child.id().and_then(|id| i32::try_from(id).ok());
+    let mut group = Group(pid.and_then(Pid::from_raw));
     match tokio::time::timeout(time_limit, child.wait()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(describe(status)),
-        Ok(Err(e)) => Err(format!("was lost: {e}")),
-        Err(_) => {
-            end_group(group, Signal::TERM);
-            if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-                end_group(group, Signal::KILL);
-                let _ = child.wait().await;
+        Ok(ended) => {
+            // What it left running on purpose goes on.
+            group.0 = None;
+            match ended {
+                Ok(status) if status.success() => Ok(()),
+                Ok(status) => Err(describe(status)),
+                Err(e) => Err(format!("was lost: {e}")),
             }
-            // What the shell started may have outlived it.
-            end_group(group, Signal::KILL);
+        }
+        Err(_) => {
+            end_group(group.0, Signal::TERM);
+            // What does not heed it, and what the shell started and outlived it, is ended when the group is dropped.
+            let _ = tokio::time::timeout(GRACE, child.wait()).await;
+            drop(group);
+            let _ = child.wait().await;
             Err(format!("took longer than {} s", time_limit.as_secs()))
         }
+    }
+}
+
+/// A command's processes, ended when this is dropped: also when nobody waits for the command any more.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        end_group(self.0, Signal::KILL);
     }
 }
 
@@ -357,9 +367,16 @@ mod tests {
             .trim()
             .parse()
             .unwrap();
-        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-        // Gone, or dead and waiting for whoever adopts orphans here.
-        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        // Gone, or dead and waiting for whoever adopts orphans here; a kernel that is busy needs a moment for it.
+        let lives = || {
+            let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            !state.is_empty() && !state.contains(") Z ")
+        };
+        let patience = std::time::Instant::now() + Duration::from_secs(10);
+        while lives() {
+            assert!(std::time::Instant::now() < patience, "it lives on");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

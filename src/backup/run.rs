@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::Write;
+use std::pin::pin;
 use std::time::Instant;
 
 use super::anomaly::{Thresholds, anomalies};
@@ -75,10 +76,14 @@ pub async fn run_backup(
         repository: storage.location().to_string(),
         ..HookFacts::default()
     };
-    let mut side_failures = job.hooks.started(&facts).await;
+    let mut stop = pin!(stop);
+    let mut side_failures = tokio::select! {
+        failures = job.hooks.started(&facts) => failures,
+        error = &mut stop => return Err(error),
+    };
     let made = tokio::select! {
         made = make(&job, events) => made,
-        error = stop => Err(error),
+        error = &mut stop => Err(error),
     };
     facts.elapsed_ms = u64::try_from(started.elapsed().as_millis()).ok();
     let set = match made {
@@ -93,18 +98,30 @@ pub async fn run_backup(
     for anomaly in &set.meta.anomalies {
         side_failures.push(format!("anomaly: {anomaly}"));
     }
-    if let Some(offsite) = &job.offsite
-        && let Err(error) = copy_set(&job.repository, &set, offsite, events).await
-    {
-        let place = offsite.storage().location();
-        side_failures.push(format!("no copy in {place}: {}", flat(&error)));
+    let mut is_stopped = false;
+    if let Some(offsite) = &job.offsite {
+        let copied = tokio::select! {
+            copied = copy_set(&job.repository, &set, offsite, events) => copied.map(drop),
+            error = &mut stop => {
+                is_stopped = true;
+                Err(error)
+            }
+        };
+        if let Err(error) = copied {
+            let place = offsite.storage().location();
+            side_failures.push(format!("no copy in {place}: {}", flat(&error)));
+        }
     }
     facts.set_id = Some(set.name.id.clone());
     facts.file = Some(job.repository.path_of(&set.file));
     facts.size = Some(set.meta.size);
     facts.rows = Some(set.meta.rows);
     facts.anomalies.clone_from(&set.meta.anomalies);
-    side_failures.extend(job.hooks.succeeded(&facts).await);
+    // The set is made, whoever stops what comes after it.
+    tokio::select! {
+        failures = job.hooks.succeeded(&facts) => side_failures.extend(failures),
+        error = stop, if !is_stopped => side_failures.push(format!("hook after: {}", flat(&error))),
+    }
     Ok(BackupOutcome { set, side_failures })
 }
 
