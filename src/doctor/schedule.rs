@@ -253,6 +253,17 @@ mod tests {
     }
 
     #[test]
+    fn our_own_crontab_is_understood() {
+        let ours = include_str!("../../scripts/backup-cron.txt");
+        let host = host(&[("var/spool/cron/crontabs/root", ours, 0o600)]);
+        let lines = cron_lines(host.path());
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        let log = Some(PathBuf::from("/var/log/pgstow-cron.log"));
+        assert!(lines.iter().all(|line| log_of(line) == log), "{lines:?}");
+        assert_eq!(lines.iter().flat_map(|line| scripts(line)).count(), 3);
+    }
+
+    #[test]
     fn scripts_must_be_there_and_executable() {
         let host = host(&[("opt/a.sh", "", 0o755), ("opt/b.sh", "", 0o644)]);
         let status = |path: &str| script(host.path(), Path::new(path)).map(|check| check.status);

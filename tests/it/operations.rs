@@ -7,7 +7,7 @@ use std::process::Stdio;
 use pgstow::archive::{ArchiveReader, ArchiveWriter, Compression, MemberEncoder};
 use serde_json::Value;
 
-use crate::harness::pgstow::finish;
+use crate::harness::pgstow::{command, finish};
 use crate::harness::{Database, Host, Server, Snapshot, differences, on_newest};
 
 const SHOP: &str = "
@@ -667,6 +667,28 @@ fn config_tells_where_values_come_from_and_masks_secrets() {
             wrong.stderr()
         );
     });
+}
+
+#[test]
+fn the_guides_example_of_a_configuration_holds() {
+    let guide = format!("{}/docs/operations.md", env!("CARGO_MANIFEST_DIR"));
+    let guide = std::fs::read_to_string(guide).unwrap();
+    let (_, example) = guide.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pgstow.toml");
+    std::fs::write(&file, example).unwrap();
+    let shown = finish(command().args(["config", "--config", file.to_str().unwrap()]))
+        .expect_status(0)
+        .stdout();
+    for expected in [
+        "[database.jarvis]",
+        "[database.shop]",
+        "Europe/Berlin",
+        "retention.keep_days",
+    ] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
 }
 
 #[test]
