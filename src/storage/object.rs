@@ -289,8 +289,14 @@ impl ObjectStorage {
                 .strip_prefix('.')
                 .and_then(|name| name.strip_suffix(RESERVED));
             let id = text.lines().find_map(|line| line.strip_prefix(UPLOAD_LINE));
-            if let (Some(data), Some(id)) = (data, id) {
-                self.abort(&self.path_of(data), &id.to_owned()).await?;
+            if let (Some(data), Some(id)) = (data, id)
+                && let Err(e) = self.abort(&self.path_of(data), &id.to_owned()).await
+                // Some stores refuse to abort what was completed.
+                && self.source(data).await.is_err()
+            {
+                // It must not keep the next backup from being made; each run tries again.
+                tracing::warn!("{}: {}", e.message(), e.details().join(" "));
+                continue;
             }
             self.delete(&name).await?;
             cleared.push(name);
