@@ -94,7 +94,7 @@ async fn send(source: Box<dyn Source>, upload: Upload, events: Events) -> Result
             offset += length;
         }
         let (upload, sha256, _) = sink.finish();
-        Ok((upload, sha256))
+        Ok((upload, sha256.unwrap_or_default()))
     })
     .await
 }

@@ -244,13 +244,21 @@ pub async fn dump_into<W: Write + Send + 'static>(
     let encrypted = *encryption != Encryption::None;
     let encryption = encryption.clone();
     // A passphrase takes a second on purpose, and a header may be written to a network.
-    let sink = spawn_blocking(move || encrypt(&encryption, HashingWriter::new(sink))).await?;
+    let sink = spawn_blocking(move || {
+        let sink = match encrypted {
+            true => HashingWriter::new(sink),
+            // The archive's own SHA-256 is that of the stored bytes then.
+            false => HashingWriter::counting(sink),
+        };
+        encrypt(&encryption, sink)
+    })
+    .await?;
     let created = create(settings, options, sink, events.clone()).await?;
     let (archive, sink) = created.archive.without_sink();
     let (sink, sha256, size) = spawn_blocking(move || Ok(sink.finish()?.finish())).await?;
     Ok(Dumped {
         sink,
-        sha256,
+        sha256: sha256.unwrap_or_else(|| archive.sha256.clone()),
         size,
         created: Created {
             archive,

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 /// Writes through, and hashes and counts the bytes that the inner writer took: those that are stored.
 pub struct HashingWriter<W> {
     inner: W,
-    sha256: Sha256,
+    sha256: Option<Sha256>,
     size_bytes: u64,
 }
 
@@ -16,14 +16,23 @@ impl<W: Write> HashingWriter<W> {
     pub fn new(inner: W) -> Self {
         HashingWriter {
             inner,
-            sha256: Sha256::new(),
+            sha256: Some(Sha256::new()),
             size_bytes: 0,
         }
     }
 
-    /// The inner writer, the SHA-256 (64 hexadecimal digits) and the number of bytes.
-    pub fn finish(self) -> (W, String, u64) {
-        let sha256 = format!("{:x}", self.sha256.finalize());
+    /// Only counts: somebody else hashes the same bytes, and once is enough.
+    pub fn counting(inner: W) -> Self {
+        HashingWriter {
+            inner,
+            sha256: None,
+            size_bytes: 0,
+        }
+    }
+
+    /// The inner writer, the SHA-256 (64 hexadecimal digits) unless it only counts, and the number of bytes.
+    pub fn finish(self) -> (W, Option<String>, u64) {
+        let sha256 = self.sha256.map(|sha256| format!("{:x}", sha256.finalize()));
         (self.inner, sha256, self.size_bytes)
     }
 }
@@ -31,7 +40,9 @@ impl<W: Write> HashingWriter<W> {
 impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
-        self.sha256.update(&bytes[..written]);
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(&bytes[..written]);
+        }
         self.size_bytes += written as u64;
         Ok(written)
     }
@@ -69,7 +80,7 @@ mod tests {
         assert_eq!(inner.0, b"abc");
         assert_eq!(size_bytes, 3);
         assert_eq!(
-            sha256,
+            sha256.unwrap(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
     }
