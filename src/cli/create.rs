@@ -14,7 +14,7 @@ use super::progress::ProgressArgs;
 use super::{signal_error, until_signal};
 use crate::archive::{Codec, Compression};
 use crate::backup::{Kind, Meta, dump_into, parse_set_name, publish, run_backup};
-use crate::config::{ConnectSource, DatabaseSettings, List, Method, Profile, Valued};
+use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Valued};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::dump::{ContentOptions, CreateOptions};
@@ -168,7 +168,8 @@ impl CreateArgs {
         let repository = job.repository.clone();
         let outcome = {
             let events = self.begin(&job.settings);
-            run_backup(job, signal_error(), &events).await?
+            let made = run_backup(job, signal_error(), &events).await;
+            made.map_err(|error| hint_at_place(error, profile))?
         };
         let path = repository.path_of(&outcome.set.file);
         self.report(&Report::of_meta(&outcome.set.meta, Some(path), started));
@@ -337,6 +338,17 @@ impl CreateArgs {
             (Ok(json), Some(_)) => println!("{json}"),
             (Err(error), _) => eprintln!("warning: the report is no JSON: {error}"),
         }
+    }
+}
+
+/// Who never chose a place learns how to.
+fn hint_at_place(error: Error, profile: &Profile) -> Error {
+    let repository = profile.settings.repository.as_ref();
+    let is_default = repository.is_some_and(|it| it.origin == Origin::Default);
+    match error.kind() {
+        ErrorKind::Io if is_default => error
+            .hint("Set BACKUP_DIR to a directory that you may write to, or name a file with -o."),
+        _ => error,
     }
 }
 
