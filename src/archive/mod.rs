@@ -99,10 +99,10 @@ pub use member::{EncodedMember, MemberEncoder};
 pub(crate) use reader::open_local;
 pub use reader::{ArchiveReader, Source};
 pub use row_filter::{Condition, PlacedFilter, RowFilter};
-pub(crate) use verify::sha256_of;
 pub use verify::{
     Comparison, Damage, Stored, VerifyLevel, VerifyReport, verify_archive, verify_file,
 };
+pub(crate) use verify::{for_each_piece, sha256_of};
 pub use writer::{ArchiveWriter, WrittenArchive};
 
 /// The format that this version writes, and the newest that it reads.

@@ -618,27 +618,44 @@ fn read_if_there(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// The SHA-256 of all bytes, 64 hexadecimal digits. `name` is for messages.
+/// Reads all bytes in order, a piece at a time. `name` is for messages.
 ///
 /// # Errors
-/// `Io`.
-pub(crate) fn sha256_of(source: &dyn Source, name: &str) -> Result<String> {
-    const STEP: u64 = 1 << 20; // large enough for the cost of a call not to show
-    let mut sha256 = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
+/// `Io`; those of `take`.
+pub(crate) fn for_each_piece(
+    source: &dyn Source,
+    name: &str,
+    mut take: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    const STEP: usize = 1 << 20; // large enough for the cost of a call not to show
+    let mut buffer = vec![0; STEP];
     let mut offset = 0;
     while offset < source.len() {
-        let length = STEP.min(source.len() - offset);
-        let piece = &mut buffer[..usize::try_from(length).unwrap_or(1 << 20)];
+        let left = usize::try_from(source.len() - offset).unwrap_or(STEP);
+        let piece = &mut buffer[..left.min(STEP)];
         source.read_at(offset, piece).map_err(|e| {
+            let length = piece.len();
             Error::io(
                 format!("could not read {length} bytes at offset {offset} of \"{name}\""),
                 e,
             )
         })?;
-        sha256.update(piece);
-        offset += length;
+        take(piece)?;
+        offset += piece.len() as u64;
     }
+    Ok(())
+}
+
+/// The SHA-256 of all bytes, 64 hexadecimal digits. `name` is for messages.
+///
+/// # Errors
+/// `Io`.
+pub(crate) fn sha256_of(source: &dyn Source, name: &str) -> Result<String> {
+    let mut sha256 = Sha256::new();
+    for_each_piece(source, name, |piece| {
+        sha256.update(piece);
+        Ok(())
+    })?;
     Ok(format!("{:x}", sha256.finalize()))
 }
 

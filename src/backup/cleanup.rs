@@ -93,7 +93,7 @@ fn decide_with(
 }
 
 /// What retention has to know of a set.
-pub fn facts_of(set: &BackupSet, in_use: bool) -> SetFacts {
+fn facts_of(set: &BackupSet, in_use: bool) -> SetFacts {
     SetFacts {
         id: set.file.clone(),
         created: set.name.created,

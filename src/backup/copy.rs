@@ -4,14 +4,11 @@ use std::io::Write;
 
 use super::publish::{publish_rest, withdraw};
 use super::{BackupSet, Meta, Repository};
-use crate::archive::{Source, sha256_of};
+use crate::archive::{Source, for_each_piece, sha256_of};
 use crate::event::{Event, Events};
 use crate::failpoint::failpoint;
 use crate::storage::{HashingWriter, Upload, spawn_blocking};
 use crate::{Error, ErrorKind, Result};
-
-/// Bytes read at once; a part of a multipart upload is a few of them.
-const STEP: u64 = 1 << 20;
 
 /// What came of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +45,7 @@ pub async fn copy_set(
     let _publishing = to.lock_files(&set.file).await?;
     let upload = to.storage().upload(vec![set.file.clone()]).await?;
     let source = from.storage().source(&set.file).await?;
-    let (upload, sha256) = send(source, upload, events.clone()).await?;
+    let (upload, sha256) = send(source, from.path_of(&set.file), upload, events.clone()).await?;
     if sha256 != set.meta.sha256 {
         return Err(Error::new(
             ErrorKind::Damaged,
@@ -76,25 +73,26 @@ async fn present(to: &Repository, set: &BackupSet) -> Result<Option<Meta>> {
     Ok(same.map(|there| there.meta))
 }
 
-/// Writes all of `source` and gives the SHA-256 of what was written.
-async fn send(source: Box<dyn Source>, upload: Upload, events: Events) -> Result<(Upload, String)> {
+/// Writes all of `source` and gives the SHA-256 of what was written. `name` is for messages.
+async fn send(
+    source: Box<dyn Source>,
+    name: String,
+    upload: Upload,
+    events: Events,
+) -> Result<(Upload, String)> {
     spawn_blocking(move || {
         let mut sink = HashingWriter::new(upload);
-        let mut buffer = Vec::new();
-        let mut offset = 0;
-        while offset < source.len() {
-            let length = STEP.min(source.len() - offset);
-            buffer.resize(usize::try_from(length).unwrap_or_default(), 0);
-            source
-                .read_at(offset, &mut buffer)
-                .map_err(|e| Error::io("could not read the backup set", e))?;
-            sink.write_all(&buffer)
+        for_each_piece(source.as_ref(), &name, |piece| {
+            sink.write_all(piece)
                 .map_err(|e| Error::io("could not write the copy", e))?;
-            events.emit(Event::Stored { bytes: length });
-            offset += length;
-        }
+            events.emit(Event::Stored {
+                bytes: piece.len() as u64,
+            });
+            Ok(())
+        })?;
         let (upload, sha256, _) = sink.finish();
-        Ok((upload, sha256.unwrap_or_default()))
+        let sha256 = sha256.ok_or_else(|| Error::internal("a copy was not hashed"))?;
+        Ok((upload, sha256))
     })
     .await
 }

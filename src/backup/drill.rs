@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::verification::record;
-use super::{BackupSet, Drilled, How, Repository};
+use super::{BackupSet, Drilled, How, Repository, Verified};
 use crate::archive::{ArchiveReader, Compression, Index, Span};
-use crate::conn::{ConnectSettings, Session, connect};
+use crate::conn::{ConnectSettings, ServerVersion, Session};
 use crate::dump::selection::Selection;
 use crate::dump::{ContentEntry, ContentOptions, CreateOptions, create, read_definitions};
 use crate::event::{Events, Phase};
 use crate::objects::Kind;
 use crate::objects::quote::{self, one_line};
-use crate::restore::{RestoreOptions, drop_database, prepare};
+use crate::restore::{RestoreOptions, connect_for_create, drop_database, prepare};
 use crate::storage::spawn_blocking;
 use crate::{Error, ErrorKind, Result};
 
@@ -99,9 +99,11 @@ pub async fn drill_set(
         ..compared
     };
     let proof = drilled.clone();
-    record(repository, set, How::Restore, true).await?;
     repository
-        .update_meta(set, |meta| meta.drilled = Some(proof))
+        .update_meta(set, |meta| {
+            meta.verified = Some(Verified::now(How::Restore, true));
+            meta.drilled = Some(proof);
+        })
         .await?;
     Ok(drilled)
 }
@@ -115,12 +117,7 @@ async fn guard_scratch(settings: &ConnectSettings) -> Result<Session> {
             e,
         )
     };
-    let session = match connect(&settings.with_database("postgres")).await {
-        Ok(session) => session,
-        Err(error) => connect(&settings.with_database("template1"))
-            .await
-            .map_err(|_| error)?,
-    };
+    let session = connect_for_create(settings).await?;
     let alone = session
         .query_one(
             "SELECT pg_catalog.pg_try_advisory_lock($1) AS alone",
@@ -164,18 +161,12 @@ async fn restore_and_compare(
     events: &Events,
 ) -> Result<(Drilled, Vec<String>)> {
     let restore = RestoreOptions {
-        jobs: options.jobs,
         clean: false,
-        cascade: false,
         create: true,
         no_owner: options.no_owner,
         no_privileges: options.no_owner,
-        role: None,
-        selection: Selection::default(),
-        schema_only: false,
-        data_only: false,
-        rows: None,
         analyze: false,
+        ..RestoreOptions::whole(options.jobs)
     };
     let prepared = prepare(Arc::clone(reader), scratch.clone(), restore, events).await?;
     prepared.run(std::future::pending(), events).await?;
@@ -210,8 +201,9 @@ async fn restore_and_compare(
     let archive = Arc::clone(reader);
     let no_owner = options.no_owner;
     spawn_blocking(move || {
-        let same_major =
-            major(&archive.index().header.server_version) == major(&restored.header.server_version);
+        let major =
+            |index: &Index| ServerVersion::from_num(index.header.server_version_num).major_number();
+        let same_major = major(archive.index()) == major(&restored);
         let mut differences = compare_definitions(&archive, &definitions, no_owner, same_major)?;
         differences.extend(compare_rows(archive.index(), &restored));
         let tables = || {
@@ -232,15 +224,6 @@ async fn restore_and_compare(
         Ok((compared, differences))
     })
     .await
-}
-
-/// `16` of `16.14 (Debian 16.14-1)`.
-fn major(server_version: &str) -> &str {
-    let digits = server_version
-        .bytes()
-        .take_while(u8::is_ascii_digit)
-        .count();
-    &server_version[..digits]
 }
 
 /// An object by its kind, schema and name, which may be shared: `COMMENT` entries, say.

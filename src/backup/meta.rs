@@ -103,6 +103,17 @@ pub struct Verified {
     pub intact: bool,
 }
 
+impl Verified {
+    /// One that ends now.
+    pub(super) fn now(how: How, intact: bool) -> Verified {
+        Verified {
+            at: jiff::Timestamp::now().to_string(),
+            how,
+            intact,
+        }
+    }
+}
+
 /// How far a verification looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]

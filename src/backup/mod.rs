@@ -20,7 +20,7 @@ mod summary;
 mod verification;
 
 pub use anomaly::Thresholds;
-pub use cleanup::{CleanupPlan, CleanupReport, decide, facts_of, plan_cleanup};
+pub use cleanup::{CleanupPlan, CleanupReport, decide, plan_cleanup};
 pub use copy::{Copied, copy_set};
 pub use drill::{DrillOptions, drill_set};
 pub use meta::{Drilled, How, META_FORMAT, Meta, SetFile, Settings, TableMeta, Verified};

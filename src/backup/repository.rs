@@ -100,11 +100,6 @@ impl Repository {
         &self.encryption
     }
 
-    /// What opens encrypted sets.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
     /// Where a set's data is, for people: a path or a URL.
     pub fn path_of(&self, file: &str) -> String {
         match self.storage.local_path(file) {

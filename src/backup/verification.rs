@@ -64,11 +64,7 @@ pub(super) async fn record(
     how: How,
     intact: bool,
 ) -> Result<()> {
-    let verified = Verified {
-        at: jiff::Timestamp::now().to_string(),
-        how,
-        intact,
-    };
+    let verified = Verified::now(how, intact);
     let change = |meta: &mut super::Meta| match &meta.verified {
         Some(earlier) if how == How::Quick && intact && earlier.how != How::Quick => {}
         _ => meta.verified = Some(verified),

@@ -155,18 +155,12 @@ impl Args {
             exclude_table_data: Vec::new(),
         })?;
         Ok(RestoreOptions {
-            jobs: std::num::NonZeroUsize::MIN,
             clean: false,
-            cascade: false,
-            create: false,
-            no_owner: false,
-            no_privileges: false,
-            role: None,
             selection,
             schema_only: self.schema_only,
             data_only: self.data_only,
-            rows: None,
             analyze: false,
+            ..RestoreOptions::whole(std::num::NonZeroUsize::MIN)
         })
     }
 }

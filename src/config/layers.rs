@@ -253,26 +253,16 @@ impl DatabaseSettings {
 
     /// Whether retention was given by flags, which makes it the whole policy.
     pub(super) fn retention_is_by_flags(&self) -> bool {
-        fn is_flag<T>(setting: &Option<Valued<T>>) -> bool {
-            matches!(
-                setting,
-                Some(Valued {
-                    origin: Origin::Flag(_),
-                    ..
-                })
-            )
-        }
-        let counts = [
-            &self.keep_last,
-            &self.keep_daily,
-            &self.keep_weekly,
-            &self.keep_monthly,
-            &self.keep_days,
-        ];
-        counts.into_iter().any(is_flag) || is_flag(&self.keep_within)
+        self.retention_origins()
+            .any(|origin| matches!(origin, Origin::Flag(_)))
     }
 
     fn says_retention(&self) -> bool {
+        self.retention_origins().next().is_some()
+    }
+
+    /// Who says what to keep of sets, whatever made them.
+    fn retention_origins(&self) -> impl Iterator<Item = &Origin> {
         let counts = [
             &self.keep_last,
             &self.keep_daily,
@@ -280,7 +270,8 @@ impl DatabaseSettings {
             &self.keep_monthly,
             &self.keep_days,
         ];
-        counts.iter().any(|count| count.is_some()) || self.keep_within.is_some()
+        let counts = counts.into_iter().flatten().map(|count| &count.origin);
+        counts.chain(self.keep_within.iter().map(|within| &within.origin))
     }
 }
 

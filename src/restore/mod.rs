@@ -70,6 +70,26 @@ pub struct RestoreOptions {
     pub analyze: bool,
 }
 
+impl RestoreOptions {
+    /// Everything that an archive holds, with owners and privileges, into a database whose objects may be there already.
+    pub fn whole(jobs: NonZeroUsize) -> RestoreOptions {
+        RestoreOptions {
+            jobs,
+            clean: true,
+            cascade: false,
+            create: false,
+            no_owner: false,
+            no_privileges: false,
+            role: None,
+            selection: Selection::default(),
+            schema_only: false,
+            data_only: false,
+            rows: None,
+            analyze: true,
+        }
+    }
+}
+
 /// A restore that is verified and planned and has changed nothing.
 pub struct Prepared {
     reader: Arc<ArchiveReader>,
@@ -369,8 +389,11 @@ async fn cancel_backends(settings: &ConnectSettings, pids: &[i32]) {
     }
 }
 
-/// Connects to a database that is there anyway.
-async fn connect_for_create(settings: &ConnectSettings) -> Result<Session> {
+/// Connects to a database of the server that is there anyway.
+///
+/// # Errors
+/// `Connect`.
+pub(crate) async fn connect_for_create(settings: &ConnectSettings) -> Result<Session> {
     match connect(&settings.with_database("postgres")).await {
         Ok(session) => Ok(session),
         Err(error) => connect(&settings.with_database("template1"))

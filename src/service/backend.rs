@@ -16,7 +16,6 @@ use crate::backup::{
     run_backup, verify_set,
 };
 use crate::config::{Profile, Task};
-use crate::dump::selection::Selection;
 use crate::event::Events;
 use crate::restore::{RestoreOptions, prepare};
 use crate::{Error, ErrorKind, Result};
@@ -327,20 +326,7 @@ async fn restore(
 ) -> Result<Outcome> {
     let open = database.repository()?.open_set(set).await?;
     let settings = database.profile.connect_settings()?;
-    let options = RestoreOptions {
-        jobs: database.jobs(),
-        clean: true,
-        cascade: false,
-        create: false,
-        no_owner: false,
-        no_privileges: false,
-        role: None,
-        selection: Selection::default(),
-        schema_only: false,
-        data_only: false,
-        rows: None,
-        analyze: true,
-    };
+    let options = RestoreOptions::whole(database.jobs());
     let prepared = prepare(Arc::new(open.reader), settings, options, events).await?;
     // The restore itself knows how to stop: it tells what state the database is left in.
     let stop = async {
