@@ -138,8 +138,7 @@ async fn guard_scratch(settings: &ConnectSettings) -> Result<Session> {
             .map_err(failed)?;
         for row in left {
             let name: String = row.get("datname");
-            let sql = format!("DROP DATABASE IF EXISTS {}", quote::ident(&name));
-            session.batch_execute(&sql).await.map_err(failed)?;
+            drop_database(&settings.with_database(&name)).await?;
         }
     }
     session
@@ -176,6 +175,8 @@ async fn restore_and_compare(
         no_privileges: options.no_owner,
         // What the source could not have dumped is not in the archive either; what was left out there is not here.
         skip_unsupported: true,
+        // The archive's subscriptions have theirs or not, and the restored ones have what the archive has.
+        subscription_passwords: true,
         ..ContentOptions::default()
     };
     let definitions = read_definitions(scratch, &contents).await?;

@@ -91,9 +91,12 @@ pub(crate) struct CreateArgs {
     /// Give up if a table's lock is not granted in this time (milliseconds)
     #[arg(long, value_name = "MS")]
     lock_wait_timeout: Option<u64>,
-    /// Leave out, and list, objects that cannot be dumped yet instead of stopping
+    /// Leave out, and list, objects that cannot be dumped instead of stopping
     #[arg(long)]
     skip_unsupported: bool,
+    /// Keep the passwords in the connection strings of subscriptions
+    #[arg(long)]
+    subscription_passwords: bool,
     /// Wrap the script in \restrict KEY and \unrestrict KEY (psql of August 2025 or later only)
     #[arg(long, value_name = "KEY", value_parser = parse_restrict_key)]
     restrict_key: Option<String>,
@@ -294,6 +297,7 @@ impl CreateArgs {
                 no_owner: self.no_owner,
                 no_privileges: self.no_privileges,
                 skip_unsupported: self.skip_unsupported,
+                subscription_passwords: self.subscription_passwords,
             },
             lock_wait_timeout_ms: self.lock_wait_timeout,
             restrict_key: self.restrict_key.clone(),

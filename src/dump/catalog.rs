@@ -169,6 +169,57 @@ async fn read_definitions(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>)>
         ),
         all(objects::rule::read(s), Object::Rule),
         all(objects::policy::read(s), Object::Policy),
+        all(objects::language::read(s), Object::Language),
+        all(objects::collation::read(s), Object::Collation),
+        all(objects::base_type::read(s), Object::BaseType),
+        all(objects::cast::read(s), Object::Cast),
+        all(objects::transform::read(s), Object::Transform),
+        all(objects::access_method::read(s), Object::AccessMethod),
+        all(objects::operator::read(s), Object::Operator),
+        all(objects::operator_family::read(s), Object::OperatorFamily),
+        all(objects::operator_class::read(s), Object::OperatorClass),
+        all(objects::conversion::read(s), Object::Conversion),
+        all(
+            objects::text_search_parser::read(s),
+            Object::TextSearchParser,
+        ),
+        all(
+            objects::text_search_template::read(s),
+            Object::TextSearchTemplate,
+        ),
+        all(
+            objects::text_search_dictionary::read(s),
+            Object::TextSearchDictionary,
+        ),
+        all(
+            objects::text_search_configuration::read(s),
+            Object::TextSearchConfiguration,
+        ),
+        all(
+            objects::foreign_data_wrapper::read(s),
+            Object::ForeignDataWrapper,
+        ),
+        all(objects::foreign_server::read(s), Object::ForeignServer),
+        all(objects::user_mapping::read(s), Object::UserMapping),
+        all(objects::event_trigger::read(s), Object::EventTrigger),
+        all(objects::publication::read(s), Object::Publication),
+        all(
+            objects::publication_schema::read(s),
+            Object::PublicationSchema,
+        ),
+        all(
+            objects::publication_table::read(s),
+            Object::PublicationTable,
+        ),
+        all(objects::subscription::read(s), Object::Subscription),
+        all(
+            objects::extended_statistics::read(s),
+            Object::ExtendedStatistics,
+        ),
+        all(
+            objects::changed_privileges::read(s),
+            Object::ChangedPrivileges,
+        ),
         all(objects::default_acl::read(s), Object::DefaultAcl),
         all(objects::large_object::read(s), Object::LargeObject),
         all(

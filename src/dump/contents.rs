@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::archive::{DumpId, Section};
 use crate::conn::{ServerVersion, Session};
 use crate::lexer;
+use crate::objects::security_label::SecurityLabel;
 use crate::objects::{
     Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext, Rendered, TableData,
 };
@@ -27,6 +28,8 @@ pub struct ContentOptions {
     pub no_owner: bool,
     /// `-x`: no GRANT, no REVOKE.
     pub no_privileges: bool,
+    /// `--subscription-passwords`: keep passwords in the connection strings of subscriptions.
+    pub subscription_passwords: bool,
     /// `--skip-unsupported`: list what cannot be dumped yet instead of stopping.
     pub skip_unsupported: bool,
 }
@@ -38,6 +41,8 @@ pub struct Contents {
     pub entries: Vec<ContentEntry>,
     /// Objects that are left out because `--skip-unsupported` was given, one line each.
     pub unsupported: Vec<String>,
+    /// What is not as the user may expect, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// One entry of the future table of contents with its SQL.
@@ -96,17 +101,13 @@ pub async fn read_contents(
     options: &ContentOptions,
 ) -> Result<Contents> {
     let selection = resolve(session, selection).await?;
-    let with_privileges = !options.no_privileges && selection.includes_global_objects();
-    let reads = futures::join!(
-        read_catalog(session, aide),
-        read_swept(session, with_privileges)
-    );
+    let reads = futures::join!(read_catalog(session, aide), read_swept(session));
     let (catalog, swept) = match reads {
         (Ok(catalog), Ok(swept)) => (catalog, swept),
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
         (Err(first), Err(second)) => return Err(cause([first, second])),
     };
-    let leftovers = sweep(session, &catalog, swept, &selection).await?;
+    let leftovers = sweep(session, &catalog, &swept, &selection).await?;
     if !leftovers.lines.is_empty() && !options.skip_unsupported {
         return Err(unsupported(&leftovers.lines));
     }
@@ -124,10 +125,45 @@ pub async fn read_contents(
             .into_iter()
             .map(|name| format!("{name} (needs one of these)")),
     );
+    let labels = labels_by_object(&catalog, &swept.labels);
     Ok(Contents {
-        entries: render(session.version(), &catalog, &ordered, options)?,
+        entries: render(session.version(), &catalog, &ordered, &labels, options)?,
         unsupported: lines,
+        warnings: hidden_passwords(&catalog, &wanted, options),
     })
+}
+
+/// Tells of which subscriptions the password is left out.
+fn hidden_passwords(catalog: &Catalog, wanted: &[bool], options: &ContentOptions) -> Vec<String> {
+    let subscriptions = catalog
+        .objects
+        .iter()
+        .zip(wanted)
+        .filter(|(_, wanted)| **wanted);
+    subscriptions
+        .filter(|(object, _)| {
+            matches!(object, Object::Subscription(subscription) if subscription.has_password())
+                && !options.subscription_passwords
+        })
+        .map(|(object, _)| {
+            format!(
+                "{}: its password is left out; --subscription-passwords keeps it",
+                describe(object)
+            )
+        })
+        .collect()
+}
+
+/// The statements of the objects' security labels.
+fn labels_by_object(catalog: &Catalog, labels: &[SecurityLabel]) -> HashMap<usize, Vec<String>> {
+    let mut statements: HashMap<usize, Vec<String>> = HashMap::new();
+    for label in labels {
+        if let Some(object) = catalog.claimant(label.row) {
+            let of_object = statements.entry(object).or_default();
+            of_object.push(label.statement.clone());
+        }
+    }
+    statements
 }
 
 /// Checks the patterns against the database, and finds out what unqualified ones may mean: what is
@@ -316,11 +352,13 @@ fn render(
     server: ServerVersion,
     catalog: &Catalog,
     ordered: &Ordered,
+    labels: &HashMap<usize, Vec<String>>,
     options: &ContentOptions,
 ) -> Result<Vec<ContentEntry>> {
     let context = RenderContext {
         server,
         separate: &ordered.separate,
+        with_passwords: options.subscription_passwords,
     };
     let mut script = Script {
         catalog,
@@ -336,6 +374,7 @@ fn render(
         let rendered = catalog.objects[index].as_dump_object().render(&context);
         script.add(index, &rendered)?;
         script.add_comment(index, &rendered)?;
+        script.add_labels(index, labels)?;
         privileges.push((index, rendered.acl));
     }
     for (index, acl) in privileges {
@@ -346,6 +385,8 @@ fn render(
     for index in last {
         let rendered = catalog.objects[index].as_dump_object().render(&context);
         script.add(index, &rendered)?;
+        script.add_comment(index, &rendered)?;
+        script.add_labels(index, labels)?;
     }
     Ok(script.entries)
 }
@@ -354,8 +395,10 @@ fn render(
 /// the user, which may need any object and any privilege.
 fn rank_of_last(object: &Object) -> Option<u8> {
     match object.as_dump_object().kind() {
-        Kind::DefaultAcl => Some(0),
-        Kind::MaterializedViewData => Some(1),
+        Kind::Acl => Some(0),
+        Kind::DefaultAcl => Some(1),
+        Kind::EventTrigger => Some(2),
+        Kind::MaterializedViewData => Some(3),
         _ => None,
     }
 }
@@ -428,6 +471,12 @@ impl Script<'_> {
     fn add_comment(&mut self, index: usize, rendered: &Rendered) -> Result<()> {
         let section = self.ordered.section[&index];
         self.add_about(index, Kind::Comment, section, rendered.comments.clone())
+    }
+
+    fn add_labels(&mut self, index: usize, labels: &HashMap<usize, Vec<String>>) -> Result<()> {
+        let section = self.ordered.section[&index];
+        let labels = labels.get(&index).cloned().unwrap_or_default();
+        self.add_about(index, Kind::SecurityLabel, section, labels)
     }
 
     fn add_acl(&mut self, index: usize, acl: Vec<String>) -> Result<()> {
@@ -524,7 +573,11 @@ fn data_source(object: &Object) -> Option<DataSource> {
 /// The word for a kind in the name of a comment or an ACL, as in pg_dump: `TYPE mood`.
 fn word(kind: Kind) -> &'static str {
     match kind {
-        Kind::EnumType | Kind::ShellType | Kind::CompositeType | Kind::RangeType => "TYPE",
+        Kind::EnumType
+        | Kind::ShellType
+        | Kind::CompositeType
+        | Kind::BaseType
+        | Kind::RangeType => "TYPE",
         Kind::CheckConstraint | Kind::Constraint | Kind::ForeignKey => "CONSTRAINT",
         Kind::LargeObject => "LARGE OBJECT",
         other => other.as_str(),

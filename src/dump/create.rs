@@ -113,12 +113,16 @@ pub async fn create<W: Write + Send + 'static>(
     .await?;
     drop(aide);
     for name in &contents.unsupported {
-        events.warn(format!("left out, not supported yet: {name}"));
+        events.warn(format!("left out, not supported: {name}"));
     }
     let Contents {
         entries,
         unsupported,
+        warnings,
     } = contents;
+    for warning in warnings {
+        events.warn(warning);
+    }
     let entries: Arc<[ContentEntry]> = entries.into();
     let sizes = read_sizes(&leader, &entries).await?;
     events.emit(Event::Planned {

@@ -1,14 +1,14 @@
 //! The catalog sweep: what in the database no object accounts for.
 //!
 //! Every row of every catalog that can hold objects is either the system's, an extension's, temporary, or claimed
-//! by an object. Whatever else is found is named, so that nothing is left out in silence. So are
-//! properties that no object renders: changed privileges of system objects and of members of
-//! extensions, security labels, dependencies on extensions of anything but functions.
+//! by an object. Whatever else is found is named, so that nothing is left out in silence. So are properties that no
+//! object renders: security labels of members of extensions, dependencies on extensions of what cannot say so.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::conn::{ServerVersion, Session};
-use crate::objects::quote::one_line;
+use crate::objects::quote::{one_line, unquoted};
+use crate::objects::security_label::{self, SecurityLabel};
 use crate::objects::{CatalogId, Object, Oid, catalog};
 use crate::{Error, ErrorKind, Result};
 
@@ -27,37 +27,18 @@ pub(super) struct Leftovers {
 /// What the catalogs hold, to be compared with the objects.
 pub(super) struct Swept {
     rows: Vec<SweptRow>,
-    labels: Vec<CatalogId>,
-    changed_privileges: Vec<CatalogId>,
+    /// Security labels of all objects.
+    pub(super) labels: Vec<SecurityLabel>,
 }
 
-/// Reads what is to be swept. Privileges of what is not the database's own are read if they are asked for.
+/// Reads what is to be swept.
 ///
 /// # Errors
 /// `Catalog` if a query fails.
-pub(super) async fn read_swept(session: &Session, with_privileges: bool) -> Result<Swept> {
-    let changed_privileges = async {
-        match with_privileges {
-            true => read_ids(session, &privileges_query(), "initial privileges").await,
-            false => Ok(Vec::new()),
-        }
-    };
-    let reads = futures::join!(
-        read_rows(session),
-        read_ids(session, LABELS, "pg_seclabel"),
-        changed_privileges
-    );
-    match reads {
-        (Ok(rows), Ok(labels), Ok(changed_privileges)) => Ok(Swept {
-            rows,
-            labels,
-            changed_privileges,
-        }),
-        (rows, labels, privileges) => Err(cause(
-            [rows.err(), labels.err(), privileges.err()]
-                .into_iter()
-                .flatten(),
-        )),
+pub(super) async fn read_swept(session: &Session) -> Result<Swept> {
+    match futures::join!(read_rows(session), security_label::read(session)) {
+        (Ok(rows), Ok(labels)) => Ok(Swept { rows, labels }),
+        (rows, labels) => Err(cause([rows.err(), labels.err()].into_iter().flatten())),
     }
 }
 
@@ -68,10 +49,10 @@ pub(super) async fn read_swept(session: &Session, with_privileges: bool) -> Resu
 pub(super) async fn sweep(
     session: &Session,
     found: &Catalog,
-    swept: Swept,
+    swept: &Swept,
     selection: &Selection,
 ) -> Result<Leftovers> {
-    let rows = unaccounted(found, swept.rows);
+    let rows = unaccounted(found, &swept.rows);
     let parts = parts_among(found, &rows);
     let mut leftovers = Leftovers::default();
     for (row, name) in identify(session, &rows).await? {
@@ -83,12 +64,8 @@ pub(super) async fn sweep(
         }
     }
     let properties = [
-        ("security label of", swept.labels),
+        ("security label of", labels_of_others(found, &swept.labels)),
         ("dependency on an extension of", extension_dependents(found)),
-        (
-            "privileges that differ from the initial ones of",
-            swept.changed_privileges,
-        ),
     ];
     for (property, rows) in properties {
         for (_, name) in identify(session, &rows).await? {
@@ -96,9 +73,6 @@ pub(super) async fn sweep(
                 leftovers.lines.push(format!("{property} {}", name.text));
             }
         }
-    }
-    if selection.includes_global_objects() {
-        leftovers.lines.extend(read_subscriptions(session).await?);
     }
     leftovers.lines.sort_unstable();
     leftovers.lines.dedup();
@@ -136,7 +110,7 @@ struct SweptRow {
 }
 
 /// Rows that are neither claimed nor part of an extension, of something temporary, or of another row.
-fn unaccounted(found: &Catalog, rows: Vec<SweptRow>) -> Vec<CatalogId> {
+fn unaccounted(found: &Catalog, rows: &[SweptRow]) -> Vec<CatalogId> {
     let mut covered: HashMap<CatalogId, ()> = extension_members(found)
         .into_keys()
         .map(|row| (row, ()))
@@ -148,7 +122,7 @@ fn unaccounted(found: &Catalog, rows: Vec<SweptRow>) -> Vec<CatalogId> {
     );
     spread(found, &mut covered);
     let internal = internal_rows(found);
-    rows.into_iter()
+    rows.iter()
         .map(|row| row.id)
         .filter(|row| found.claimant(*row).is_none())
         .filter(|row| !covered.contains_key(row) && !internal.contains(row))
@@ -190,18 +164,32 @@ fn parts_among(found: &Catalog, rows: &[CatalogId]) -> HashSet<CatalogId> {
         .collect()
 }
 
-/// ALTER ... DEPENDS ON EXTENSION: functions and procedures render it themselves.
+/// Rows with security labels that no object accounts for.
+fn labels_of_others(found: &Catalog, labels: &[SecurityLabel]) -> Vec<CatalogId> {
+    let rows = labels.iter().map(|label| label.row);
+    rows.filter(|row| found.claimant(*row).is_none()).collect()
+}
+
+/// ALTER ... DEPENDS ON EXTENSION of what does not render it.
 fn extension_dependents(found: &Catalog) -> Vec<CatalogId> {
-    let is_function = |row: &CatalogId| {
+    let says_so = |row: &CatalogId| {
         let claimant = found.claimant(*row).map(|index| &found.objects[index]);
-        matches!(claimant, Some(Object::Function(_)))
+        matches!(
+            claimant,
+            Some(
+                Object::Function(_)
+                    | Object::Index(_)
+                    | Object::MaterializedView(_)
+                    | Object::Trigger(_)
+            )
+        )
     };
     found
         .dependencies
         .iter()
         .filter(|dependency| dependency.deptype == DependencyType::AutoExtension)
         .map(|dependency| dependency.dependent)
-        .filter(|row| !is_function(row))
+        .filter(|row| !says_so(row))
         .collect()
 }
 
@@ -225,9 +213,18 @@ const SWEPT: &[SweptCatalog] = &[
     SweptCatalog("pg_rewrite", None, "", 10),
     SweptCatalog("pg_attrdef", None, "", 10),
     SweptCatalog("pg_policy", None, "", 10),
-    SweptCatalog("pg_operator", Some("oprnamespace"), "", 10),
+    // Without a function it is a shell, which the operator that names it makes along.
+    SweptCatalog(
+        "pg_operator",
+        Some("oprnamespace"),
+        "AND r.oprcode <> 0::pg_catalog.oid",
+        10,
+    ),
     SweptCatalog("pg_opclass", Some("opcnamespace"), "", 10),
     SweptCatalog("pg_opfamily", Some("opfnamespace"), "", 10),
+    // Also operators and functions that were added to a family of the system's.
+    SweptCatalog("pg_amop", None, "", 10),
+    SweptCatalog("pg_amproc", None, "", 10),
     SweptCatalog("pg_am", None, "", 10),
     SweptCatalog("pg_cast", None, "", 10),
     SweptCatalog("pg_conversion", Some("connamespace"), "", 10),
@@ -277,6 +274,13 @@ fn rows_query(server: ServerVersion) -> String {
          FROM pg_catalog.pg_user_mappings WHERE umid >= 16384"
             .to_owned(),
     );
+    // Of pg_subscription everybody may read these columns.
+    parts.push(
+        "SELECT 'pg_catalog.pg_subscription'::pg_catalog.regclass::pg_catalog.oid, s.oid, false \
+         FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+         WHERE d.datname = pg_catalog.current_database()"
+            .to_owned(),
+    );
     // Users choose the OIDs of large objects; the other catalogs know them by pg_largeobject.
     parts.push(
         "SELECT 'pg_catalog.pg_largeobject'::pg_catalog.regclass::pg_catalog.oid, oid, false \
@@ -301,89 +305,6 @@ async fn read_rows(session: &Session) -> Result<Vec<SweptRow>> {
             id: CatalogId::new(row.get("classid"), row.get("objid")),
             passing: row.get("passing"),
         })
-        .collect())
-}
-
-const LABELS: &str = "SELECT DISTINCT classoid AS classid, objoid AS objid \
-                      FROM pg_catalog.pg_seclabel";
-
-/// Objects of the system and members of extensions whose privileges are no longer those that initdb
-/// or the extension gave them. Without an entry in `pg_init_privs` these were the default.
-fn privileges_query() -> String {
-    let catalogs = [
-        (
-            "pg_class",
-            "relnamespace",
-            "relowner",
-            "relacl",
-            "CASE r.relkind WHEN 'S' THEN 's' ELSE 'r' END",
-        ),
-        ("pg_proc", "pronamespace", "proowner", "proacl", "'f'"),
-        ("pg_type", "typnamespace", "typowner", "typacl", "'T'"),
-        ("pg_namespace", "oid", "nspowner", "nspacl", "'n'"),
-        ("pg_language", "0", "lanowner", "lanacl", "'l'"),
-        ("pg_foreign_data_wrapper", "0", "fdwowner", "fdwacl", "'F'"),
-        ("pg_foreign_server", "0", "srvowner", "srvacl", "'S'"),
-    ];
-    let mut parts: Vec<String> = catalogs
-        .iter()
-        .map(|(name, schema, owner, acl, kind)| {
-            format!(
-                "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid AS classid, \
-                 r.oid AS objid, 0 AS objsubid, {schema}::pg_catalog.oid AS schema, r.{acl} AS acl, \
-                 pg_catalog.acldefault(({kind})::\"char\", r.{owner}) AS by_default \
-                 FROM pg_catalog.{name} r WHERE r.{acl} IS NOT NULL \
-                 OR r.oid IN (SELECT objoid FROM pg_catalog.pg_init_privs)"
-            )
-        })
-        .collect();
-    parts.push(
-        "SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, r.attrelid, \
-         r.attnum::pg_catalog.int4, c.relnamespace, r.attacl, '{}'::pg_catalog.aclitem[] \
-         FROM pg_catalog.pg_attribute r \
-         JOIN pg_catalog.pg_class c ON c.oid = r.attrelid WHERE r.attacl IS NOT NULL \
-         OR r.attrelid IN (SELECT objoid FROM pg_catalog.pg_init_privs WHERE objsubid <> 0)"
-            .to_owned(),
-    );
-    // aclitem[] has containment but no order: two lists are equal if each holds the other.
-    // Of the system's schemas only pg_catalog counts, as in pg_dump: initdb records no initial
-    // privileges for information_schema. The schema public has an object.
-    format!(
-        "SELECT DISTINCT o.classid, o.objid FROM ({}) o \
-         LEFT JOIN pg_catalog.pg_init_privs i \
-         ON i.classoid = o.classid AND i.objoid = o.objid AND i.objsubid = o.objsubid \
-         CROSS JOIN LATERAL (SELECT COALESCE(o.acl, o.by_default) AS now, \
-         COALESCE(i.initprivs, o.by_default) AS initially) p \
-         WHERE NOT (p.now @> p.initially AND p.initially @> p.now) \
-         AND (o.schema = 'pg_catalog'::pg_catalog.regnamespace OR EXISTS (SELECT 1 FROM pg_catalog.pg_depend d \
-         WHERE d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e'))",
-        parts.join(" UNION ALL ")
-    )
-}
-
-async fn read_ids(session: &Session, query: &str, what: &str) -> Result<Vec<CatalogId>> {
-    let rows = session
-        .query(query, &[])
-        .await
-        .map_err(|e| Error::from_server(ErrorKind::Catalog, format!("could not read {what}"), e))?;
-    Ok(rows
-        .iter()
-        .map(|row| CatalogId::new(row.get("classid"), row.get("objid")))
-        .collect())
-}
-
-/// Subscriptions of this database. Of `pg_subscription` everybody may read these columns only.
-async fn read_subscriptions(session: &Session) -> Result<Vec<String>> {
-    let query = "SELECT s.subname::pg_catalog.text AS subname FROM pg_catalog.pg_subscription s \
-                 JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
-                 WHERE d.datname = pg_catalog.current_database()";
-    let rows = session
-        .query(query, &[])
-        .await
-        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read pg_subscription", e))?;
-    Ok(rows
-        .iter()
-        .map(|row| format!("subscription {}", one_line(row.get("subname"))))
         .collect())
 }
 
@@ -433,8 +354,10 @@ async fn identify(session: &Session, rows: &[CatalogId]) -> Result<Vec<(CatalogI
             let name: Option<String> = row.get("name");
             let identity = Identity {
                 text: one_line(&text).into_owned(),
-                schema: row.get("schema"),
-                relation: name.filter(|_| id.class == catalog::PG_CLASS),
+                schema: row.get::<_, Option<&str>>("schema").map(unquoted),
+                relation: name
+                    .filter(|_| id.class == catalog::PG_CLASS)
+                    .map(|name| unquoted(&name)),
             };
             (id, identity)
         })

@@ -72,6 +72,14 @@ fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
         return is_selected(catalog, selection, owner);
     }
     let object = catalog.objects[index].as_dump_object();
+    // Without the publication there is nothing to add to.
+    let is_of_publication = matches!(
+        object.kind(),
+        Kind::PublicationTable | Kind::PublicationSchema
+    );
+    if is_of_publication && !selection.includes_global_objects() {
+        return false;
+    }
     match object.relation().and_then(|id| catalog.find(id)) {
         Some(relation) if relation != index => is_selected(catalog, selection, relation),
         Some(_) => is_relation_selected(catalog, selection, index),
@@ -107,6 +115,9 @@ fn is_selected_alone(selection: &Selection, object: &dyn DumpObject) -> bool {
 fn is_in_parts(catalog: &Catalog, options: &ContentOptions, index: usize) -> bool {
     let object = &catalog.objects[index];
     let kind = object.as_dump_object().kind();
+    if kind == Kind::Acl && options.no_privileges {
+        return false;
+    }
     if !kind.is_data() {
         return !options.data_only;
     }

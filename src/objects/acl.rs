@@ -24,6 +24,9 @@ pub(crate) enum GrantKind {
     Type,
     Schema,
     LargeObject,
+    Language,
+    ForeignDataWrapper,
+    ForeignServer,
 }
 
 impl GrantKind {
@@ -39,6 +42,7 @@ impl GrantKind {
             GrantKind::Type => "U",
             GrantKind::Schema => "UC",
             GrantKind::LargeObject => "rw",
+            GrantKind::Language | GrantKind::ForeignDataWrapper | GrantKind::ForeignServer => "U",
         }
     }
 }

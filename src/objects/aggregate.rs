@@ -260,6 +260,7 @@ mod tests {
         aggregate.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
+            with_passwords: false,
         })
     }
 

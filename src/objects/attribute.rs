@@ -39,6 +39,8 @@ pub(crate) struct Attribute {
     pub(crate) statistics: Option<i32>,
     /// `attoptions`, `name=value`.
     pub(crate) options: Vec<String>,
+    /// Of foreign tables: its options, `name=value`.
+    pub(crate) foreign_options: Vec<String>,
     /// Its comment.
     pub(crate) comment: Option<String>,
     /// Its own privileges.
@@ -148,6 +150,7 @@ fn query(server: ServerVersion, relkinds: &str) -> String {
            a.attstorage::text AS attstorage, a.attstorage <> t.typstorage AS has_own_storage, \
            {compression} AS attcompression, \
            NULLIF(a.attstattarget::int4, -1) AS attstattarget, a.attoptions, \
+           COALESCE(a.attfdwoptions, '{{}}') AS foreign_options, \
            d.description AS comment, a.attacl::text[] AS acl, \
            ARRAY[]::text[] AS acl_default, \
            sc.oid AS sequence_oid, sn.nspname AS sequence_schema, sc.relname AS sequence_name, \
@@ -199,6 +202,7 @@ fn from_row(row: &Row) -> Result<(Oid, Attribute), RowError> {
         options: row
             .try_get::<_, Option<Vec<String>>>("attoptions")?
             .unwrap_or_default(),
+        foreign_options: row.try_get("foreign_options")?,
         comment: row.try_get("comment")?,
         acl: Acl::from_row(row)?,
         name,
@@ -300,6 +304,10 @@ impl Attribute {
             let options = super::relation::render_reloptions(&self.options, "").join(", ");
             out.push(format!("{column} SET ({options});"));
         }
+        if !self.foreign_options.is_empty() {
+            let options = super::named::options_clause(&self.foreign_options);
+            out.push(format!("{column}{options};"));
+        }
         out
     }
 }
@@ -323,6 +331,7 @@ pub(super) mod tests {
             compression: String::new(),
             statistics: None,
             options: Vec::new(),
+            foreign_options: Vec::new(),
             comment: None,
             acl: Acl::default(),
         }

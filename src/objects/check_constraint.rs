@@ -43,7 +43,7 @@ enum Parent {
 impl CheckConstraint {
     /// What CREATE TABLE prints of it, and of which table: of a valid one of a table.
     pub(crate) fn of_table(&self) -> Option<(Oid, Check)> {
-        let is_of_table = matches!(self.parent, Parent::Table | Parent::Partition);
+        let is_of_table = self.parent != Parent::Domain;
         (is_of_table && self.is_validated).then(|| {
             let check = Check {
                 oid: self.oid,
@@ -287,6 +287,7 @@ mod tests {
         check.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &separate.iter().copied().collect::<HashSet<_>>(),
+            with_passwords: false,
         })
     }
 

@@ -214,6 +214,7 @@ mod tests {
         default_acl.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
+            with_passwords: false,
         })
     }
 

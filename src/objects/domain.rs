@@ -272,6 +272,7 @@ mod tests {
         domain.render(&RenderContext {
             server: ServerVersion::major(17),
             separate,
+            with_passwords: false,
         })
     }
 

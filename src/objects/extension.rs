@@ -97,6 +97,7 @@ mod tests {
         let rendered = extension.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
+            with_passwords: false,
         });
         assert_eq!(
             rendered.create,

@@ -249,6 +249,7 @@ mod tests {
         group(&metadata).render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
+            with_passwords: false,
         })
     }
 

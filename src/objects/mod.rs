@@ -6,38 +6,64 @@
 
 pub mod quote;
 
+pub(crate) mod access_method;
 pub(crate) mod acl;
 pub(crate) mod aggregate;
 pub(crate) mod attribute;
 pub(crate) mod attribute_default;
+pub(crate) mod base_type;
+pub(crate) mod cast;
 pub(crate) mod catalog_query;
+pub(crate) mod changed_privileges;
 pub(crate) mod check_constraint;
+pub(crate) mod collation;
 pub(crate) mod composite_type;
 pub(crate) mod constraint;
+pub(crate) mod conversion;
 pub(crate) mod default_acl;
 pub(crate) mod domain;
 pub(crate) mod enum_type;
+pub(crate) mod event_trigger;
+pub(crate) mod extended_statistics;
 pub(crate) mod extension;
+pub(crate) mod foreign_data_wrapper;
 pub(crate) mod foreign_key;
+pub(crate) mod foreign_server;
 pub(crate) mod function;
 pub(crate) mod index;
 pub(crate) mod index_attach;
+pub(crate) mod language;
 pub(crate) mod large_object;
 pub(crate) mod materialized_view;
+mod named;
+pub(crate) mod operator;
+pub(crate) mod operator_class;
+pub(crate) mod operator_family;
 pub(crate) mod policy;
+pub(crate) mod publication;
+pub(crate) mod publication_schema;
+pub(crate) mod publication_table;
 pub(crate) mod range_type;
 mod relation;
 pub(crate) mod row_security;
 pub(crate) mod rule;
 pub(crate) mod schema;
+pub(crate) mod security_label;
 pub(crate) mod sequence;
 pub(crate) mod sequence_owner;
 pub(crate) mod sequence_set;
 pub(crate) mod shell_type;
+pub(crate) mod subscription;
 pub(crate) mod table;
 pub(crate) mod table_attach;
 pub(crate) mod table_data;
+pub(crate) mod text_search_configuration;
+pub(crate) mod text_search_dictionary;
+pub(crate) mod text_search_parser;
+pub(crate) mod text_search_template;
+pub(crate) mod transform;
 pub(crate) mod trigger;
+pub(crate) mod user_mapping;
 pub(crate) mod view;
 
 use std::fmt;
@@ -46,22 +72,39 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_
 
 pub use crate::archive::Section;
 use crate::conn::ServerVersion;
+pub use access_method::AccessMethod;
 pub use aggregate::Aggregate;
 pub use attribute_default::AttributeDefault;
+pub use base_type::BaseType;
+pub use cast::Cast;
+pub use changed_privileges::ChangedPrivileges;
 pub use check_constraint::CheckConstraint;
+pub use collation::Collation;
 pub use composite_type::CompositeType;
 pub use constraint::Constraint;
+pub use conversion::Conversion;
 pub use default_acl::DefaultAcl;
 pub use domain::Domain;
 pub use enum_type::EnumType;
+pub use event_trigger::EventTrigger;
+pub use extended_statistics::ExtendedStatistics;
 pub use extension::Extension;
+pub use foreign_data_wrapper::ForeignDataWrapper;
 pub use foreign_key::ForeignKey;
+pub use foreign_server::ForeignServer;
 pub use function::Function;
 pub use index::Index;
 pub use index_attach::IndexAttach;
+pub use language::Language;
 pub use large_object::{LargeObject, LargeObjectData};
 pub use materialized_view::{MaterializedView, MaterializedViewData};
+pub use operator::Operator;
+pub use operator_class::OperatorClass;
+pub use operator_family::OperatorFamily;
 pub use policy::Policy;
+pub use publication::Publication;
+pub use publication_schema::PublicationSchema;
+pub use publication_table::PublicationTable;
 pub use range_type::RangeType;
 pub use row_security::RowSecurity;
 pub use rule::Rule;
@@ -70,10 +113,17 @@ pub use sequence::Sequence;
 pub use sequence_owner::SequenceOwner;
 pub use sequence_set::SequenceSet;
 pub use shell_type::ShellType;
+pub use subscription::Subscription;
 pub use table::Table;
 pub use table_attach::TableAttach;
 pub use table_data::TableData;
+pub use text_search_configuration::TextSearchConfiguration;
+pub use text_search_dictionary::TextSearchDictionary;
+pub use text_search_parser::TextSearchParser;
+pub use text_search_template::TextSearchTemplate;
+pub use transform::Transform;
 pub use trigger::Trigger;
+pub use user_mapping::UserMapping;
 pub use view::{View, ViewQuery};
 
 /// An object identifier. Valid in one database only; never sorted by, never written to an archive
@@ -149,6 +199,50 @@ pub mod catalog {
     pub const PG_EXTENSION: Oid = Oid(3079);
     /// `pg_policy`
     pub const PG_POLICY: Oid = Oid(3256);
+    /// `pg_am`
+    pub const PG_AM: Oid = Oid(2601);
+    /// `pg_cast`
+    pub const PG_CAST: Oid = Oid(2605);
+    /// `pg_collation`
+    pub const PG_COLLATION: Oid = Oid(3456);
+    /// `pg_conversion`
+    pub const PG_CONVERSION: Oid = Oid(2607);
+    /// `pg_event_trigger`
+    pub const PG_EVENT_TRIGGER: Oid = Oid(3466);
+    /// `pg_foreign_data_wrapper`
+    pub const PG_FOREIGN_DATA_WRAPPER: Oid = Oid(2328);
+    /// `pg_foreign_server`
+    pub const PG_FOREIGN_SERVER: Oid = Oid(1417);
+    /// `pg_language`
+    pub const PG_LANGUAGE: Oid = Oid(2612);
+    /// `pg_opclass`
+    pub const PG_OPCLASS: Oid = Oid(2616);
+    /// `pg_operator`
+    pub const PG_OPERATOR: Oid = Oid(2617);
+    /// `pg_opfamily`
+    pub const PG_OPFAMILY: Oid = Oid(2753);
+    /// `pg_publication`
+    pub const PG_PUBLICATION: Oid = Oid(6104);
+    /// `pg_publication_namespace`
+    pub const PG_PUBLICATION_NAMESPACE: Oid = Oid(6237);
+    /// `pg_publication_rel`
+    pub const PG_PUBLICATION_REL: Oid = Oid(6106);
+    /// `pg_statistic_ext`
+    pub const PG_STATISTIC_EXT: Oid = Oid(3381);
+    /// `pg_subscription`
+    pub const PG_SUBSCRIPTION: Oid = Oid(6100);
+    /// `pg_transform`
+    pub const PG_TRANSFORM: Oid = Oid(3576);
+    /// `pg_ts_config`
+    pub const PG_TS_CONFIG: Oid = Oid(3602);
+    /// `pg_ts_dict`
+    pub const PG_TS_DICT: Oid = Oid(3600);
+    /// `pg_ts_parser`
+    pub const PG_TS_PARSER: Oid = Oid(3601);
+    /// `pg_ts_template`
+    pub const PG_TS_TEMPLATE: Oid = Oid(3764);
+    /// `pg_user_mapping`
+    pub const PG_USER_MAPPING: Oid = Oid(1418);
 }
 
 /// What a row of a system catalog is known by in `pg_depend`: (`classid`, `objid`).
@@ -192,6 +286,8 @@ pub enum Part {
     Shell,
     /// That a table's policies are in force.
     RowSecurity,
+    /// How its privileges, or those of the column of this number, were changed: of what is not of this dump.
+    Privileges(i32),
 }
 
 impl ObjectId {
@@ -219,6 +315,10 @@ impl ObjectId {
 pub enum Kind {
     /// CREATE SCHEMA
     Schema,
+    /// CREATE LANGUAGE
+    Language,
+    /// CREATE COLLATION
+    Collation,
     /// CREATE EXTENSION
     Extension,
     /// CREATE TYPE ... AS ENUM
@@ -227,6 +327,8 @@ pub enum Kind {
     ShellType,
     /// CREATE TYPE ... AS (...)
     CompositeType,
+    /// CREATE TYPE of a base type
+    BaseType,
     /// CREATE TYPE ... AS RANGE
     RangeType,
     /// CREATE DOMAIN
@@ -237,10 +339,40 @@ pub enum Kind {
     Procedure,
     /// CREATE AGGREGATE
     Aggregate,
+    /// CREATE CAST
+    Cast,
+    /// CREATE TRANSFORM
+    Transform,
+    /// CREATE ACCESS METHOD
+    AccessMethod,
+    /// CREATE OPERATOR
+    Operator,
+    /// CREATE OPERATOR FAMILY
+    OperatorFamily,
+    /// CREATE OPERATOR CLASS
+    OperatorClass,
+    /// CREATE CONVERSION
+    Conversion,
+    /// CREATE TEXT SEARCH PARSER
+    TextSearchParser,
+    /// CREATE TEXT SEARCH TEMPLATE
+    TextSearchTemplate,
+    /// CREATE TEXT SEARCH DICTIONARY
+    TextSearchDictionary,
+    /// CREATE TEXT SEARCH CONFIGURATION
+    TextSearchConfiguration,
+    /// CREATE FOREIGN DATA WRAPPER
+    ForeignDataWrapper,
+    /// CREATE SERVER
+    ForeignServer,
+    /// CREATE USER MAPPING
+    UserMapping,
     /// CREATE SEQUENCE
     Sequence,
     /// CREATE TABLE
     Table,
+    /// CREATE FOREIGN TABLE
+    ForeignTable,
     /// ALTER TABLE ... ATTACH PARTITION
     TableAttach,
     /// A column default that could not stand in its CREATE TABLE
@@ -269,6 +401,8 @@ pub enum Kind {
     Constraint,
     /// ALTER INDEX ... ATTACH PARTITION
     IndexAttach,
+    /// CREATE STATISTICS
+    ExtendedStatistics,
     /// CREATE RULE
     Rule,
     /// CREATE TRIGGER
@@ -279,31 +413,61 @@ pub enum Kind {
     Policy,
     /// ENABLE ROW LEVEL SECURITY
     RowSecurity,
+    /// CREATE PUBLICATION
+    Publication,
+    /// ALTER PUBLICATION ... ADD TABLE
+    PublicationTable,
+    /// ALTER PUBLICATION ... ADD TABLES IN SCHEMA
+    PublicationSchema,
+    /// CREATE SUBSCRIPTION
+    Subscription,
     /// COMMENT ON
     Comment,
+    /// SECURITY LABEL ON
+    SecurityLabel,
     /// GRANT and REVOKE
     Acl,
     /// ALTER DEFAULT PRIVILEGES
     DefaultAcl,
+    /// CREATE EVENT TRIGGER
+    EventTrigger,
     /// REFRESH MATERIALIZED VIEW
     MaterializedViewData,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 35] = [
+    pub const ALL: [Kind; 60] = [
         Kind::Schema,
+        Kind::Language,
+        Kind::Collation,
         Kind::Extension,
         Kind::EnumType,
         Kind::ShellType,
         Kind::CompositeType,
+        Kind::BaseType,
         Kind::RangeType,
         Kind::Domain,
         Kind::Function,
         Kind::Procedure,
         Kind::Aggregate,
+        Kind::Cast,
+        Kind::Transform,
+        Kind::AccessMethod,
+        Kind::Operator,
+        Kind::OperatorFamily,
+        Kind::OperatorClass,
+        Kind::Conversion,
+        Kind::TextSearchParser,
+        Kind::TextSearchTemplate,
+        Kind::TextSearchDictionary,
+        Kind::TextSearchConfiguration,
+        Kind::ForeignDataWrapper,
+        Kind::ForeignServer,
+        Kind::UserMapping,
         Kind::Sequence,
         Kind::Table,
+        Kind::ForeignTable,
         Kind::TableAttach,
         Kind::Default,
         Kind::SequenceOwner,
@@ -318,14 +482,21 @@ impl Kind {
         Kind::Index,
         Kind::Constraint,
         Kind::IndexAttach,
+        Kind::ExtendedStatistics,
         Kind::Rule,
         Kind::Trigger,
         Kind::ForeignKey,
         Kind::Policy,
         Kind::RowSecurity,
+        Kind::Publication,
+        Kind::PublicationTable,
+        Kind::PublicationSchema,
+        Kind::Subscription,
         Kind::Comment,
+        Kind::SecurityLabel,
         Kind::Acl,
         Kind::DefaultAcl,
+        Kind::EventTrigger,
         Kind::MaterializedViewData,
     ];
 
@@ -333,17 +504,35 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Schema => "SCHEMA",
+            Kind::Language => "PROCEDURAL LANGUAGE",
+            Kind::Collation => "COLLATION",
             Kind::Extension => "EXTENSION",
             Kind::EnumType => "ENUM",
             Kind::ShellType => "SHELL TYPE",
             Kind::CompositeType => "TYPE",
+            Kind::BaseType => "BASE TYPE",
             Kind::RangeType => "RANGE TYPE",
             Kind::Domain => "DOMAIN",
             Kind::Function => "FUNCTION",
             Kind::Procedure => "PROCEDURE",
             Kind::Aggregate => "AGGREGATE",
+            Kind::Cast => "CAST",
+            Kind::Transform => "TRANSFORM",
+            Kind::AccessMethod => "ACCESS METHOD",
+            Kind::Operator => "OPERATOR",
+            Kind::OperatorFamily => "OPERATOR FAMILY",
+            Kind::OperatorClass => "OPERATOR CLASS",
+            Kind::Conversion => "CONVERSION",
+            Kind::TextSearchParser => "TEXT SEARCH PARSER",
+            Kind::TextSearchTemplate => "TEXT SEARCH TEMPLATE",
+            Kind::TextSearchDictionary => "TEXT SEARCH DICTIONARY",
+            Kind::TextSearchConfiguration => "TEXT SEARCH CONFIGURATION",
+            Kind::ForeignDataWrapper => "FOREIGN DATA WRAPPER",
+            Kind::ForeignServer => "SERVER",
+            Kind::UserMapping => "USER MAPPING",
             Kind::Sequence => "SEQUENCE",
             Kind::Table => "TABLE",
+            Kind::ForeignTable => "FOREIGN TABLE",
             Kind::TableAttach => "TABLE ATTACH",
             Kind::Default => "DEFAULT",
             Kind::SequenceOwner => "SEQUENCE OWNED BY",
@@ -358,14 +547,21 @@ impl Kind {
             Kind::Index => "INDEX",
             Kind::Constraint => "CONSTRAINT",
             Kind::IndexAttach => "INDEX ATTACH",
+            Kind::ExtendedStatistics => "STATISTICS",
             Kind::Rule => "RULE",
             Kind::Trigger => "TRIGGER",
             Kind::ForeignKey => "FK CONSTRAINT",
             Kind::Policy => "POLICY",
             Kind::RowSecurity => "ROW SECURITY",
+            Kind::Publication => "PUBLICATION",
+            Kind::PublicationTable => "PUBLICATION TABLE",
+            Kind::PublicationSchema => "PUBLICATION TABLES IN SCHEMA",
+            Kind::Subscription => "SUBSCRIPTION",
             Kind::Comment => "COMMENT",
+            Kind::SecurityLabel => "SECURITY LABEL",
             Kind::Acl => "ACL",
             Kind::DefaultAcl => "DEFAULT ACL",
+            Kind::EventTrigger => "EVENT TRIGGER",
             Kind::MaterializedViewData => "MATERIALIZED VIEW DATA",
         }
     }
@@ -380,17 +576,35 @@ impl Kind {
             | Kind::SequenceSet
             | Kind::MaterializedViewData => true,
             Kind::Schema
+            | Kind::Language
+            | Kind::Collation
             | Kind::Extension
             | Kind::EnumType
             | Kind::ShellType
             | Kind::CompositeType
+            | Kind::BaseType
             | Kind::RangeType
             | Kind::Domain
             | Kind::Function
             | Kind::Procedure
             | Kind::Aggregate
+            | Kind::Cast
+            | Kind::Transform
+            | Kind::AccessMethod
+            | Kind::Operator
+            | Kind::OperatorFamily
+            | Kind::OperatorClass
+            | Kind::Conversion
+            | Kind::TextSearchParser
+            | Kind::TextSearchTemplate
+            | Kind::TextSearchDictionary
+            | Kind::TextSearchConfiguration
+            | Kind::ForeignDataWrapper
+            | Kind::ForeignServer
+            | Kind::UserMapping
             | Kind::Sequence
             | Kind::Table
+            | Kind::ForeignTable
             | Kind::TableAttach
             | Kind::Default
             | Kind::SequenceOwner
@@ -401,14 +615,21 @@ impl Kind {
             | Kind::Index
             | Kind::Constraint
             | Kind::IndexAttach
+            | Kind::ExtendedStatistics
             | Kind::Rule
             | Kind::Trigger
             | Kind::ForeignKey
             | Kind::Policy
             | Kind::RowSecurity
+            | Kind::Publication
+            | Kind::PublicationTable
+            | Kind::PublicationSchema
+            | Kind::Subscription
             | Kind::Comment
+            | Kind::SecurityLabel
             | Kind::Acl
-            | Kind::DefaultAcl => false,
+            | Kind::DefaultAcl
+            | Kind::EventTrigger => false,
         }
     }
 
@@ -461,6 +682,8 @@ pub struct RenderContext<'a> {
     /// Objects that loop repair took out of the one they are normally printed in (defaults, check
     /// constraints, the query of a view): see [`crate::order`].
     pub separate: &'a std::collections::HashSet<ObjectId>,
+    /// Whether connection strings keep their passwords.
+    pub with_passwords: bool,
 }
 
 impl RenderContext<'_> {
@@ -534,24 +757,41 @@ pub trait DumpObject {
     reason = "each variant is named after the struct it holds"
 )]
 pub enum Object {
+    AccessMethod(AccessMethod),
     Aggregate(Aggregate),
     AttributeDefault(AttributeDefault),
+    BaseType(BaseType),
+    Cast(Cast),
+    ChangedPrivileges(ChangedPrivileges),
     CheckConstraint(CheckConstraint),
+    Collation(Collation),
     CompositeType(CompositeType),
     Constraint(Constraint),
+    Conversion(Conversion),
     DefaultAcl(DefaultAcl),
     Domain(Domain),
     EnumType(EnumType),
+    EventTrigger(EventTrigger),
+    ExtendedStatistics(ExtendedStatistics),
     Extension(Extension),
+    ForeignDataWrapper(ForeignDataWrapper),
     ForeignKey(ForeignKey),
+    ForeignServer(ForeignServer),
     Function(Function),
     Index(Index),
     IndexAttach(IndexAttach),
+    Language(Language),
     LargeObject(LargeObject),
     LargeObjectData(LargeObjectData),
     MaterializedView(MaterializedView),
     MaterializedViewData(MaterializedViewData),
+    Operator(Operator),
+    OperatorClass(OperatorClass),
+    OperatorFamily(OperatorFamily),
     Policy(Policy),
+    Publication(Publication),
+    PublicationSchema(PublicationSchema),
+    PublicationTable(PublicationTable),
     RangeType(RangeType),
     RowSecurity(RowSecurity),
     Rule(Rule),
@@ -560,10 +800,17 @@ pub enum Object {
     SequenceOwner(SequenceOwner),
     SequenceSet(SequenceSet),
     ShellType(ShellType),
+    Subscription(Subscription),
     Table(Table),
     TableAttach(TableAttach),
     TableData(TableData),
+    TextSearchConfiguration(TextSearchConfiguration),
+    TextSearchDictionary(TextSearchDictionary),
+    TextSearchParser(TextSearchParser),
+    TextSearchTemplate(TextSearchTemplate),
+    Transform(Transform),
     Trigger(Trigger),
+    UserMapping(UserMapping),
     View(View),
     ViewQuery(ViewQuery),
 }
@@ -572,24 +819,41 @@ impl Object {
     /// The object behind its common face.
     pub fn as_dump_object(&self) -> &dyn DumpObject {
         match self {
+            Object::AccessMethod(object) => object,
             Object::Aggregate(object) => object,
             Object::AttributeDefault(object) => object,
+            Object::BaseType(object) => object,
+            Object::Cast(object) => object,
+            Object::ChangedPrivileges(object) => object,
             Object::CheckConstraint(object) => object,
+            Object::Collation(object) => object,
             Object::CompositeType(object) => object,
             Object::Constraint(object) => object,
+            Object::Conversion(object) => object,
             Object::DefaultAcl(object) => object,
             Object::Domain(object) => object,
             Object::EnumType(object) => object,
+            Object::EventTrigger(object) => object,
+            Object::ExtendedStatistics(object) => object,
             Object::Extension(object) => object,
+            Object::ForeignDataWrapper(object) => object,
             Object::ForeignKey(object) => object,
+            Object::ForeignServer(object) => object,
             Object::Function(object) => object,
             Object::Index(object) => object,
             Object::IndexAttach(object) => object,
+            Object::Language(object) => object,
             Object::LargeObject(object) => object,
             Object::LargeObjectData(object) => object,
             Object::MaterializedView(object) => object,
             Object::MaterializedViewData(object) => object,
+            Object::Operator(object) => object,
+            Object::OperatorClass(object) => object,
+            Object::OperatorFamily(object) => object,
             Object::Policy(object) => object,
+            Object::Publication(object) => object,
+            Object::PublicationSchema(object) => object,
+            Object::PublicationTable(object) => object,
             Object::RangeType(object) => object,
             Object::RowSecurity(object) => object,
             Object::Rule(object) => object,
@@ -598,10 +862,17 @@ impl Object {
             Object::SequenceOwner(object) => object,
             Object::SequenceSet(object) => object,
             Object::ShellType(object) => object,
+            Object::Subscription(object) => object,
             Object::Table(object) => object,
             Object::TableAttach(object) => object,
             Object::TableData(object) => object,
+            Object::TextSearchConfiguration(object) => object,
+            Object::TextSearchDictionary(object) => object,
+            Object::TextSearchParser(object) => object,
+            Object::TextSearchTemplate(object) => object,
+            Object::Transform(object) => object,
             Object::Trigger(object) => object,
+            Object::UserMapping(object) => object,
             Object::View(object) => object,
             Object::ViewQuery(object) => object,
         }

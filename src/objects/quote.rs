@@ -10,6 +10,14 @@ pub fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// The name behind an identifier that the server quoted, if it had to.
+pub fn unquoted(identifier: &str) -> String {
+    let inner = identifier
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inner.map_or_else(|| identifier.to_owned(), |name| name.replace("\"\"", "\""))
+}
+
 /// `schema.name`, both quoted.
 pub fn qualified(schema: &str, name: &str) -> String {
     format!("{}.{}", ident(schema), ident(name))
@@ -33,6 +41,11 @@ pub fn dollar(body: &str) -> String {
         tag.push('X');
     }
     format!("${tag}${body}${tag}$")
+}
+
+/// `DO` with these statements of PL/pgSQL.
+pub fn do_block(statements: &str) -> String {
+    format!("DO {};", dollar(&format!("BEGIN {statements} END")))
 }
 
 /// A role in GRANT, REVOKE and OWNER TO; the empty name stands for PUBLIC.
@@ -79,6 +92,14 @@ mod tests {
     #[test]
     fn ident_doubles_quotes() {
         assert_eq!(ident("a\"b"), "\"a\"\"b\"");
+    }
+
+    #[test]
+    fn unquoted_turns_ident_round() {
+        for name in ["a", "A b", "a\"b", "\""] {
+            assert_eq!(unquoted(&ident(name)), name);
+        }
+        assert_eq!(unquoted("plain"), "plain");
     }
 
     #[test]

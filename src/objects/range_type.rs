@@ -254,6 +254,7 @@ mod tests {
         range.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
+            with_passwords: false,
         })
     }
 

@@ -155,6 +155,7 @@ mod tests {
         schema.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
+            with_passwords: false,
         })
     }
 

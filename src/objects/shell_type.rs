@@ -1,7 +1,8 @@
-//! Shell types: `CREATE TYPE name;`, a name that functions can already refer to. One for each range
-//! type with a canonical function, and those that were never completed (`typisdefined` is false).
+//! Shell types: `CREATE TYPE name;`, a name that functions can already refer to. One for each base type and for each
+//! range type with a canonical function, and those that were never completed (`typisdefined` is false).
 
 use super::acl::{Acl, AclTarget, GrantKind};
+use super::base_type::IS_BASE_TYPE;
 use super::catalog_query::{self, comment_join, is_users, is_users_schema};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
@@ -101,7 +102,7 @@ fn shell_types_query() -> String {
          FROM pg_catalog.pg_type AS t \
          JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace \
          LEFT JOIN pg_catalog.pg_range AS r ON r.rngtypid = t.oid {comment} \
-         WHERE (NOT t.typisdefined OR r.rngcanonical::pg_catalog.oid <> 0) \
+         WHERE (NOT t.typisdefined OR r.rngcanonical::pg_catalog.oid <> 0 OR {IS_BASE_TYPE}) \
          AND {users} AND {users_schema} ORDER BY n.nspname, t.typname",
         comment = comment_join("pg_type", "t"),
         users = is_users("pg_type", "t"),
@@ -147,6 +148,7 @@ mod tests {
         let rendered = shell.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
+            with_passwords: false,
         });
         assert_eq!(
             rendered,

@@ -1,4 +1,4 @@
-//! Tables (`pg_class`, relkind `r` and `p`): plain, partitioned, partitions, inheritance children, typed.
+//! Tables (`pg_class`, relkind `r`, `p` and `f`): plain, partitioned, partitions, inheritance children, typed, foreign.
 //!
 //! A partition is created by itself with all its columns and attached later ([`super::TableAttach`]), so
 //! its columns may stand in another order than its parent's. An inheritance child lists only the
@@ -15,6 +15,7 @@ use super::attribute::{
 };
 use super::attribute_default::{self, AttributeDefault};
 use super::catalog_query::{RowError, read_all, unexpected};
+use super::named::options_clause;
 use super::relation::{Relation, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
@@ -37,6 +38,15 @@ pub struct Table {
     checks: Vec<Check>,
     replica_identity: ReplicaIdentity,
     forces_row_security: bool,
+    foreign: Option<Foreign>,
+}
+
+/// Where the rows of a foreign table are.
+#[derive(Clone, Debug)]
+struct Foreign {
+    server: String,
+    /// `name=value`
+    options: Vec<String>,
 }
 
 /// How a table comes by its parents.
@@ -84,7 +94,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Table>> {
     let tables_query = tables_query(server);
     let (mut tables, columns) = futures::try_join!(
         read_all(session, "tables", &tables_query, table_from_row),
-        attribute::read(session, "'r', 'p'"),
+        attribute::read(session, "'r', 'p', 'f'"),
     )?;
     for table in &mut tables {
         table.fill_columns(&columns);
@@ -95,14 +105,17 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Table>> {
 fn tables_query(server: ServerVersion) -> String {
     Relation::query(
         server,
-        "'r', 'p'",
+        "'r', 'p', 'f'",
         'r',
         "c.relkind = 'p' AS is_partitioned, c.relispartition, c.relreplident::text AS relreplident, \
          c.relforcerowsecurity, \
          CASE WHEN c.reloftype <> 0 THEN pg_catalog.format_type(c.reloftype, NULL) END AS of_type, \
          CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key, \
-         parent.oids AS parent_oids, parent.schemas AS parent_schemas, parent.names AS parent_names",
-        "LEFT JOIN LATERAL (SELECT pg_catalog.array_agg(pc.oid ORDER BY i.inhseqno) AS oids, \
+         parent.oids AS parent_oids, parent.schemas AS parent_schemas, parent.names AS parent_names, \
+         fs.srvname AS foreign_server, COALESCE(ft.ftoptions, '{}') AS foreign_options",
+        "LEFT JOIN pg_catalog.pg_foreign_table ft ON ft.ftrelid = c.oid \
+         LEFT JOIN pg_catalog.pg_foreign_server fs ON fs.oid = ft.ftserver \
+         LEFT JOIN LATERAL (SELECT pg_catalog.array_agg(pc.oid ORDER BY i.inhseqno) AS oids, \
              pg_catalog.array_agg(pn.nspname ORDER BY i.inhseqno) AS schemas, \
              pg_catalog.array_agg(pc.relname ORDER BY i.inhseqno) AS names \
            FROM pg_catalog.pg_inherits i \
@@ -116,6 +129,8 @@ fn table_from_row(row: &Row) -> Result<Table, RowError> {
     let relation = Relation::from_row(row)?;
     let replica_identity: String = row.try_get("relreplident")?;
     let is_partition: bool = row.try_get("relispartition")?;
+    let server: Option<String> = row.try_get("foreign_server")?;
+    let options = row.try_get("foreign_options")?;
     Ok(Table {
         is_partitioned: row.try_get("is_partitioned")?,
         of_type: row.try_get("of_type")?,
@@ -130,6 +145,8 @@ fn table_from_row(row: &Row) -> Result<Table, RowError> {
         checks: Vec::new(),
         replica_identity: match replica_identity.as_str() {
             "d" | "i" => ReplicaIdentity::DefaultOrIndex,
+            // A foreign table has none, and cannot be told so.
+            "n" if server.is_some() => ReplicaIdentity::DefaultOrIndex,
             "n" => ReplicaIdentity::Nothing,
             "f" => ReplicaIdentity::Full,
             other => {
@@ -137,6 +154,7 @@ fn table_from_row(row: &Row) -> Result<Table, RowError> {
             }
         },
         forces_row_security: row.try_get("relforcerowsecurity")?,
+        foreign: server.map(|server| Foreign { server, options }),
         relation,
     })
 }
@@ -214,8 +232,9 @@ impl Table {
         // A partitioned table stores nothing; before 18 its catalog row could still say so.
         let unlogged = self.relation.unlogged && !self.is_partitioned;
         let mut out = format!(
-            "CREATE {}TABLE {}",
+            "CREATE {}{} {}",
             if unlogged { "UNLOGGED " } else { "" },
+            self.word(),
             self.relation.name.sql()
         );
         if let Some(of_type) = &self.of_type {
@@ -233,9 +252,24 @@ impl Table {
         if let Some(key) = &self.partition_key {
             out.push_str(&format!("\nPARTITION BY {key}"));
         }
-        out.push_str(&self.relation.render_storage());
+        match &self.foreign {
+            Some(foreign) => out.push_str(&format!(
+                "\nSERVER {}{}",
+                quote::ident(&foreign.server),
+                options_clause(&foreign.options)
+            )),
+            None => out.push_str(&self.relation.render_storage()),
+        }
         out.push(';');
         out
+    }
+
+    /// What it is in CREATE, DROP and COMMENT. ALTER TABLE takes either.
+    fn word(&self) -> &'static str {
+        match self.foreign {
+            Some(_) => "FOREIGN TABLE",
+            None => "TABLE",
+        }
     }
 
     /// Columns and constraints between the parentheses.
@@ -426,7 +460,9 @@ impl Table {
     }
 
     fn render_comments(&self) -> Vec<String> {
-        let mut out = self.relation.render_comments("TABLE", self.attributes());
+        let mut out = self
+            .relation
+            .render_comments(self.word(), self.attributes());
         for column in &self.columns {
             if let Some(NotNull::Constraint {
                 name,
@@ -535,7 +571,10 @@ fn no_inherit_clause(no_inherit: bool) -> &'static str {
 
 impl DumpObject for Table {
     fn kind(&self) -> Kind {
-        Kind::Table
+        match self.foreign {
+            Some(_) => Kind::ForeignTable,
+            None => Kind::Table,
+        }
     }
 
     fn id(&self) -> ObjectId {
@@ -580,7 +619,8 @@ impl DumpObject for Table {
         Rendered {
             create: self.render_create(context),
             drop: Some(format!(
-                "DROP TABLE IF EXISTS {};",
+                "DROP {} IF EXISTS {};",
+                self.word(),
                 self.relation.name.sql()
             )),
             alter_owner: Some(self.relation.render_owner("TABLE")),

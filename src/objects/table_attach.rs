@@ -29,7 +29,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<TableAttach>> {
          JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid \
          JOIN pg_catalog.pg_class p ON p.oid = i.inhparent \
          JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
-         WHERE c.relkind IN ('r', 'p') AND c.relispartition AND {IS_USER_RELATION} \
+         WHERE c.relkind IN ('r', 'p', 'f') AND c.relispartition AND {IS_USER_RELATION} \
          ORDER BY n.nspname, c.relname"
     );
     read_all(session, "partitions", &sql, |row| {

@@ -130,7 +130,7 @@ fn query(server: ServerVersion) -> String {
          LEFT JOIN pg_catalog.pg_constraint co ON co.oid = t.tgconstraint \
          WHERE (NOT t.tgisinternal OR parent.oid IS NOT NULL) \
          AND (co.oid IS NULL OR co.contype = 't') \
-         AND c.relkind IN ('r', 'p', 'v') AND {IS_USER_RELATION} \
+         AND c.relkind IN ('r', 'p', 'v', 'f') AND {IS_USER_RELATION} \
          ORDER BY n.nspname, c.relname, t.tgname",
         extensions_expression("pg_trigger", "t.oid")
     )

@@ -52,9 +52,27 @@ pub(crate) struct ExistingObject {
     pub identity: String,
     /// Of indexes: their table.
     table: Option<Oid>,
-    /// Of indexes behind a constraint: ALTER TABLE ... DROP CONSTRAINT.
-    drop_constraint: Option<String>,
+    /// Of indexes behind a constraint: ALTER TABLE ... DROP CONSTRAINT. Of other kinds of objects: the archive's own.
+    drop: Option<OwnDrop>,
     is_lockable: bool,
+}
+
+/// A statement that drops an object which DROP of several names does not fit.
+#[derive(Debug)]
+struct OwnDrop {
+    statement: String,
+    turn: DropTurn,
+}
+
+/// When a statement of its own runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DropTurn {
+    /// Before everything: an event trigger would fire on the others' drops.
+    First,
+    /// Before relations, types and routines.
+    Early,
+    /// After them: they go with all that needs them.
+    Late,
 }
 
 impl Survey {
@@ -115,7 +133,8 @@ pub(crate) async fn survey(session: &Session, held: &HeldObjects, cascade: bool)
             error,
         )
     };
-    let objects = existing_objects(session, held).await.map_err(failed)?;
+    let mut objects = existing_objects(session, held).await.map_err(failed)?;
+    objects.extend(existing_others(session, held).await.map_err(failed)?);
     let large_objects = existing_large_objects(session, held)
         .await
         .map_err(failed)?;
@@ -201,11 +220,12 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
                 kind: row.get("type"),
                 identity: row.get("identity"),
                 table: row.get("indrelid"),
-                drop_constraint: constraint.zip(table).map(|(constraint, table)| {
-                    format!(
+                drop: constraint.zip(table).map(|(constraint, table)| OwnDrop {
+                    statement: format!(
                         "ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {} CASCADE;",
                         quote::ident(constraint)
-                    )
+                    ),
+                    turn: DropTurn::Early,
                 }),
                 is_lockable: row.get("is_lockable"),
             }
@@ -216,6 +236,255 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
         .into_iter()
         .filter(|object| object.table.is_none_or(|table| !oids.contains(&table)))
         .collect())
+}
+
+/// A kind of which the target is asked by the archive's names: the catalog `r` with joins, the column of the schema,
+/// and the name as the table of contents has it.
+struct NamedKind {
+    kind: Kind,
+    from: &'static str,
+    schema: Option<&'static str>,
+    name: &'static str,
+    class: &'static str,
+}
+
+const fn named_kind(
+    kind: Kind,
+    class: &'static str,
+    from: &'static str,
+    schema: Option<&'static str>,
+    name: &'static str,
+) -> NamedKind {
+    NamedKind {
+        kind,
+        from,
+        schema,
+        name,
+        class,
+    }
+}
+
+/// Names are built as the kinds' `tag()` builds them.
+const NAMED_KINDS: &[NamedKind] = &[
+    named_kind(
+        Kind::Language,
+        "pg_language",
+        "pg_catalog.pg_language r",
+        None,
+        "r.lanname",
+    ),
+    named_kind(
+        Kind::Collation,
+        "pg_collation",
+        "pg_catalog.pg_collation r",
+        Some("collnamespace"),
+        "r.collname",
+    ),
+    named_kind(
+        Kind::Cast,
+        "pg_cast",
+        "pg_catalog.pg_cast r",
+        None,
+        "'(' || pg_catalog.format_type(r.castsource, NULL) || ' AS ' || pg_catalog.format_type(r.casttarget, NULL) || ')'",
+    ),
+    named_kind(
+        Kind::Transform,
+        "pg_transform",
+        "pg_catalog.pg_transform r JOIN pg_catalog.pg_language l ON l.oid = r.trflang",
+        None,
+        "'FOR ' || pg_catalog.format_type(r.trftype, NULL) || ' LANGUAGE ' || l.lanname",
+    ),
+    named_kind(
+        Kind::AccessMethod,
+        "pg_am",
+        "pg_catalog.pg_am r",
+        None,
+        "r.amname",
+    ),
+    named_kind(
+        Kind::Operator,
+        "pg_operator",
+        "pg_catalog.pg_operator r",
+        Some("oprnamespace"),
+        "r.oprname || ' (' || COALESCE(pg_catalog.format_type(NULLIF(r.oprleft, 0), NULL), 'NONE') \
+         || ', ' || COALESCE(pg_catalog.format_type(NULLIF(r.oprright, 0), NULL), 'NONE') || ')'",
+    ),
+    named_kind(
+        Kind::OperatorFamily,
+        "pg_opfamily",
+        "pg_catalog.pg_opfamily r JOIN pg_catalog.pg_am am ON am.oid = r.opfmethod",
+        Some("opfnamespace"),
+        "r.opfname || ' USING ' || am.amname",
+    ),
+    named_kind(
+        Kind::OperatorClass,
+        "pg_opclass",
+        "pg_catalog.pg_opclass r JOIN pg_catalog.pg_am am ON am.oid = r.opcmethod",
+        Some("opcnamespace"),
+        "r.opcname || ' USING ' || am.amname",
+    ),
+    named_kind(
+        Kind::Conversion,
+        "pg_conversion",
+        "pg_catalog.pg_conversion r",
+        Some("connamespace"),
+        "r.conname",
+    ),
+    named_kind(
+        Kind::TextSearchParser,
+        "pg_ts_parser",
+        "pg_catalog.pg_ts_parser r",
+        Some("prsnamespace"),
+        "r.prsname",
+    ),
+    named_kind(
+        Kind::TextSearchTemplate,
+        "pg_ts_template",
+        "pg_catalog.pg_ts_template r",
+        Some("tmplnamespace"),
+        "r.tmplname",
+    ),
+    named_kind(
+        Kind::TextSearchDictionary,
+        "pg_ts_dict",
+        "pg_catalog.pg_ts_dict r",
+        Some("dictnamespace"),
+        "r.dictname",
+    ),
+    named_kind(
+        Kind::TextSearchConfiguration,
+        "pg_ts_config",
+        "pg_catalog.pg_ts_config r",
+        Some("cfgnamespace"),
+        "r.cfgname",
+    ),
+    named_kind(
+        Kind::ForeignDataWrapper,
+        "pg_foreign_data_wrapper",
+        "pg_catalog.pg_foreign_data_wrapper r",
+        None,
+        "r.fdwname",
+    ),
+    named_kind(
+        Kind::ForeignServer,
+        "pg_foreign_server",
+        "pg_catalog.pg_foreign_server r",
+        None,
+        "r.srvname",
+    ),
+    named_kind(
+        Kind::UserMapping,
+        "pg_user_mapping",
+        "(SELECT umid AS oid, umuser, usename, srvname FROM pg_catalog.pg_user_mappings) r",
+        None,
+        "CASE r.umuser WHEN 0 THEN 'PUBLIC' ELSE r.usename END || ' SERVER ' || r.srvname",
+    ),
+    named_kind(
+        Kind::ExtendedStatistics,
+        "pg_statistic_ext",
+        "pg_catalog.pg_statistic_ext r",
+        Some("stxnamespace"),
+        "r.stxname",
+    ),
+    named_kind(
+        Kind::Publication,
+        "pg_publication",
+        "pg_catalog.pg_publication r",
+        None,
+        "r.pubname",
+    ),
+    named_kind(
+        Kind::Subscription,
+        "pg_subscription",
+        "(SELECT s.oid, s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+          WHERE d.datname = pg_catalog.current_database()) r",
+        None,
+        "r.subname",
+    ),
+    named_kind(
+        Kind::EventTrigger,
+        "pg_event_trigger",
+        "pg_catalog.pg_event_trigger r",
+        None,
+        "r.evtname",
+    ),
+];
+
+/// Objects of the other kinds, in the order in which they must go: what came last goes first.
+async fn existing_others(session: &Session, held: &HeldObjects) -> Found<Vec<ExistingObject>> {
+    let parts: Vec<String> = NAMED_KINDS
+        .iter()
+        .filter(|named| held.others.iter().any(|other| other.kind == named.kind))
+        .map(|NamedKind { kind, from, schema, name, class }| {
+            let (schema_join, schema) = match schema {
+                Some(column) => (
+                    format!("JOIN pg_catalog.pg_namespace n ON n.oid = r.{column} "),
+                    "n.nspname::text",
+                ),
+                None => (String::new(), "''"),
+            };
+            format!(
+                "SELECT w.place, 'pg_catalog.{class}'::pg_catalog.regclass::pg_catalog.oid AS classid, r.oid AS objid \
+                 FROM {from} {schema_join}JOIN wanted w ON w.kind = '{kind}' AND w.nspname = {schema} AND w.name = {name}"
+            )
+        })
+        .collect();
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let kinds: Vec<&str> = held
+        .others
+        .iter()
+        .map(|other| other.kind.as_str())
+        .collect();
+    let schemas: Vec<&str> = (held.others.iter())
+        .map(|other| other.schema.as_deref().unwrap_or_default())
+        .collect();
+    let names: Vec<&str> = held
+        .others
+        .iter()
+        .map(|other| other.name.as_str())
+        .collect();
+    let query = format!(
+        "WITH wanted AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), \
+         pg_catalog.unnest($3::text[])) WITH ORDINALITY AS w(kind, nspname, name, place)), found AS ({}) \
+         SELECT f.place, f.classid, f.objid, COALESCE(i.type, '') AS type, COALESCE(i.identity, '') AS identity \
+         FROM found f CROSS JOIN LATERAL pg_catalog.pg_identify_object(f.classid, f.objid, 0) i ORDER BY f.place DESC",
+        parts.join(" UNION ALL ")
+    );
+    let rows = session.query(&query, &[&kinds, &schemas, &names]).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let place = usize::try_from(row.get::<_, i64>("place")).ok()?;
+            let other = held.others.get(place.checked_sub(1)?)?;
+            Some(ExistingObject {
+                class: row.get("classid"),
+                oid: row.get("objid"),
+                kind: row.get("type"),
+                identity: row.get("identity"),
+                table: None,
+                drop: Some(OwnDrop {
+                    statement: with_cascade(&other.drop),
+                    turn: match other.kind {
+                        Kind::EventTrigger => DropTurn::First,
+                        _ => DropTurn::Late,
+                    },
+                }),
+                is_lockable: false,
+            })
+        })
+        .collect())
+}
+
+/// A DROP statement that takes dependents along, whom somebody has looked at. User mappings have none.
+fn with_cascade(drop: &str) -> String {
+    match drop.strip_suffix(';') {
+        Some(statement) if drop.starts_with("DROP ") && !drop.starts_with("DROP USER MAPPING") => {
+            format!("{statement} CASCADE;")
+        }
+        _ => drop.to_owned(),
+    }
 }
 
 async fn existing_large_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Oid>> {
@@ -246,7 +515,8 @@ const CLOSURE: &str = "WITH RECURSIVE held AS ( \
      SELECT d.classid, d.objid FROM parts p \
      JOIN pg_catalog.pg_depend d ON d.refclassid = p.classid AND d.refobjid = p.objid \
      WHERE d.deptype IN ('a', 'i', 'I', 'P', 'S') \
-     AND d.classid <> 'pg_catalog.pg_publication_rel'::pg_catalog.regclass \
+     AND NOT (d.classid = 'pg_catalog.pg_publication_rel'::pg_catalog.regclass \
+     AND p.classid = 'pg_catalog.pg_class'::pg_catalog.regclass) \
      AND NOT (d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
      AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = d.objid AND c.relkind IN ('r', 'p', 'f')))), \
      closure AS ( \
@@ -465,16 +735,24 @@ fn render_lock(survey: &Survey) -> Option<String> {
 }
 
 fn render_drops(survey: &Survey, held: &HeldObjects) -> Vec<String> {
-    let mut statements = survey.default_privileges.clone();
+    let own = |turn: DropTurn| {
+        let drops = survey
+            .objects
+            .iter()
+            .filter_map(|object| object.drop.as_ref());
+        drops
+            .filter(move |drop| drop.turn == turn)
+            .map(|drop| drop.statement.clone())
+    };
+    let mut statements: Vec<String> = own(DropTurn::First).collect();
+    statements.extend_from_slice(&survey.default_privileges);
+    statements.extend(own(DropTurn::Early));
     let mut by_kind: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for object in &survey.objects {
-        match &object.drop_constraint {
-            Some(statement) => statements.push(statement.clone()),
-            None => by_kind
-                .entry(drop_word(&object.kind))
-                .or_default()
-                .push(&object.identity),
-        }
+    for object in survey.objects.iter().filter(|object| object.drop.is_none()) {
+        by_kind
+            .entry(drop_word(&object.kind))
+            .or_default()
+            .push(&object.identity);
     }
     for (word, identities) in by_kind {
         for batch in identities.chunks(DROP_BATCH) {
@@ -492,6 +770,7 @@ fn render_drops(survey: &Survey, held: &HeldObjects) -> Vec<String> {
             ));
         }
     }
+    statements.extend(own(DropTurn::Late));
     // Routines of the same signature with other argument names. Without CASCADE: nobody looked at their dependents.
     let drops: Vec<&str> = held.routine_drops.iter().map(String::as_str).collect();
     for batch in drops.chunks(DROP_BATCH) {

@@ -224,8 +224,7 @@ impl Prepared {
         interrupt: impl Future<Output = u8>,
         events: &Events,
     ) -> Result<RestoreReport> {
-        let statements =
-            self.plan.post_data.len() + self.plan.privileges.len() + self.plan.refreshes.len();
+        let statements = self.plan.steps().count() - self.plan.pre_data.len();
         let state = Arc::new(RunState::new(
             self.plan.member_count(),
             statements as u64,
@@ -295,6 +294,7 @@ impl Prepared {
         let passes = [
             &self.plan.post_data,
             &self.plan.privileges,
+            &self.plan.event_triggers,
             &self.plan.refreshes,
         ];
         events.emit(Event::Planned {
@@ -435,6 +435,7 @@ async fn create_database(session: &Session, name: &str, header: &Header) -> Resu
 /// `Restore`; `Connect`.
 pub(crate) async fn drop_database(settings: &ConnectSettings) -> Result<()> {
     let session = connect_for_create(settings).await?;
+    drop_subscriptions(settings).await;
     let name = quote::ident(settings.database());
     session
         .batch_execute(&format!("DROP DATABASE IF EXISTS {name}"))
@@ -446,4 +447,22 @@ pub(crate) async fn drop_database(settings: &ConnectSettings) -> Result<()> {
                 error,
             )
         })
+}
+
+/// Without their slots, which are the source's: a database that has subscriptions cannot be dropped. What goes wrong here,
+/// DROP DATABASE will tell.
+async fn drop_subscriptions(settings: &ConnectSettings) {
+    let statements = quote::do_block(
+        "DECLARE name text; BEGIN \
+         FOR name IN SELECT s.subname FROM pg_catalog.pg_subscription s \
+         JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+         WHERE d.datname = pg_catalog.current_database() LOOP \
+         EXECUTE pg_catalog.format('ALTER SUBSCRIPTION %I DISABLE', name); \
+         EXECUTE pg_catalog.format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', name); \
+         EXECUTE pg_catalog.format('DROP SUBSCRIPTION %I', name); \
+         END LOOP; END;",
+    );
+    if let Ok(session) = connect(settings).await {
+        let _ = session.batch_execute(&statements).await;
+    }
 }

@@ -22,6 +22,8 @@ pub(crate) struct RestorePlan {
     pub post_data: Vec<Step>,
     /// Privileges: after everything whose creation they could forbid.
     pub privileges: Vec<Step>,
+    /// Event triggers: nothing that this restore makes is their affair.
+    pub event_triggers: Vec<Step>,
     /// Refreshes of materialized views: last, for their queries run with the owner's privileges.
     pub refreshes: Vec<Step>,
 }
@@ -114,11 +116,26 @@ pub(crate) struct HeldObjects {
     pub routine_drops: Vec<String>,
     /// Schemas, `public` excepted, which is never dropped.
     pub schemas: BTreeSet<String>,
+    /// Objects of all other kinds that have names of their own, in script order.
+    pub others: Vec<HeldObject>,
     /// Large objects.
     pub large_objects: BTreeSet<u32>,
     /// Default privileges: (role, schema, or the empty string for all schemas). While they exist in the target
     /// they would add grants to whatever is created.
     pub default_privileges: BTreeSet<(String, String)>,
+}
+
+/// An object of the archive whose kind shares its names with no other.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct HeldObject {
+    /// Its kind.
+    pub kind: Kind,
+    /// The schema it lies in.
+    pub schema: Option<String>,
+    /// Its name in the table of contents.
+    pub name: String,
+    /// The statement that drops it.
+    pub drop: String,
 }
 
 /// The plan in numbers, for the confirmation and the report.
@@ -162,6 +179,7 @@ impl RestorePlan {
             .iter()
             .chain(&self.post_data)
             .chain(&self.privileges)
+            .chain(&self.event_triggers)
             .chain(&self.refreshes)
     }
 
@@ -213,7 +231,15 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
         if options.clean && !options.data_only {
             plan.held.add(index, entry, kind)?;
         }
+        // A comment comes in the pass of what it is about.
+        let subject = entry.subject.and_then(|id| chosen.position(id));
+        let is_about_event_trigger =
+            subject.is_some_and(|at| chosen.kinds[at] == Kind::EventTrigger);
         match kind {
+            _ if is_about_event_trigger => {
+                plan.event_triggers
+                    .extend(step(entry, kind, &weights, options));
+            }
             Kind::TableData | Kind::LargeObjectData => {
                 let members = members.remove(&entry.id).unwrap_or_default();
                 let load = plan_load(entry, kind, members)?;
@@ -222,6 +248,10 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
             }
             Kind::Acl | Kind::DefaultAcl => {
                 plan.privileges.extend(step(entry, kind, &weights, options))
+            }
+            Kind::EventTrigger => {
+                plan.event_triggers
+                    .extend(step(entry, kind, &weights, options));
             }
             Kind::MaterializedViewData => {
                 plan.refreshes.extend(step(entry, kind, &weights, options));
@@ -365,10 +395,12 @@ impl HeldObjects {
             Kind::EnumType
             | Kind::ShellType
             | Kind::CompositeType
+            | Kind::BaseType
             | Kind::RangeType
             | Kind::Domain
             | Kind::Sequence
             | Kind::Table
+            | Kind::ForeignTable
             | Kind::View
             | Kind::MaterializedView
             | Kind::Index => {
@@ -400,7 +432,38 @@ impl HeldObjects {
                     self.default_privileges.insert((role.clone(), schema));
                 }
             }
+            Kind::Language
+            | Kind::Collation
+            | Kind::Cast
+            | Kind::Transform
+            | Kind::AccessMethod
+            | Kind::Operator
+            | Kind::OperatorFamily
+            | Kind::OperatorClass
+            | Kind::Conversion
+            | Kind::TextSearchParser
+            | Kind::TextSearchTemplate
+            | Kind::TextSearchDictionary
+            | Kind::TextSearchConfiguration
+            | Kind::ForeignDataWrapper
+            | Kind::ForeignServer
+            | Kind::UserMapping
+            | Kind::ExtendedStatistics
+            | Kind::Publication
+            | Kind::Subscription
+            | Kind::EventTrigger => self.others.push(HeldObject {
+                kind,
+                schema: entry.schema.clone(),
+                name: entry.name.clone(),
+                drop: entry
+                    .drop
+                    .clone()
+                    .ok_or_else(|| contradiction(entry, "nothing drops it"))?,
+            }),
             Kind::Extension
+            | Kind::PublicationTable
+            | Kind::PublicationSchema
+            | Kind::SecurityLabel
             | Kind::TableAttach
             | Kind::Default
             | Kind::SequenceOwner
@@ -538,7 +601,8 @@ impl<'a> Chosen<'a> {
                 .collect();
             let table_is_wanted = parents.iter().any(|parent| {
                 let parent_entry = &self.index.entries[*parent];
-                self.kinds[*parent] == Kind::Table && relation_is_selected(parent_entry, selection)
+                matches!(self.kinds[*parent], Kind::Table | Kind::ForeignTable)
+                    && relation_is_selected(parent_entry, selection)
             });
             if table_is_wanted {
                 owned.extend(
@@ -557,6 +621,12 @@ impl<'a> Chosen<'a> {
         let kind = self.kinds[at];
         let relation = entry.relation.and_then(|id| self.index.entry(id));
         match (relation, &entry.schema) {
+            // Without the publication there is nothing to add to.
+            _ if matches!(kind, Kind::PublicationTable | Kind::PublicationSchema)
+                && !selection.includes_global_objects() =>
+            {
+                false
+            }
             (Some(relation), _) => {
                 (relation_is_selected(relation, selection) || owned.contains(&relation.id))
                     && (kind != Kind::TableData || data_is_selected(relation, selection))
@@ -584,7 +654,7 @@ impl<'a> Chosen<'a> {
 fn is_relation(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::Table | Kind::View | Kind::MaterializedView | Kind::Sequence
+        Kind::Table | Kind::ForeignTable | Kind::View | Kind::MaterializedView | Kind::Sequence
     )
 }
 

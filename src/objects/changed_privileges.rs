@@ -1,0 +1,174 @@
+//! Privileges of what initdb or an extension made (`pg_init_privs`), where they were changed since: the difference alone
+//! is dumped, for the object itself comes from elsewhere.
+
+use super::acl::{Acl, AclTarget, GrantKind};
+use super::catalog_query::{read_all, unexpected};
+use super::{
+    CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
+};
+use crate::Result;
+use crate::conn::Session;
+
+/// The changed privileges of one object, or of one column.
+#[derive(Clone, Debug)]
+pub struct ChangedPrivileges {
+    row: CatalogId,
+    /// The attribute number; 0 for the object as a whole.
+    column_number: i32,
+    column: Option<String>,
+    schema: Option<String>,
+    kind: GrantKind,
+    /// As it follows ON: `FUNCTION pg_catalog.pg_sleep(double precision)`.
+    object: String,
+    owner: String,
+    extension: Option<Oid>,
+    acl: Acl,
+}
+
+impl DumpObject for ChangedPrivileges {
+    fn kind(&self) -> Kind {
+        Kind::Acl
+    }
+
+    fn id(&self) -> ObjectId {
+        ObjectId {
+            catalog: self.row,
+            part: Part::Privileges(self.column_number),
+        }
+    }
+
+    /// The object is not of this dump.
+    fn claims(&self) -> Vec<CatalogId> {
+        Vec::new()
+    }
+
+    fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    fn tag(&self) -> String {
+        match &self.column {
+            Some(column) => format!("{} {column}", self.object),
+            None => self.object.clone(),
+        }
+    }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.owner)
+    }
+
+    fn section(&self) -> Section {
+        Section::PostData
+    }
+
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        let extension = self.extension.iter();
+        extension
+            .map(|&oid| ObjectId::definition(catalog::PG_EXTENSION, oid))
+            .collect()
+    }
+
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
+        let target = match &self.column {
+            Some(column) => AclTarget::column(&self.object, column),
+            None => AclTarget::new(self.kind, &self.object),
+        };
+        Rendered {
+            create: self.acl.render(&target, &self.owner, context.server),
+            ..Rendered::default()
+        }
+    }
+}
+
+/// Without an entry in `pg_init_privs` the initial privileges were the default ones. aclitem[] has containment but no
+/// order: two lists are equal if each holds the other. Of the system's schemas only pg_catalog counts, as in pg_dump:
+/// initdb records no initial privileges for information_schema. The schema public has an object of its own.
+fn query() -> String {
+    let catalogs = [
+        (
+            "pg_class",
+            "relnamespace",
+            "relowner",
+            "relacl",
+            "CASE r.relkind WHEN 'S' THEN 's' ELSE 'r' END",
+        ),
+        ("pg_proc", "pronamespace", "proowner", "proacl", "'f'"),
+        ("pg_type", "typnamespace", "typowner", "typacl", "'T'"),
+        ("pg_namespace", "oid", "nspowner", "nspacl", "'n'"),
+        ("pg_language", "0", "lanowner", "lanacl", "'l'"),
+        ("pg_foreign_data_wrapper", "0", "fdwowner", "fdwacl", "'F'"),
+        ("pg_foreign_server", "0", "srvowner", "srvacl", "'S'"),
+    ];
+    let mut parts: Vec<String> = catalogs
+        .iter()
+        .map(|(name, schema, owner, acl, kind)| {
+            format!(
+                "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid AS classid, \
+                 r.oid AS objid, 0 AS objsubid, NULL::pg_catalog.name AS column_name, \
+                 {schema}::pg_catalog.oid AS schema, r.{owner} AS owner, ({kind})::pg_catalog.text AS kind, \
+                 COALESCE(r.{acl}, pg_catalog.acldefault(({kind})::\"char\", r.{owner})) AS now, \
+                 COALESCE(i.initprivs, pg_catalog.acldefault(({kind})::\"char\", r.{owner})) AS initially \
+                 FROM pg_catalog.{name} AS r LEFT JOIN pg_catalog.pg_init_privs AS i \
+                 ON i.classoid = 'pg_catalog.{name}'::pg_catalog.regclass AND i.objoid = r.oid AND i.objsubid = 0 \
+                 WHERE r.{acl} IS NOT NULL OR i.objoid IS NOT NULL"
+            )
+        })
+        .collect();
+    parts.push(
+        "SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, r.attrelid, \
+         r.attnum::pg_catalog.int4, r.attname, c.relnamespace, c.relowner, 'c', \
+         COALESCE(r.attacl, '{}'), COALESCE(i.initprivs, '{}') FROM pg_catalog.pg_attribute AS r \
+         JOIN pg_catalog.pg_class AS c ON c.oid = r.attrelid LEFT JOIN pg_catalog.pg_init_privs AS i \
+         ON i.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.objoid = r.attrelid \
+         AND i.objsubid = r.attnum \
+         WHERE NOT r.attisdropped AND (r.attacl IS NOT NULL OR i.objoid IS NOT NULL)"
+            .to_owned(),
+    );
+    format!(
+        "SELECT o.classid, o.objid, o.objsubid, o.column_name, o.kind, i.type, n.nspname AS schema, i.identity, \
+         pg_catalog.pg_get_userbyid(o.owner) AS owner, d.refobjid AS extension, \
+         o.now::pg_catalog.text[] AS acl, o.initially::pg_catalog.text[] AS acl_default \
+         FROM ({}) AS o \
+         LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = o.schema \
+         LEFT JOIN pg_catalog.pg_depend AS d ON d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e' \
+         CROSS JOIN LATERAL pg_catalog.pg_identify_object(o.classid, o.objid, 0) AS i \
+         WHERE NOT (o.now @> o.initially AND o.initially @> o.now) \
+         AND (o.schema = 'pg_catalog'::pg_catalog.regnamespace OR d.objid IS NOT NULL) \
+         ORDER BY i.type, i.identity, o.objsubid",
+        parts.join(" UNION ALL ")
+    )
+}
+
+pub(crate) async fn read(session: &Session) -> Result<Vec<ChangedPrivileges>> {
+    read_all(session, "changed privileges", &query(), |row| {
+        let identity: String = row.try_get("identity")?;
+        let letter: &str = row.try_get("kind")?;
+        let (kind, word) = match letter {
+            "r" => (GrantKind::Table, "TABLE"),
+            "c" => (GrantKind::Column, "TABLE"),
+            "s" => (GrantKind::Sequence, "SEQUENCE"),
+            "f" if row.try_get::<_, &str>("type")? == "procedure" => {
+                (GrantKind::Routine, "PROCEDURE")
+            }
+            "f" => (GrantKind::Routine, "FUNCTION"),
+            "T" => (GrantKind::Type, "TYPE"),
+            "n" => (GrantKind::Schema, "SCHEMA"),
+            "l" => (GrantKind::Language, "LANGUAGE"),
+            "F" => (GrantKind::ForeignDataWrapper, "FOREIGN DATA WRAPPER"),
+            "S" => (GrantKind::ForeignServer, "FOREIGN SERVER"),
+            other => return Err(unexpected(&identity, "kind of privileges", other).into()),
+        };
+        Ok(ChangedPrivileges {
+            row: CatalogId::new(row.try_get("classid")?, row.try_get("objid")?),
+            column_number: row.try_get("objsubid")?,
+            column: row.try_get("column_name")?,
+            schema: row.try_get("schema")?,
+            kind,
+            object: format!("{word} {identity}"),
+            owner: row.try_get("owner")?,
+            extension: row.try_get("extension")?,
+            acl: Acl::from_row(row)?,
+        })
+    })
+    .await
+}
