@@ -22,6 +22,31 @@ pub enum Section {
     PostData,
 }
 
+impl Section {
+    /// Every section, in order.
+    pub const ALL: [Section; 3] = [Section::PreData, Section::Data, Section::PostData];
+
+    /// Its name, as `--section` takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Section::PreData => "pre-data",
+            Section::Data => "data",
+            Section::PostData => "post-data",
+        }
+    }
+}
+
+impl std::str::FromStr for Section {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let section = Section::ALL
+            .into_iter()
+            .find(|section| section.as_str() == name);
+        section.ok_or_else(|| "give pre-data, data or post-data".to_owned())
+    }
+}
+
 /// An entry's number in the table of contents of one archive. Counts from 1 in script order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DumpId(pub u32);

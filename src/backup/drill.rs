@@ -9,11 +9,13 @@ use super::verification::record;
 use super::{BackupSet, Drilled, How, Repository, Verified};
 use crate::archive::{ArchiveReader, Compression, Index, Span};
 use crate::conn::{ConnectSettings, ServerVersion, Session};
+use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
 use crate::dump::{ContentEntry, ContentOptions, CreateOptions, create, read_definitions};
 use crate::event::{Events, Phase};
 use crate::objects::Kind;
-use crate::objects::quote::{self, one_line};
+use crate::objects::RenderOptions;
+use crate::objects::quote::one_line;
 use crate::restore::{RestoreOptions, connect_for_create, drop_database, prepare};
 use crate::storage::spawn_blocking;
 use crate::{Error, ErrorKind, Result};
@@ -159,11 +161,15 @@ async fn restore_and_compare(
     options: &DrillOptions,
     events: &Events,
 ) -> Result<(Drilled, Vec<String>)> {
+    let parts = Parts {
+        no_privileges: options.no_owner,
+        ..Parts::default()
+    };
     let restore = RestoreOptions {
         clean: false,
         create: true,
         no_owner: options.no_owner,
-        no_privileges: options.no_owner,
+        parts: parts.clone(),
         analyze: false,
         ..RestoreOptions::whole(options.jobs)
     };
@@ -172,11 +178,14 @@ async fn restore_and_compare(
     events.phase(Phase::Verify);
     let contents = ContentOptions {
         no_owner: options.no_owner,
-        no_privileges: options.no_owner,
+        parts,
         // What the source could not have dumped is not in the archive either; what was left out there is not here.
         skip_unsupported: true,
-        // The archive's subscriptions have theirs or not, and the restored ones have what the archive has.
-        subscription_passwords: true,
+        style: RenderOptions {
+            // The archive's subscriptions have theirs or not, and the restored ones have what the archive has.
+            subscription_passwords: true,
+            ..RenderOptions::default()
+        },
         ..ContentOptions::default()
     };
     let definitions = read_definitions(scratch, &contents).await?;

@@ -11,6 +11,7 @@ use indicatif::{HumanBytes, HumanCount};
 
 use super::place::PlaceArgs;
 use super::progress::ProgressArgs;
+use super::selection::{PartsArgs, SelectionArgs};
 use super::{signal_error, until_signal};
 use crate::archive::{Codec, Compression};
 use crate::backup::{Kind, Meta, dump_into, parse_set_name, publish, run_backup};
@@ -19,6 +20,7 @@ use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::dump::{ContentOptions, CreateOptions};
 use crate::event::{Events, Phase};
+use crate::objects::RenderOptions;
 use crate::objects::quote::one_line;
 use crate::storage::{Encryption, Location, Storage};
 use crate::{Error, ErrorKind, Result};
@@ -61,33 +63,34 @@ pub(crate) struct CreateArgs {
     /// gzip:1..12, zstd:1..19 or none [default: gzip:1]
     #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = parse_method)]
     compress: Option<Method>,
-    /// Only these tables, views, sequences (pattern; repeatable)
-    #[arg(short, long = "table", value_name = "PATTERN")]
-    tables: Vec<String>,
-    /// Not these tables
-    #[arg(short = 'T', long = "exclude-table", value_name = "PATTERN")]
-    exclude_tables: Vec<String>,
-    /// Only these schemas
-    #[arg(short = 'n', long = "schema", value_name = "PATTERN")]
-    schemas: Vec<String>,
-    /// Not these schemas
-    #[arg(short = 'N', long = "exclude-schema", value_name = "PATTERN")]
-    exclude_schemas: Vec<String>,
-    /// These tables without their rows
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Only these tables, with all partitions and children (pattern; repeatable)
     #[arg(long, value_name = "PATTERN")]
-    exclude_table_data: Vec<String>,
-    /// Definitions only
-    #[arg(short, long, conflicts_with = "data_only")]
-    schema_only: bool,
-    /// Rows only
-    #[arg(short = 'a', long)]
-    data_only: bool,
+    table_and_children: Vec<String>,
+    /// Not these tables, nor their partitions and children
+    #[arg(long, value_name = "PATTERN")]
+    exclude_table_and_children: Vec<String>,
+    /// These tables, their partitions and children without their rows
+    #[arg(long, value_name = "PATTERN")]
+    exclude_table_data_and_children: Vec<String>,
+    #[command(flatten)]
+    parts: PartsArgs,
     /// No ALTER ... OWNER TO
     #[arg(short = 'O', long)]
     no_owner: bool,
-    /// No GRANT, no REVOKE
-    #[arg(short = 'x', long)]
-    no_privileges: bool,
+    /// Unlogged tables without their rows
+    #[arg(long)]
+    no_unlogged_table_data: bool,
+    /// No TABLESPACE: everything in the target's default
+    #[arg(long)]
+    no_tablespaces: bool,
+    /// No table access methods: the target's default
+    #[arg(long)]
+    no_table_access_method: bool,
+    /// No compression methods of columns: the target's default
+    #[arg(long)]
+    no_toast_compression: bool,
     /// Give up if a table's lock is not granted in this time (milliseconds)
     #[arg(long, value_name = "MS")]
     lock_wait_timeout: Option<u64>,
@@ -280,55 +283,62 @@ impl CreateArgs {
     }
 
     fn options(&self, profile: &Profile) -> Result<CreateOptions> {
-        let selection = Selection::parse(&SelectionPatterns {
-            tables: self.tables.clone(),
-            exclude_tables: self.exclude_tables.clone(),
-            schemas: self.schemas.clone(),
-            exclude_schemas: self.exclude_schemas.clone(),
-            exclude_table_data: self.exclude_table_data.clone(),
-        })?;
+        let patterns = self.patterns()?;
         Ok(CreateOptions {
             jobs: profile.jobs(),
             compression: self.compression(profile)?,
-            selection,
+            selection: Selection::parse(&patterns)?,
             contents: ContentOptions {
-                schema_only: self.schema_only,
-                data_only: self.data_only,
+                parts: self.parts.parts(),
                 no_owner: self.no_owner,
-                no_privileges: self.no_privileges,
+                no_unlogged_table_data: self.no_unlogged_table_data,
+                style: RenderOptions {
+                    no_tablespaces: self.no_tablespaces,
+                    no_table_access_method: self.no_table_access_method,
+                    no_toast_compression: self.no_toast_compression,
+                    subscription_passwords: self.subscription_passwords,
+                },
                 skip_unsupported: self.skip_unsupported,
-                subscription_passwords: self.subscription_passwords,
             },
             lock_wait_timeout_ms: self.lock_wait_timeout,
             restrict_key: self.restrict_key.clone(),
-            partial: self.partial(),
+            partial: self.partial(&patterns),
         })
     }
 
+    fn patterns(&self) -> Result<SelectionPatterns> {
+        let mut patterns = self.selection.patterns()?;
+        for (list, given) in [
+            (&mut patterns.tables_and_children, &self.table_and_children),
+            (
+                &mut patterns.exclude_tables_and_children,
+                &self.exclude_table_and_children,
+            ),
+            (
+                &mut patterns.exclude_table_data_and_children,
+                &self.exclude_table_data_and_children,
+            ),
+        ] {
+            list.extend_from_slice(given);
+        }
+        Ok(patterns)
+    }
+
     /// The options that make the archive less than the whole database.
-    fn partial(&self) -> Vec<String> {
-        let lists = [
-            ("--table", &self.tables),
-            ("--exclude-table", &self.exclude_tables),
-            ("--schema", &self.schemas),
-            ("--exclude-schema", &self.exclude_schemas),
-            ("--exclude-table-data", &self.exclude_table_data),
-        ];
+    fn partial(&self, patterns: &SelectionPatterns) -> Vec<String> {
         let flags = [
-            ("--schema-only", self.schema_only),
-            ("--data-only", self.data_only),
             ("--no-owner", self.no_owner),
-            ("--no-privileges", self.no_privileges),
+            ("--no-unlogged-table-data", self.no_unlogged_table_data),
+            ("--no-tablespaces", self.no_tablespaces),
+            ("--no-table-access-method", self.no_table_access_method),
+            ("--no-toast-compression", self.no_toast_compression),
             ("--skip-unsupported", self.skip_unsupported),
         ];
-        let patterns = lists
-            .into_iter()
-            .flat_map(|(name, values)| values.iter().map(move |value| format!("{name}={value}")));
-        let flags = flags
-            .into_iter()
-            .filter(|(_, given)| *given)
-            .map(|(name, _)| name.to_owned());
-        patterns.chain(flags).collect()
+        let flags = flags.into_iter().filter(|(_, given)| *given);
+        let mut partial = patterns.options();
+        partial.extend(self.parts.parts().options());
+        partial.extend(flags.map(|(name, _)| name.to_owned()));
+        partial
     }
 
     fn report(&self, report: &Report) {

@@ -15,6 +15,7 @@ mod place;
 mod progress;
 mod report;
 mod restore;
+mod selection;
 mod serve;
 mod show;
 mod stdout;
@@ -59,7 +60,7 @@ struct Cli {
 enum Command {
     Create(Box<create::CreateArgs>),
     List(list::Args),
-    Show(show::Args),
+    Show(Box<show::Args>),
     Verify(verify::Args),
     Restore(Box<restore::RestoreArgs>),
     Drill(Box<drill::Args>),
@@ -151,7 +152,7 @@ fn run_command(command: Command, log: &log::LogArgs) -> Result<()> {
     match command {
         Command::Create(args) => block_on(args.run()),
         Command::List(args) => block_on(list::run(args)),
-        Command::Show(args) => block_on(show::run(args)),
+        Command::Show(args) => block_on(show::run(*args)),
         Command::Verify(args) => block_on(verify::run(args)),
         Command::Restore(args) => block_on(args.run()),
         Command::Drill(args) => block_on(drill::run(*args)),

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::place::PlaceArgs;
+use super::selection::{PartsArgs, SelectionArgs};
 use crate::archive::{Condition, RowFilter};
 use crate::conn::{ConnectArgs, ConnectSettings};
-use crate::dump::selection::{Selection, SelectionPatterns};
+use crate::dump::selection::Selection;
 use crate::objects::quote;
 use crate::restore::{Preview, RestoreOptions, RestoreReport, prepare};
 use crate::{Error, ErrorKind, Result};
@@ -51,30 +52,13 @@ pub(crate) struct RestoreArgs {
     /// Everything belongs to the role that restores
     #[arg(short = 'O', long)]
     no_owner: bool,
-    /// No GRANT, no REVOKE
-    #[arg(short = 'x', long)]
-    no_privileges: bool,
     /// SET ROLE on every connection
     #[arg(long)]
     role: Option<String>,
-    /// Only these tables, views, sequences (pattern; repeatable)
-    #[arg(short, long = "table", value_name = "PATTERN")]
-    tables: Vec<String>,
-    /// Not these tables
-    #[arg(short = 'T', long = "exclude-table", value_name = "PATTERN")]
-    exclude_tables: Vec<String>,
-    /// Only these schemas
-    #[arg(short = 'n', long = "schema", value_name = "PATTERN")]
-    schemas: Vec<String>,
-    /// Not these schemas
-    #[arg(short = 'N', long = "exclude-schema", value_name = "PATTERN")]
-    exclude_schemas: Vec<String>,
-    /// Definitions only
-    #[arg(short, long, conflicts_with = "data_only")]
-    schema_only: bool,
-    /// Rows only, added to tables that exist
-    #[arg(short = 'a', long)]
-    data_only: bool,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    parts: PartsArgs,
     /// With -a and -t: only rows whose column has the value: COLUMN = VALUE or COLUMN is null (repeatable). Sequences stay
     #[arg(long = "where", value_name = "CONDITION", requires_all = ["data_only", "tables"])]
     conditions: Vec<Condition>,
@@ -126,24 +110,16 @@ impl RestoreArgs {
     }
 
     fn options(&self) -> Result<RestoreOptions> {
-        let selection = Selection::parse(&SelectionPatterns {
-            tables: self.tables.clone(),
-            exclude_tables: self.exclude_tables.clone(),
-            schemas: self.schemas.clone(),
-            exclude_schemas: self.exclude_schemas.clone(),
-            exclude_table_data: Vec::new(),
-        })?;
+        let patterns = self.selection.patterns_of_archive()?;
         Ok(RestoreOptions {
             jobs: self.jobs,
             clean: !self.no_clean && !self.create,
             cascade: self.cascade,
             create: self.create,
             no_owner: self.no_owner,
-            no_privileges: self.no_privileges,
             role: self.role.clone(),
-            selection,
-            schema_only: self.schema_only,
-            data_only: self.data_only,
+            selection: Selection::parse(&patterns)?,
+            parts: self.parts.parts(),
             rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
             analyze: !self.no_analyze,
         })

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::place::PlaceArgs;
+use super::selection::{PartsArgs, SelectionArgs};
 use super::stdout::{failed, try_write_stdout};
 use super::{csv, text_table};
 use crate::archive::{
@@ -34,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "rows")]
     sql: bool,
     /// Print the rows of one table, reading only its members
-    #[arg(long, value_name = "TABLE")]
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["selection", "parts"])]
     rows: Option<String>,
     /// Of these rows only those whose column has the value: COLUMN = VALUE or COLUMN is null (repeatable)
     #[arg(long = "where", value_name = "CONDITION", requires = "rows")]
@@ -42,44 +43,10 @@ pub(super) struct Args {
     /// How to print rows
     #[arg(long, value_enum, default_value_t = RowFormat::Copy, requires = "rows")]
     format: RowFormat,
-    /// Only these tables, views and sequences (psql pattern)
-    #[arg(
-        short = 't',
-        long = "table",
-        value_name = "PATTERN",
-        conflicts_with = "rows"
-    )]
-    tables: Vec<String>,
-    /// Not these tables, views and sequences
-    #[arg(
-        short = 'T',
-        long = "exclude-table",
-        value_name = "PATTERN",
-        conflicts_with = "rows"
-    )]
-    exclude_tables: Vec<String>,
-    /// Only these schemas
-    #[arg(
-        short = 'n',
-        long = "schema",
-        value_name = "PATTERN",
-        conflicts_with = "rows"
-    )]
-    schemas: Vec<String>,
-    /// Not these schemas
-    #[arg(
-        short = 'N',
-        long = "exclude-schema",
-        value_name = "PATTERN",
-        conflicts_with = "rows"
-    )]
-    exclude_schemas: Vec<String>,
-    /// Only definitions
-    #[arg(short = 's', long, conflicts_with_all = ["data_only", "rows"])]
-    schema_only: bool,
-    /// Only rows, large objects and sequence values
-    #[arg(short = 'a', long, conflicts_with = "rows")]
-    data_only: bool,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    parts: PartsArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -137,7 +104,7 @@ fn show(reader: &ArchiveReader, args: &Args) -> Result<()> {
 /// The entries that the options select, in script order.
 fn selected_entries<'a>(index: &'a Index, args: &Args) -> Result<Vec<&'a TocEntry>> {
     let options = args.restore_options()?;
-    if options.selection.is_everything() && !options.schema_only && !options.data_only {
+    if options.selection.is_everything() && options.parts.is_everything() {
         // Also kinds that only a newer pgstow could restore.
         return Ok(index.entries.iter().collect());
     }
@@ -147,18 +114,11 @@ fn selected_entries<'a>(index: &'a Index, args: &Args) -> Result<Vec<&'a TocEntr
 impl Args {
     /// The restore that would take the same entries.
     fn restore_options(&self) -> Result<RestoreOptions> {
-        let selection = Selection::parse(&SelectionPatterns {
-            tables: self.tables.clone(),
-            exclude_tables: self.exclude_tables.clone(),
-            schemas: self.schemas.clone(),
-            exclude_schemas: self.exclude_schemas.clone(),
-            exclude_table_data: Vec::new(),
-        })?;
+        let patterns = self.selection.patterns_of_archive()?;
         Ok(RestoreOptions {
+            selection: Selection::parse(&patterns)?,
+            parts: self.parts.parts(),
             clean: false,
-            selection,
-            schema_only: self.schema_only,
-            data_only: self.data_only,
             analyze: false,
             ..RestoreOptions::whole(std::num::NonZeroUsize::MIN)
         })

@@ -2,34 +2,36 @@
 
 use std::collections::{HashMap, HashSet};
 
+use tokio_postgres::Row;
+
 use crate::archive::{DumpId, Section};
 use crate::conn::{ServerVersion, Session};
 use crate::lexer;
 use crate::objects::security_label::SecurityLabel;
 use crate::objects::{
-    Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext, Rendered, TableData,
+    Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext, RenderOptions,
+    Rendered, TableData,
 };
 use crate::order::{Fold, Node, OrderError, order};
 use crate::{Error, ErrorKind, Result};
 
 use super::catalog::{Catalog, cause, describe, read_catalog};
-use super::selection::Selection;
+use super::parts::Parts;
+use super::selection::{Inheritance, Selection};
 use super::sweep::{read_swept, sweep, unsupported};
 use super::wanted;
 
 /// Which parts of the selected objects are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct ContentOptions {
-    /// `-s`: definitions only.
-    pub schema_only: bool,
-    /// `-a`: data only.
-    pub data_only: bool,
+    /// `-s -a -x --section --no-comments` and their like.
+    pub parts: Parts,
     /// `-O`: no ALTER ... OWNER.
     pub no_owner: bool,
-    /// `-x`: no GRANT, no REVOKE.
-    pub no_privileges: bool,
-    /// `--subscription-passwords`: keep passwords in the connection strings of subscriptions.
-    pub subscription_passwords: bool,
+    /// `--no-unlogged-table-data`
+    pub no_unlogged_table_data: bool,
+    /// How definitions are written.
+    pub style: RenderOptions,
     /// `--skip-unsupported`: list what cannot be dumped yet instead of stopping.
     pub skip_unsupported: bool,
 }
@@ -102,11 +104,14 @@ pub async fn read_contents(
 ) -> Result<Contents> {
     let selection = resolve(session, selection).await?;
     let reads = futures::join!(read_catalog(session, aide), read_swept(session));
-    let (catalog, swept) = match reads {
+    let (mut catalog, swept) = match reads {
         (Ok(catalog), Ok(swept)) => (catalog, swept),
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
         (Err(first), Err(second)) => return Err(cause([first, second])),
     };
+    for object in &mut catalog.objects {
+        object.simplify(&options.style);
+    }
     let leftovers = sweep(session, &catalog, &swept, &selection).await?;
     if !leftovers.lines.is_empty() && !options.skip_unsupported {
         return Err(unsupported(&leftovers.lines));
@@ -129,27 +134,23 @@ pub async fn read_contents(
     Ok(Contents {
         entries: render(session.version(), &catalog, &ordered, &labels, options)?,
         unsupported: lines,
-        warnings: hidden_passwords(&catalog, &wanted, options),
+        warnings: lost_passwords(&catalog, &wanted),
     })
 }
 
 /// Tells of which subscriptions the password is left out.
-fn hidden_passwords(catalog: &Catalog, wanted: &[bool], options: &ContentOptions) -> Vec<String> {
-    let subscriptions = catalog
+fn lost_passwords(catalog: &Catalog, wanted: &[bool]) -> Vec<String> {
+    let lost = |object: &Object| matches!(object, Object::Subscription(s) if s.lost_password());
+    let wanted = catalog
         .objects
         .iter()
         .zip(wanted)
         .filter(|(_, wanted)| **wanted);
-    subscriptions
-        .filter(|(object, _)| {
-            matches!(object, Object::Subscription(subscription) if subscription.has_password())
-                && !options.subscription_passwords
-        })
+    wanted
+        .filter(|(object, _)| lost(object))
         .map(|(object, _)| {
-            format!(
-                "{}: its password is left out; --subscription-passwords keeps it",
-                describe(object)
-            )
+            let subscription = describe(object);
+            format!("{subscription}: its password is left out; --subscription-passwords keeps it")
         })
         .collect()
 }
@@ -180,13 +181,16 @@ pub(super) async fn resolve(session: &Session, selection: &Selection) -> Result<
         .map_err(failed)?
         .get(0);
     selection.check_database(&database)?;
-    let schemas = session
-        .query(
-            "SELECT nspname::pg_catalog.text AS nspname FROM pg_catalog.pg_namespace",
-            &[],
-        )
-        .await
-        .map_err(failed)?;
+    let schemas = read_names(
+        session,
+        "SELECT nspname::pg_catalog.text FROM pg_catalog.pg_namespace",
+    );
+    let schemas = schemas.await.map_err(failed)?;
+    let extensions = read_names(
+        session,
+        "SELECT extname::pg_catalog.text FROM pg_catalog.pg_extension",
+    );
+    let extensions = extensions.await.map_err(failed)?;
     session
         .execute(
             "SELECT pg_catalog.set_config('search_path', \
@@ -195,7 +199,7 @@ pub(super) async fn resolve(session: &Session, selection: &Selection) -> Result<
         )
         .await
         .map_err(failed)?;
-    let relations = session
+    let rows = session
         .query(
             "SELECT n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname, \
              pg_catalog.pg_table_is_visible(c.oid) AS visible \
@@ -213,24 +217,51 @@ pub(super) async fn resolve(session: &Session, selection: &Selection) -> Result<
         )
         .await
         .map_err(failed)?;
-    let unmatched = {
-        let visible = relations.iter().filter(|row| row.get("visible"));
-        selection.set_visible(
-            visible
-                .map(|row| (row.get("nspname"), row.get("relname")))
-                .collect(),
-        );
-        selection.unmatched(
-            schemas.iter().map(|row| row.get("nspname")),
-            relations
-                .iter()
-                .map(|row| (row.get("nspname"), row.get("relname"))),
-        )
-    };
-    match unmatched {
+    let relation = |row: &Row| (row.get("nspname"), row.get("relname"));
+    let visible = rows.iter().filter(|row| row.get("visible"));
+    selection.set_visible(visible.map(relation).collect());
+    if selection.has_children() {
+        let relations: Vec<(String, String)> = rows.iter().map(relation).collect();
+        let inheritance = read_inheritance(session).await.map_err(failed)?;
+        selection.resolve_children(&relations, &inheritance);
+    }
+    let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
+    let extensions: Vec<&str> = extensions.iter().map(String::as_str).collect();
+    let relations: Vec<(&str, &str)> = rows
+        .iter()
+        .map(|row| (row.get("nspname"), row.get("relname")))
+        .collect();
+    match selection.unmatched(&schemas, &relations, &extensions) {
         Some(message) => Err(Error::new(ErrorKind::Usage, message)),
         None => Ok(selection),
     }
+}
+
+async fn read_names(session: &Session, query: &str) -> Result<Vec<String>, tokio_postgres::Error> {
+    let rows = session.query(query, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Who inherits from whom, partitions included.
+async fn read_inheritance(session: &Session) -> Result<Vec<Inheritance>, tokio_postgres::Error> {
+    let rows = session
+        .query(
+            "SELECT cn.nspname::pg_catalog.text AS child_schema, c.relname::pg_catalog.text AS child, \
+             pn.nspname::pg_catalog.text AS parent_schema, p.relname::pg_catalog.text AS parent \
+             FROM pg_catalog.pg_inherits i \
+             JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid \
+             JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace \
+             JOIN pg_catalog.pg_class p ON p.oid = i.inhparent \
+             JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
+             WHERE c.relkind IN ('r', 'p', 'f')",
+            &[],
+        )
+        .await?;
+    let links = rows.iter().map(|row| Inheritance {
+        child: (row.get("child_schema"), row.get("child")),
+        parent: (row.get("parent_schema"), row.get("parent")),
+    });
+    Ok(links.collect())
 }
 
 /// The wanted objects in script order. Objects are known by their place in the catalog.
@@ -358,7 +389,6 @@ fn render(
     let context = RenderContext {
         server,
         separate: &ordered.separate,
-        with_passwords: options.subscription_passwords,
     };
     let mut script = Script {
         catalog,
@@ -369,8 +399,15 @@ fn render(
         stands_for: HashMap::new(),
     };
     let mut privileges = Vec::new();
-    let is_last = |&&index: &&usize| rank_of_last(&catalog.objects[index]).is_some();
-    for &index in ordered.sequence.iter().filter(|index| !is_last(index)) {
+    let is_last = |&index: &usize| rank_of_last(&catalog.objects[index]).is_some();
+    // Objects that had to be moved are known by where they ended up.
+    let of_sections: Vec<usize> = ordered
+        .sequence
+        .iter()
+        .copied()
+        .filter(|index| options.parts.includes_section(ordered.section[index]))
+        .collect();
+    for &index in of_sections.iter().filter(|index| !is_last(index)) {
         let rendered = catalog.objects[index].as_dump_object().render(&context);
         script.add(index, &rendered)?;
         script.add_comment(index, &rendered)?;
@@ -380,7 +417,7 @@ fn render(
     for (index, acl) in privileges {
         script.add_acl(index, acl)?;
     }
-    let mut last: Vec<usize> = ordered.sequence.iter().filter(is_last).copied().collect();
+    let mut last: Vec<usize> = of_sections.into_iter().filter(is_last).collect();
     last.sort_by_key(|&index| rank_of_last(&catalog.objects[index]));
     for index in last {
         let rendered = catalog.objects[index].as_dump_object().render(&context);
@@ -480,9 +517,6 @@ impl Script<'_> {
     }
 
     fn add_acl(&mut self, index: usize, acl: Vec<String>) -> Result<()> {
-        if self.options.no_privileges {
-            return Ok(());
-        }
         self.add_about(index, Kind::Acl, Section::PostData, acl)
     }
 
@@ -494,7 +528,7 @@ impl Script<'_> {
         section: Section,
         create: Vec<String>,
     ) -> Result<()> {
-        if create.is_empty() {
+        if create.is_empty() || !self.options.parts.includes_about(kind) {
             return Ok(());
         }
         self.check(index, create.iter())?;

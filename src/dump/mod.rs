@@ -3,8 +3,10 @@
 mod catalog;
 mod contents;
 mod create;
+pub mod filter_file;
 mod large_objects;
 mod member_stream;
+pub mod parts;
 mod plan;
 mod script;
 pub mod selection;

@@ -19,7 +19,26 @@ pub struct Selection {
     schemas: Vec<SchemaPattern>,
     exclude_schemas: Vec<SchemaPattern>,
     exclude_table_data: Vec<RelationPattern>,
+    tables_and_children: WithChildren,
+    exclude_tables_and_children: WithChildren,
+    exclude_table_data_and_children: WithChildren,
+    extensions: Vec<SchemaPattern>,
+    exclude_extensions: Vec<SchemaPattern>,
+    strict_names: bool,
     visible: Option<HashSet<(String, String)>>,
+}
+
+/// Patterns that mean the matching tables with all that inherits from them, and the tables that these turned out to be.
+#[derive(Clone, Debug, Default)]
+struct WithChildren {
+    patterns: Vec<RelationPattern>,
+    resolved: HashSet<(String, String)>,
+}
+
+/// A child table and its parent, as (schema, name).
+pub(super) struct Inheritance {
+    pub(super) child: (String, String),
+    pub(super) parent: (String, String),
 }
 
 /// The texts of the options.
@@ -35,6 +54,46 @@ pub struct SelectionPatterns {
     pub exclude_schemas: Vec<String>,
     /// `--exclude-table-data`
     pub exclude_table_data: Vec<String>,
+    /// `--table-and-children`
+    pub tables_and_children: Vec<String>,
+    /// `--exclude-table-and-children`
+    pub exclude_tables_and_children: Vec<String>,
+    /// `--exclude-table-data-and-children`
+    pub exclude_table_data_and_children: Vec<String>,
+    /// `-e`
+    pub extensions: Vec<String>,
+    /// `--exclude-extension`
+    pub exclude_extensions: Vec<String>,
+    /// `--strict-names`: each of the including patterns must match something.
+    pub strict_names: bool,
+}
+
+impl SelectionPatterns {
+    /// The options as one gives them.
+    pub fn options(&self) -> Vec<String> {
+        let lists = [
+            ("--table", &self.tables),
+            ("--table-and-children", &self.tables_and_children),
+            ("--exclude-table", &self.exclude_tables),
+            (
+                "--exclude-table-and-children",
+                &self.exclude_tables_and_children,
+            ),
+            ("--schema", &self.schemas),
+            ("--exclude-schema", &self.exclude_schemas),
+            ("--extension", &self.extensions),
+            ("--exclude-extension", &self.exclude_extensions),
+            ("--exclude-table-data", &self.exclude_table_data),
+            (
+                "--exclude-table-data-and-children",
+                &self.exclude_table_data_and_children,
+            ),
+        ];
+        lists
+            .into_iter()
+            .flat_map(|(name, values)| values.iter().map(move |value| format!("{name}={value}")))
+            .collect()
+    }
 }
 
 impl Selection {
@@ -49,41 +108,75 @@ impl Selection {
             schemas: parse_all(&patterns.schemas, SchemaPattern::parse)?,
             exclude_schemas: parse_all(&patterns.exclude_schemas, SchemaPattern::parse)?,
             exclude_table_data: parse_all(&patterns.exclude_table_data, RelationPattern::parse)?,
+            tables_and_children: WithChildren::parse(&patterns.tables_and_children)?,
+            exclude_tables_and_children: WithChildren::parse(
+                &patterns.exclude_tables_and_children,
+            )?,
+            exclude_table_data_and_children: WithChildren::parse(
+                &patterns.exclude_table_data_and_children,
+            )?,
+            extensions: parse_all(&patterns.extensions, SchemaPattern::parse)?,
+            exclude_extensions: parse_all(&patterns.exclude_extensions, SchemaPattern::parse)?,
+            strict_names: patterns.strict_names,
             visible: None,
         })
     }
 
     /// Whether everything is selected.
     pub fn is_everything(&self) -> bool {
-        self.relation_patterns().next().is_none() && self.schema_patterns().next().is_none()
+        self.relation_patterns().next().is_none() && self.plain_patterns().next().is_none()
     }
 
     /// Whether a relation of this schema and name is wanted.
     pub fn includes_relation(&self, schema: &str, name: &str) -> bool {
-        let included = if self.tables.is_empty() {
-            self.includes_schema(schema)
-        } else {
-            self.matches(&self.tables, schema, name)
+        let included = match self.names_tables() {
+            false => self.includes_schema(schema),
+            true => {
+                self.matches(&self.tables, schema, name)
+                    || self.tables_and_children.contains(schema, name)
+            }
         };
-        included && !self.matches(&self.exclude_tables, schema, name)
+        included
+            && !self.matches(&self.exclude_tables, schema, name)
+            && !self.exclude_tables_and_children.contains(schema, name)
     }
 
     /// Whether a schema (and what lies in it and is no relation) is wanted.
     pub fn includes_schema(&self, schema: &str) -> bool {
-        self.tables.is_empty()
+        !self.names_tables()
             && (self.schemas.is_empty() || self.schemas.iter().any(|p| p.matches(schema)))
             && !self.exclude_schemas.iter().any(|p| p.matches(schema))
+    }
+
+    /// Whether an extension is wanted: with `-e` those alone, else all unless `-t` or `-n` choose something else.
+    pub fn includes_extension(&self, name: &str) -> bool {
+        let included = match self.extensions.is_empty() {
+            true => self.includes_global_objects(),
+            false => self.extensions.iter().any(|p| p.matches(name)),
+        };
+        included && !self.excludes_extension(name)
+    }
+
+    /// Whether `--exclude-extension` names it.
+    pub fn excludes_extension(&self, name: &str) -> bool {
+        self.exclude_extensions.iter().any(|p| p.matches(name))
     }
 
     /// Whether the rows of a wanted table are wanted.
     pub fn includes_data(&self, schema: &str, name: &str) -> bool {
         !self.matches(&self.exclude_table_data, schema, name)
+            && !self.exclude_table_data_and_children.contains(schema, name)
+    }
+
+    /// Whether `-t` or its like choose tables.
+    fn names_tables(&self) -> bool {
+        !self.tables.is_empty() || !self.tables_and_children.patterns.is_empty()
     }
 
     /// Whether objects outside of schemas (extensions, large objects, default privileges of all schemas) are wanted:
     /// not with `-t` or `-n`, as in pg_dump.
     pub fn includes_global_objects(&self) -> bool {
-        self.tables.is_empty() && self.schemas.is_empty()
+        !self.names_tables() && self.schemas.is_empty()
     }
 
     /// Whether some pattern names a relation without its schema. Such a pattern means, as in pg_dump, what
@@ -98,13 +191,52 @@ impl Selection {
         self.visible = Some(visible);
     }
 
+    /// Whether some pattern means children, too: see [`Selection::resolve_children`].
+    pub(super) fn has_children(&self) -> bool {
+        self.with_children().any(|list| !list.patterns.is_empty())
+    }
+
+    /// Finds out which relations the patterns that mean children mean. After [`Selection::set_visible`].
+    pub(super) fn resolve_children(
+        &mut self,
+        relations: &[(String, String)],
+        inheritance: &[Inheritance],
+    ) {
+        let matching: Vec<HashSet<(String, String)>> = self
+            .with_children()
+            .map(|list| {
+                let named = relations
+                    .iter()
+                    .filter(|(schema, name)| self.matches(&list.patterns, schema, name));
+                with_descendants(named.cloned().collect(), inheritance)
+            })
+            .collect();
+        let lists = [
+            &mut self.tables_and_children,
+            &mut self.exclude_tables_and_children,
+            &mut self.exclude_table_data_and_children,
+        ];
+        for (list, resolved) in lists.into_iter().zip(matching) {
+            list.resolved = resolved;
+        }
+    }
+
+    fn with_children(&self) -> impl Iterator<Item = &WithChildren> {
+        [
+            &self.tables_and_children,
+            &self.exclude_tables_and_children,
+            &self.exclude_table_data_and_children,
+        ]
+        .into_iter()
+    }
+
     /// Refuses patterns that name another database than `current`.
     ///
     /// # Errors
     /// `Usage`.
     pub fn check_database(&self, current: &str) -> Result<()> {
         let of_relations = self.relation_patterns().map(|p| (&p.database, &p.text));
-        let of_schemas = self.schema_patterns().map(|p| (&p.database, &p.text));
+        let of_schemas = self.plain_patterns().map(|p| (&p.database, &p.text));
         for (database, text) in of_relations.chain(of_schemas) {
             if database.as_deref().is_some_and(|name| name != current) {
                 return Err(usage(
@@ -116,24 +248,53 @@ impl Selection {
         Ok(())
     }
 
-    /// What `-n` or `-t` asked for without any match among these schemas and relations, in pg_dump's words.
-    /// `None` if each of them matched something or was not given.
-    pub fn unmatched<'a>(
+    /// What `-n`, `-t` or `-e` asked for without any match among these, in pg_dump's words: all patterns of an option
+    /// together, or with `--strict-names` each of them. `None` if nothing was asked for in vain.
+    pub fn unmatched(
         &self,
-        mut schemas: impl Iterator<Item = &'a str>,
-        mut relations: impl Iterator<Item = (&'a str, &'a str)>,
-    ) -> Option<&'static str> {
-        if !self.schemas.is_empty()
-            && !schemas.any(|schema| self.schemas.iter().any(|p| p.matches(schema)))
-        {
-            return Some("no matching schemas were found");
-        }
-        if !self.tables.is_empty()
-            && !relations.any(|(schema, name)| self.matches(&self.tables, schema, name))
-        {
-            return Some("no matching tables were found");
-        }
-        None
+        schemas: &[&str],
+        relations: &[(&str, &str)],
+        extensions: &[&str],
+    ) -> Option<String> {
+        let missing = |what: &str, patterns: Vec<(&str, bool)>| {
+            let vain: Vec<&(&str, bool)> =
+                patterns.iter().filter(|(_, matched)| !matched).collect();
+            match vain.first() {
+                Some((text, _)) if self.strict_names => Some(format!(
+                    "no matching {what} were found for pattern \"{}\"",
+                    one_line(text)
+                )),
+                Some(_) if vain.len() == patterns.len() => {
+                    Some(format!("no matching {what} were found"))
+                }
+                _ => None,
+            }
+        };
+        let plain = |patterns: &'_ [SchemaPattern], names: &[&str]| -> Vec<(String, bool)> {
+            let matched = |pattern: &SchemaPattern| names.iter().any(|name| pattern.matches(name));
+            let patterns = patterns.iter();
+            patterns.map(|p| (p.text.clone(), matched(p))).collect()
+        };
+        let named = self.tables.iter().chain(&self.tables_and_children.patterns);
+        let tables: Vec<(String, bool)> = named
+            .map(|pattern| {
+                let pattern = std::slice::from_ref(pattern);
+                let matched = relations.iter().any(|(s, n)| self.matches(pattern, s, n));
+                (pattern[0].text.clone(), matched)
+            })
+            .collect();
+        [
+            ("schemas", plain(&self.schemas, schemas)),
+            ("tables", tables),
+            ("extensions", plain(&self.extensions, extensions)),
+        ]
+        .iter()
+        .find_map(|(what, found)| {
+            let found = found
+                .iter()
+                .map(|(text, matched)| (text.as_str(), *matched));
+            missing(what, found.collect())
+        })
     }
 
     fn matches(&self, patterns: &[RelationPattern], schema: &str, name: &str) -> bool {
@@ -154,10 +315,50 @@ impl Selection {
             .iter()
             .chain(&self.exclude_tables)
             .chain(&self.exclude_table_data)
+            .chain(self.with_children().flat_map(|list| &list.patterns))
     }
 
-    fn schema_patterns(&self) -> impl Iterator<Item = &SchemaPattern> {
-        self.schemas.iter().chain(&self.exclude_schemas)
+    /// Patterns of schemas and extensions.
+    fn plain_patterns(&self) -> impl Iterator<Item = &SchemaPattern> {
+        self.schemas
+            .iter()
+            .chain(&self.exclude_schemas)
+            .chain(&self.extensions)
+            .chain(&self.exclude_extensions)
+    }
+}
+
+impl WithChildren {
+    fn parse(texts: &[String]) -> Result<Self> {
+        Ok(WithChildren {
+            patterns: parse_all(texts, RelationPattern::parse)?,
+            resolved: HashSet::new(),
+        })
+    }
+
+    fn contains(&self, schema: &str, name: &str) -> bool {
+        !self.resolved.is_empty()
+            && self
+                .resolved
+                .contains(&(schema.to_owned(), name.to_owned()))
+    }
+}
+
+/// Tables with all that inherits from them, partitions of partitions included.
+fn with_descendants(
+    mut tables: HashSet<(String, String)>,
+    inheritance: &[Inheritance],
+) -> HashSet<(String, String)> {
+    loop {
+        let before = tables.len();
+        for link in inheritance {
+            if tables.contains(&link.parent) {
+                tables.insert(link.child.clone());
+            }
+        }
+        if tables.len() == before {
+            return tables;
+        }
     }
 }
 
@@ -453,23 +654,68 @@ mod tests {
 
     #[test]
     fn patterns_without_any_match_are_told() {
-        let names = || [("s", "t")].into_iter();
-        let schema_names = || ["s"].into_iter();
-        assert_eq!(
-            tables(&["t", "zzz"]).unmatched(schema_names(), names()),
-            None
+        let unmatched = |selection: &Selection| selection.unmatched(&["s"], &[("s", "t")], &["e"]);
+        let strict = |tables: &[&str]| Selection {
+            strict_names: true,
+            ..self::tables(tables)
+        };
+        for (selection, told) in [
+            (tables(&["t", "zzz"]), None),
+            (tables(&["zzz"]), Some("no matching tables were found")),
+            (
+                schemas(&["zzz"], &[]),
+                Some("no matching schemas were found"),
+            ),
+            (Selection::default(), None),
+            (strict(&["t"]), None),
+            (
+                strict(&["t", "zzz"]),
+                Some("no matching tables were found for pattern \"zzz\""),
+            ),
+        ] {
+            assert_eq!(unmatched(&selection).as_deref(), told);
+        }
+    }
+
+    #[test]
+    fn children_come_with_their_parents() {
+        let pair = |name: &str| ("s".to_owned(), name.to_owned());
+        let link = |child: &str, parent: &str| Inheritance {
+            child: pair(child),
+            parent: pair(parent),
+        };
+        let mut selection = Selection::parse(&SelectionPatterns {
+            tables_and_children: texts(&["s.top"]),
+            exclude_table_data_and_children: texts(&["s.mid"]),
+            ..SelectionPatterns::default()
+        })
+        .unwrap();
+        assert!(selection.has_children() && !selection.includes_global_objects());
+        selection.resolve_children(
+            &["top", "mid", "leaf", "other"].map(pair),
+            &[link("leaf", "mid"), link("mid", "top")],
         );
-        assert_eq!(
-            tables(&["zzz"]).unmatched(schema_names(), names()),
-            Some("no matching tables were found")
-        );
-        assert_eq!(
-            schemas(&["zzz"], &[]).unmatched(schema_names(), names()),
-            Some("no matching schemas were found")
-        );
-        assert_eq!(
-            Selection::default().unmatched(schema_names(), names()),
-            None
-        );
+        assert!(selection.includes_relation("s", "leaf"));
+        assert!(!selection.includes_relation("s", "other"));
+        assert!(selection.includes_data("s", "top"));
+        assert!(!selection.includes_data("s", "leaf"));
+    }
+
+    #[test]
+    fn extensions_are_chosen_by_themselves() {
+        let of = |include: &[&str], exclude: &[&str]| {
+            Selection::parse(&SelectionPatterns {
+                extensions: texts(include),
+                exclude_extensions: texts(exclude),
+                ..SelectionPatterns::default()
+            })
+            .unwrap()
+        };
+        assert!(of(&["hst*"], &[]).includes_extension("hstore"));
+        assert!(!of(&["hst*"], &[]).includes_extension("citext"));
+        assert!(of(&["hst*"], &[]).includes_schema("any"));
+        assert!(!of(&[], &["hstore"]).includes_extension("hstore"));
+        assert!(of(&[], &["hstore"]).includes_extension("citext"));
+        assert!(!tables(&["t"]).includes_extension("hstore"));
     }
 }

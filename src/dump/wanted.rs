@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::objects::{CatalogId, DumpObject, Kind, Object};
+use crate::objects::{CatalogId, DumpObject, Kind, Object, ObjectId, catalog};
 
 use super::catalog::Catalog;
 use super::contents::ContentOptions;
@@ -80,6 +80,14 @@ fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
     if is_of_publication && !selection.includes_global_objects() {
         return false;
     }
+    if let Object::TableData(data) = &catalog.objects[index]
+        && let Some(extension) = data.extension
+        && let Some(extension) =
+            catalog.exact(ObjectId::definition(catalog::PG_EXTENSION, extension))
+        && selection.excludes_extension(&catalog.objects[extension].as_dump_object().tag())
+    {
+        return false;
+    }
     match object.relation().and_then(|id| catalog.find(id)) {
         Some(relation) if relation != index => is_selected(catalog, selection, relation),
         Some(_) => is_relation_selected(catalog, selection, index),
@@ -106,6 +114,7 @@ fn is_selected_alone(selection: &Selection, object: &dyn DumpObject) -> bool {
     match (object.kind(), object.schema()) {
         // The rows of an extension's configuration table go with the extension or by their own name.
         (Kind::TableData, Some(schema)) => selection.includes_relation(schema, &object.tag()),
+        (Kind::Extension, _) => selection.includes_extension(&object.tag()),
         (Kind::Schema, _) => selection.includes_schema(&object.tag()),
         (_, Some(schema)) => selection.includes_schema(schema),
         (_, None) => selection.includes_global_objects(),
@@ -115,14 +124,16 @@ fn is_selected_alone(selection: &Selection, object: &dyn DumpObject) -> bool {
 fn is_in_parts(catalog: &Catalog, options: &ContentOptions, index: usize) -> bool {
     let object = &catalog.objects[index];
     let kind = object.as_dump_object().kind();
-    if kind == Kind::Acl && options.no_privileges {
+    if options.no_unlogged_table_data
+        && matches!(object, Object::TableData(data) if data.is_unlogged)
+    {
         return false;
     }
-    if !kind.is_data() {
-        return !options.data_only;
-    }
     // Configuration tables of extensions are definitions as far as pg_dump is concerned.
-    !options.schema_only || (kind == Kind::TableData && is_configuration(catalog, object))
+    options.parts.includes_kind(kind)
+        || (options.parts.schema_only
+            && kind == Kind::TableData
+            && is_configuration(catalog, object))
 }
 
 /// Whether these are rows of a table that an extension makes.

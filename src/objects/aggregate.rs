@@ -260,7 +260,6 @@ mod tests {
         aggregate.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         })
     }
 

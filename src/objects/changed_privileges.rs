@@ -94,7 +94,7 @@ fn query() -> String {
         ),
         ("pg_proc", "pronamespace", "proowner", "proacl", "'f'"),
         ("pg_type", "typnamespace", "typowner", "typacl", "'T'"),
-        ("pg_namespace", "oid", "nspowner", "nspacl", "'n'"),
+        ("pg_namespace", "r.oid", "nspowner", "nspacl", "'n'"),
         ("pg_language", "0", "lanowner", "lanacl", "'l'"),
         ("pg_foreign_data_wrapper", "0", "fdwowner", "fdwacl", "'F'"),
         ("pg_foreign_server", "0", "srvowner", "srvacl", "'S'"),

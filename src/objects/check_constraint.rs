@@ -287,7 +287,6 @@ mod tests {
         check.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &separate.iter().copied().collect::<HashSet<_>>(),
-            with_passwords: false,
         })
     }
 

@@ -228,7 +228,6 @@ mod tests {
         let rendered = composite.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         });
         assert_eq!(
             rendered.create,

@@ -4,8 +4,8 @@ use super::catalog_query::read_all;
 use super::index::IndexRelation;
 use super::relation::{IS_USER_RELATION, render_reloptions};
 use super::{
-    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section,
-    catalog, quote,
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, RenderOptions,
+    Rendered, Section, catalog, quote,
 };
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -97,6 +97,11 @@ fn query(server: ServerVersion) -> String {
 }
 
 impl Constraint {
+    /// Forgets its tablespace if that is not wanted.
+    pub(super) fn simplify(&mut self, options: &RenderOptions) {
+        self.index.simplify(options);
+    }
+
     fn render_create(&self) -> Vec<String> {
         let mut out = vec![format!(
             "ALTER TABLE ONLY {} ADD CONSTRAINT {} {};",

@@ -214,7 +214,6 @@ mod tests {
         default_acl.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         })
     }
 

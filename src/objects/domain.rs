@@ -272,7 +272,6 @@ mod tests {
         domain.render(&RenderContext {
             server: ServerVersion::major(17),
             separate,
-            with_passwords: false,
         })
     }
 

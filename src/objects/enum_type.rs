@@ -143,7 +143,6 @@ mod tests {
         let context = RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         };
         enum_type.render(&context).create
     }

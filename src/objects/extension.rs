@@ -97,7 +97,6 @@ mod tests {
         let rendered = extension.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         });
         assert_eq!(
             rendered.create,

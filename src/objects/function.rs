@@ -180,7 +180,6 @@ mod tests {
         let rendered = procedure.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         });
         let signature = "PROCEDURE \"s\".\"p\"\"\"(IN a integer)";
         assert_eq!(

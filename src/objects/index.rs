@@ -7,7 +7,8 @@ use super::relation::{
     IS_USER_RELATION, RelationName, extensions_expression, render_depends_on_extensions,
 };
 use super::{
-    CatalogId, DumpObject, Kind, LockStrength, ObjectId, RenderContext, Rendered, Section, quote,
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, RenderContext, RenderOptions, Rendered,
+    Section, quote,
 };
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -45,6 +46,13 @@ pub(super) struct IndexRelation {
 }
 
 impl IndexRelation {
+    /// Forgets its tablespace if that is not wanted.
+    pub(super) fn simplify(&mut self, options: &RenderOptions) {
+        if options.no_tablespaces {
+            self.tablespace = None;
+        }
+    }
+
     /// Columns for a query in which `ic` is the index, `i` its `pg_index` row, `c` the table and `n` its
     /// namespace, which is the index's too.
     pub(super) fn columns() -> String {
@@ -171,6 +179,11 @@ fn query(server: ServerVersion) -> String {
 }
 
 impl Index {
+    /// Forgets its tablespace if that is not wanted.
+    pub(super) fn simplify(&mut self, options: &RenderOptions) {
+        self.index.simplify(options);
+    }
+
     fn render_create(&self) -> Vec<String> {
         let mut out = Vec::new();
         match &self.index.tablespace {

@@ -249,7 +249,6 @@ mod tests {
         group(&metadata).render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         })
     }
 

@@ -8,8 +8,8 @@ use super::relation::{
 };
 use super::view::query_text;
 use super::{
-    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,
-    Section, catalog,
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, RenderOptions,
+    Rendered, Section, catalog,
 };
 use crate::Result;
 use crate::conn::Session;
@@ -88,6 +88,11 @@ pub(crate) async fn read_materialized_view_data(
 }
 
 impl MaterializedView {
+    /// Forgets what is not wanted of where and how it is stored.
+    pub(super) fn simplify(&mut self, options: &RenderOptions) {
+        self.relation.simplify(options);
+    }
+
     fn render_create(&self) -> Vec<String> {
         let name = self.relation.name.sql();
         let mut out = vec![format!(

@@ -682,8 +682,19 @@ pub struct RenderContext<'a> {
     /// Objects that loop repair took out of the one they are normally printed in (defaults, check
     /// constraints, the query of a view): see [`crate::order`].
     pub separate: &'a std::collections::HashSet<ObjectId>,
-    /// Whether connection strings keep their passwords.
-    pub with_passwords: bool,
+}
+
+/// How the user wants definitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RenderOptions {
+    /// `--no-tablespaces`
+    pub no_tablespaces: bool,
+    /// `--no-table-access-method`
+    pub no_table_access_method: bool,
+    /// `--no-toast-compression`
+    pub no_toast_compression: bool,
+    /// `--subscription-passwords`: connection strings keep their passwords.
+    pub subscription_passwords: bool,
 }
 
 impl RenderContext<'_> {
@@ -816,6 +827,18 @@ pub enum Object {
 }
 
 impl Object {
+    /// Takes out of the object what the user does not want to see in its definition.
+    pub fn simplify(&mut self, options: &RenderOptions) {
+        match self {
+            Object::Table(table) => table.simplify(options),
+            Object::MaterializedView(view) => view.simplify(options),
+            Object::Index(index) => index.simplify(options),
+            Object::Constraint(constraint) => constraint.simplify(options),
+            Object::Subscription(subscription) => subscription.simplify(options),
+            _ => {}
+        }
+    }
+
     /// The object behind its common face.
     pub fn as_dump_object(&self) -> &dyn DumpObject {
         match self {

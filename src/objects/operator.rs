@@ -187,7 +187,6 @@ mod tests {
         let rendered = operator.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         });
         assert_eq!(
             rendered.create,

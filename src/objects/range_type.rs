@@ -254,7 +254,6 @@ mod tests {
         range.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         })
     }
 

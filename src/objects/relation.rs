@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::attribute::Attribute;
 use super::catalog_query::RowError;
-use super::{CatalogId, ObjectId, Oid, catalog, quote};
+use super::{CatalogId, ObjectId, Oid, RenderOptions, catalog, quote};
 use crate::conn::ServerVersion;
 
 /// Condition on `pg_class c` and `pg_namespace n`: neither the system's nor an extension's member.
@@ -132,6 +132,16 @@ impl Relation {
             unlogged: persistence == "u",
             companions: companions(row)?,
         })
+    }
+
+    /// Forgets what is not wanted of where and how it is stored.
+    pub(super) fn simplify(&mut self, options: &RenderOptions) {
+        if options.no_tablespaces {
+            self.tablespace = None;
+        }
+        if options.no_table_access_method {
+            self.access_method = None;
+        }
     }
 
     /// What identifies it.

@@ -155,7 +155,6 @@ mod tests {
         schema.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         })
     }
 

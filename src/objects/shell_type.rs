@@ -148,7 +148,6 @@ mod tests {
         let rendered = shell.render(&RenderContext {
             server: ServerVersion::major(15),
             separate: &HashSet::new(),
-            with_passwords: false,
         });
         assert_eq!(
             rendered,

@@ -7,7 +7,9 @@ use tokio_postgres::Row;
 
 use super::catalog_query::{RowError, comment_join, read_all};
 use super::named::Named;
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote};
+use super::{
+    DumpObject, Kind, ObjectId, RenderContext, RenderOptions, Rendered, Section, catalog, quote,
+};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
@@ -16,6 +18,7 @@ use crate::conn::{ServerVersion, Session};
 pub struct Subscription {
     named: Named,
     connection: String,
+    lost_password: bool,
     publications: Vec<String>,
     /// Of WITH, rendered, behind `connect = false`.
     options: Vec<String>,
@@ -46,20 +49,16 @@ impl DumpObject for Subscription {
         Section::PostData
     }
 
-    fn render(&self, context: &RenderContext<'_>) -> Rendered {
+    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
         let name = self.named.sql();
         let object = format!("SUBSCRIPTION {name}");
         let publications: Vec<String> = self.publications.iter().map(|p| quote::ident(p)).collect();
-        let connection = match context.with_passwords {
-            true => self.connection.clone(),
-            false => without_password(&self.connection),
-        };
         let mut options = vec!["connect = false".to_owned()];
         options.extend_from_slice(&self.options);
         Rendered {
             create: vec![format!(
                 "CREATE {object} CONNECTION {} PUBLICATION {} WITH ({});",
-                quote::literal(&connection),
+                quote::literal(&self.connection),
                 publications.join(", "),
                 options.join(", ")
             )],
@@ -72,9 +71,18 @@ impl DumpObject for Subscription {
 }
 
 impl Subscription {
-    /// Whether its connection string holds a password.
-    pub(crate) fn has_password(&self) -> bool {
-        without_password(&self.connection) != self.connection
+    /// Takes the password out unless it is wanted.
+    pub(super) fn simplify(&mut self, options: &RenderOptions) {
+        let without = without_password(&self.connection);
+        self.lost_password = !options.subscription_passwords && without != self.connection;
+        if self.lost_password {
+            self.connection = without;
+        }
+    }
+
+    /// Whether its connection string held a password.
+    pub(crate) fn lost_password(&self) -> bool {
+        self.lost_password
     }
 
     /// Without its slot, which is the publisher's and which the new subscription goes on with.
@@ -219,6 +227,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Subscription>> {
         Ok(Subscription {
             named: Named::from_row(row)?,
             connection: row.try_get("subconninfo")?,
+            lost_password: false,
             publications: row.try_get("subpublications")?,
             options: options(row)?,
         })

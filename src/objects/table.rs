@@ -18,7 +18,8 @@ use super::catalog_query::{RowError, read_all, unexpected};
 use super::named::options_clause;
 use super::relation::{Relation, RelationName};
 use super::{
-    CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
+    CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, RenderOptions, Rendered, Section,
+    catalog, quote,
 };
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -198,6 +199,19 @@ impl Table {
                 attribute: attribute.clone(),
             })
             .collect();
+    }
+
+    /// Forgets what is not wanted of where and how it is stored.
+    pub(super) fn simplify(&mut self, options: &RenderOptions) {
+        self.relation.simplify(options);
+        if options.no_toast_compression {
+            for column in &mut self.columns {
+                column.attribute.compression.clear();
+                for inherited in &mut column.inherited {
+                    inherited.compression.clear();
+                }
+            }
+        }
     }
 
     /// Its `pg_class` row.

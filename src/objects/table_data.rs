@@ -23,6 +23,8 @@ pub struct TableData {
     pub condition: Option<String>,
     /// Whether its access method is heap, so that ranges of blocks can be read by `ctid`.
     pub is_heap: bool,
+    /// Whether its rows are lost in a crash.
+    pub is_unlogged: bool,
     /// Of configuration tables of extensions: the extension that makes the table.
     pub extension: Option<Oid>,
 }
@@ -84,6 +86,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<TableData>> {
             columns: row.try_get("columns")?,
             condition: row.try_get("condition")?,
             is_heap: row.try_get("is_heap")?,
+            is_unlogged: row.try_get("is_unlogged")?,
             extension: row.try_get("extension")?,
         })
     })
@@ -108,7 +111,7 @@ fn query(server: ServerVersion) -> String {
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped {not_generated} \
              ORDER BY a.attnum) AS columns, \
-           {is_heap} AS is_heap, config.extension, config.condition \
+           {is_heap} AS is_heap, c.relpersistence = 'u' AS is_unlogged, config.extension, config.condition \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN (SELECT e.oid AS extension, u.relation, NULLIF(u.condition, '') AS condition \

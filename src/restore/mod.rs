@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::archive::{ArchiveReader, Header, MemberRole, RowFilter};
 use crate::conn::{ConnectSettings, Session, connect};
+use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
 use crate::event::{Event, Events, Phase};
 use crate::objects::quote;
@@ -54,17 +55,13 @@ pub struct RestoreOptions {
     pub create: bool,
     /// `-O`: everything belongs to the role that restores.
     pub no_owner: bool,
-    /// `-x`: no GRANT, no REVOKE.
-    pub no_privileges: bool,
     /// SET ROLE on every connection.
     pub role: Option<String>,
     /// `-t -T -n -N --exclude-table-data`, against the archive's names.
     pub selection: Selection,
-    /// `-s`: definitions only.
-    pub schema_only: bool,
-    /// `-a`: rows only, into tables that exist; nothing is dropped.
-    pub data_only: bool,
-    /// With `data_only`: only the rows of tables, and of those only these. Sequences stay as they are.
+    /// `-s -a -x --section --no-comments` and their like. With data alone nothing is dropped.
+    pub parts: Parts,
+    /// With data alone: only the rows of tables, and of those only these. Sequences stay as they are.
     pub rows: Option<RowFilter>,
     /// Collect the planner's statistics at the end.
     pub analyze: bool,
@@ -79,11 +76,9 @@ impl RestoreOptions {
             cascade: false,
             create: false,
             no_owner: false,
-            no_privileges: false,
             role: None,
             selection: Selection::default(),
-            schema_only: false,
-            data_only: false,
+            parts: Parts::default(),
             rows: None,
             analyze: true,
         }
@@ -228,7 +223,7 @@ impl Prepared {
         let state = Arc::new(RunState::new(
             self.plan.member_count(),
             statements as u64,
-            self.options.clean && !self.options.data_only,
+            self.options.clean && !self.options.parts.data_only,
         ));
         let (settings, creates) = (self.settings.clone(), self.options.create);
         let result = tokio::select! {

@@ -228,7 +228,7 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
     let only_rows =
         |(_, kind): &(&TocEntry, Kind)| options.rows.is_none() || *kind == Kind::TableData;
     for (entry, kind) in chosen.entries().filter(only_rows) {
-        if options.clean && !options.data_only {
+        if options.clean && !options.parts.data_only {
             plan.held.add(index, entry, kind)?;
         }
         // A comment comes in the pass of what it is about.
@@ -576,11 +576,14 @@ impl<'a> Chosen<'a> {
                 .filter(move |(_, kind)| wanted(**kind))
                 .map(|(entry, _)| entry)
         };
-        let schemas = of_kinds(|kind| kind == Kind::Schema).map(|entry| entry.name.as_str());
+        let names = |kind: fn(Kind) -> bool| of_kinds(kind).map(|entry| entry.name.as_str());
         let used = of_kinds(is_relation).filter_map(|entry| entry.schema.as_deref());
-        let relations = of_kinds(is_relation)
-            .filter_map(|entry| Some((entry.schema.as_deref()?, entry.name.as_str())));
-        match selection.unmatched(schemas.chain(used), relations) {
+        let schemas: Vec<&str> = names(|kind| kind == Kind::Schema).chain(used).collect();
+        let extensions: Vec<&str> = names(|kind| kind == Kind::Extension).collect();
+        let relations: Vec<(&str, &str)> = of_kinds(is_relation)
+            .filter_map(|entry| Some((entry.schema.as_deref()?, entry.name.as_str())))
+            .collect();
+        match selection.unmatched(&schemas, &relations, &extensions) {
             Some(what) => Err(Error::new(ErrorKind::Usage, what).detail("In the archive.")),
             None => Ok(()),
         }
@@ -631,22 +634,21 @@ impl<'a> Chosen<'a> {
                 (relation_is_selected(relation, selection) || owned.contains(&relation.id))
                     && (kind != Kind::TableData || data_is_selected(relation, selection))
             }
+            (None, _) if kind == Kind::Extension => selection.includes_extension(&entry.name),
             (None, _) if kind == Kind::Schema => selection.includes_schema(&entry.name),
             (None, Some(schema)) => selection.includes_schema(schema),
             (None, None) => selection.includes_global_objects(),
         }
     }
 
-    /// Leaves what `--schema-only`, `--data-only` and `--no-privileges` allow.
+    /// Leaves the parts that are wanted. A comment, label or privilege goes with what it is about.
     fn keep_parts(&mut self, options: &RestoreOptions) {
         for at in 0..self.wanted.len() {
-            let kind = self.kinds[at];
-            let is_data = self.kinds[self.subject(at)].is_data();
-            let is_privilege = matches!(kind, Kind::Acl | Kind::DefaultAcl);
-            let excluded = (options.schema_only && is_data)
-                || (options.data_only && !is_data)
-                || (options.no_privileges && is_privilege);
-            self.wanted[at] &= !excluded;
+            let subject = self.subject(at);
+            let section = self.index.entries[subject].section;
+            self.wanted[at] &= options.parts.includes_kind(self.kinds[subject])
+                && options.parts.includes_about(self.kinds[at])
+                && options.parts.includes_section(section);
         }
     }
 }
@@ -675,6 +677,7 @@ mod tests {
 
     use super::*;
     use crate::archive::{FORMAT_VERSION, Header, Member, MemberRole, TableRows};
+    use crate::dump::parts::Parts;
     use crate::dump::selection::SelectionPatterns;
 
     fn header() -> Header {
@@ -703,11 +706,9 @@ mod tests {
             cascade: false,
             create: false,
             no_owner: false,
-            no_privileges: false,
             role: None,
             selection: Selection::default(),
-            schema_only: false,
-            data_only: false,
+            parts: Parts::default(),
             rows: None,
             analyze: true,
         }
@@ -870,7 +871,10 @@ mod tests {
                 ..options()
             },
             RestoreOptions {
-                data_only: true,
+                parts: Parts {
+                    data_only: true,
+                    ..Parts::default()
+                },
                 ..options()
             },
         ] {
@@ -908,14 +912,20 @@ mod tests {
     #[test]
     fn data_and_schema_only_share_the_archive_between_them() {
         let data = RestoreOptions {
-            data_only: true,
+            parts: Parts {
+                data_only: true,
+                ..Parts::default()
+            },
             ..options()
         };
         let data = plan_restore(&sample(), &data).unwrap();
         assert_eq!(kinds(&data.pre_data), [Kind::LargeObject]);
         assert_eq!(kinds(&data.post_data), [Kind::SequenceSet]);
         let schema = RestoreOptions {
-            schema_only: true,
+            parts: Parts {
+                schema_only: true,
+                ..Parts::default()
+            },
             ..options()
         };
         let schema = plan_restore(&sample(), &schema).unwrap();
@@ -927,7 +937,10 @@ mod tests {
     #[test]
     fn no_privileges_leaves_out_grants() {
         let options = RestoreOptions {
-            no_privileges: true,
+            parts: Parts {
+                no_privileges: true,
+                ..Parts::default()
+            },
             ..options()
         };
         let plan = plan_restore(&sample(), &options).unwrap();

@@ -85,9 +85,12 @@ SELECT 'large object ' || m.oid, m.lomowner::pg_catalog.regrole, m.lomacl, pg_ca
 FROM pg_catalog.pg_largeobject_metadata m;
 "#;
 
-/// The lines that only one of two texts has, with the line above as a hint of the place.
-fn line_difference(before: &str, after: &str) -> String {
+/// The lines that only one of two texts has, with those above as a hint of the place; empty for equal texts.
+pub(crate) fn line_difference(before: &str, after: &str) -> String {
     let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    if before == after {
+        return String::new();
+    }
     let equal = before
         .iter()
         .zip(&after)

@@ -8,7 +8,7 @@ pub(crate) mod pgstow;
 pub(crate) mod s3;
 pub(crate) mod server;
 
-pub(crate) use compare::{Snapshot, differences};
+pub(crate) use compare::{Snapshot, differences, line_difference};
 pub(crate) use database::Database;
 pub(crate) use fixture::Fixture;
 pub(crate) use host::Host;
