@@ -15,6 +15,11 @@ impl RowDigest {
         self.0 = self.0.wrapping_add(other.0);
     }
 
+    /// The digest of 32 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<RowDigest> {
+        u128::from_str_radix(text, 16).ok().map(RowDigest)
+    }
+
     /// 32 hexadecimal digits.
     pub fn to_hex(self) -> String {
         format!("{:032x}", self.0)
@@ -35,5 +40,7 @@ mod tests {
         assert_eq!(digest(&[b"1\ta", b"2\tb"]), digest(&[b"2\tb", b"1\ta"]));
         assert_ne!(digest(&[b"1\ta"]), digest(&[b"1\ta", b"1\ta"]));
         assert_eq!(RowDigest::default().to_hex(), "0".repeat(32));
+        let some = digest(&[b"1\ta"]);
+        assert_eq!(RowDigest::from_hex(&some.to_hex()), Some(some));
     }
 }

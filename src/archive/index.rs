@@ -22,6 +22,16 @@ pub enum Section {
     PostData,
 }
 
+impl TocEntry {
+    /// Schema and name of the table that the entry's rows are loaded into; `None` without rows.
+    pub fn loaded_into(&self) -> Option<(&str, &str)> {
+        match &self.rows.as_ref()?.root {
+            Some((schema, name)) => Some((schema, name)),
+            None => Some((self.schema.as_deref()?, &self.name)),
+        }
+    }
+}
+
 impl Section {
     /// Every section, in order.
     pub const ALL: [Section; 3] = [Section::PreData, Section::Data, Section::PostData];
@@ -156,6 +166,10 @@ pub struct TableRows {
     /// Sum modulo 2^128 of XXH3-128 of each row's COPY text without its newline, 32 hexadecimal digits.
     /// It does not depend on the order of the rows.
     pub digest: String,
+    /// Of a partition whose rows must find their partition anew: schema and name of the topmost table, which they are
+    /// loaded into.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub root: Option<(String, String)>,
 }
 
 /// What a member is for.

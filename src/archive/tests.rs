@@ -105,6 +105,7 @@ pub(crate) fn entries() -> Vec<TocEntry> {
         rows: 3,
         bytes: 6,
         digest: digest.to_hex(),
+        root: None,
     });
     let mut blobs = entry(4, "BLOBS", "16400..16400", Section::Data);
     blobs.schema = None;

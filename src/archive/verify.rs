@@ -340,12 +340,12 @@ impl Rows {
 
 /// Checks that a data member is one COPY statement of the entry's table and columns.
 fn check_rows(entry: &TocEntry, text: &[u8]) -> Result<Rows, String> {
-    let (Some(schema), Some(expected)) = (&entry.schema, &entry.rows) else {
+    let (Some((schema, name)), Some(expected)) = (entry.loaded_into(), &entry.rows) else {
         return Err("its entry is not of a table".to_owned());
     };
     let CopyText { statement, rows } =
         copy_rows(text).map_err(|_| "it is not one COPY statement")?;
-    if statement != copy_statement(schema, &entry.name, &expected.columns) {
+    if statement != copy_statement(schema, name, &expected.columns) {
         return Err("its COPY statement is of another table or other columns".to_owned());
     }
     let mut seen = Rows {

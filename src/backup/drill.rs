@@ -7,11 +7,14 @@ use std::time::Instant;
 
 use super::verification::record;
 use super::{BackupSet, Drilled, How, Repository, Verified};
-use crate::archive::{ArchiveReader, Compression, Index, Span};
+use crate::archive::{ArchiveReader, Compression, Index, RowDigest, Span};
 use crate::conn::{ConnectSettings, ServerVersion, Session};
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
-use crate::dump::{ContentEntry, ContentOptions, CreateOptions, create, read_definitions};
+use crate::dump::{
+    ContentEntry, ContentOptions, CreateOptions, SessionOptions, SnapshotOptions, create,
+    read_definitions,
+};
 use crate::event::{Events, Phase};
 use crate::objects::Kind;
 use crate::objects::RenderOptions;
@@ -199,7 +202,8 @@ async fn restore_and_compare(
             compression: Compression::None,
             selection: Selection::default(),
             contents,
-            lock_wait_timeout_ms: None,
+            session: SessionOptions::default(),
+            snapshot: SnapshotOptions::default(),
             restrict_key: None,
             partial: Vec::new(),
         },
@@ -354,16 +358,19 @@ impl MemberTexts<'_> {
 
 /// Tables whose rows or digest differ.
 fn compare_rows(archived: &Index, restored: &Index) -> Vec<String> {
-    let tables = |index: &Index| -> BTreeMap<(String, String), (u64, String)> {
-        index
-            .entries
-            .iter()
-            .filter_map(|entry| {
-                let rows = entry.rows.as_ref()?;
-                let name = (entry.schema.clone().unwrap_or_default(), entry.name.clone());
-                Some((name, (rows.rows, rows.digest.clone())))
-            })
-            .collect()
+    // Rows that found their partition anew may be in another one: such partitions are compared together.
+    let tables = |index: &Index| {
+        let mut tables: BTreeMap<(String, String), (u64, RowDigest)> = BTreeMap::new();
+        for entry in &index.entries {
+            let (Some((schema, name)), Some(rows)) = (entry.loaded_into(), &entry.rows) else {
+                continue;
+            };
+            let table = tables.entry((schema.to_owned(), name.to_owned()));
+            let (count, digest) = table.or_default();
+            *count += rows.rows;
+            digest.merge(RowDigest::from_hex(&rows.digest).unwrap_or_default());
+        }
+        tables
     };
     let restored = tables(restored);
     let mut differences = Vec::new();

@@ -18,7 +18,7 @@ use crate::backup::{Kind, Meta, dump_into, parse_set_name, publish, run_backup};
 use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Valued};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
-use crate::dump::{ContentOptions, CreateOptions};
+use crate::dump::{ContentOptions, CreateOptions, SessionOptions, SnapshotOptions};
 use crate::event::{Events, Phase};
 use crate::objects::RenderOptions;
 use crate::objects::quote::one_line;
@@ -94,6 +94,30 @@ pub(crate) struct CreateArgs {
     /// Give up if a table's lock is not granted in this time (milliseconds)
     #[arg(long, value_name = "MS")]
     lock_wait_timeout: Option<u64>,
+    /// SET ROLE on every connection
+    #[arg(long)]
+    role: Option<String>,
+    /// Leave out rows that policies hide, instead of stopping
+    #[arg(long)]
+    enable_row_security: bool,
+    /// Quote identifiers in what the server deparses, too
+    #[arg(long)]
+    quote_all_identifiers: bool,
+    /// Wait for a snapshot that no serializable transaction can prove wrong
+    #[arg(long, conflicts_with = "snapshot")]
+    serializable_deferrable: bool,
+    /// Use a snapshot that another session exported and holds
+    #[arg(long, value_name = "NAME")]
+    snapshot: Option<String>,
+    /// Load rows of partitions through their topmost table, so that they find their partition anew
+    #[arg(long)]
+    load_via_partition_root: bool,
+    /// Of this table only rows for which the condition holds: TABLE=CONDITION (repeatable)
+    #[arg(long = "where", value_name = "TABLE=CONDITION")]
+    conditions: Vec<String>,
+    /// Of this table only so many percent of the rows, at random: TABLE=PERCENT (repeatable)
+    #[arg(long = "sample", value_name = "TABLE=PERCENT")]
+    samples: Vec<String>,
     /// Leave out, and list, objects that cannot be dumped instead of stopping
     #[arg(long)]
     skip_unsupported: bool,
@@ -296,11 +320,21 @@ impl CreateArgs {
                     no_tablespaces: self.no_tablespaces,
                     no_table_access_method: self.no_table_access_method,
                     no_toast_compression: self.no_toast_compression,
+                    load_via_partition_root: self.load_via_partition_root,
                     subscription_passwords: self.subscription_passwords,
                 },
                 skip_unsupported: self.skip_unsupported,
             },
-            lock_wait_timeout_ms: self.lock_wait_timeout,
+            session: SessionOptions {
+                role: self.role.clone(),
+                row_security: self.enable_row_security,
+                quote_all_identifiers: self.quote_all_identifiers,
+            },
+            snapshot: SnapshotOptions {
+                lock_wait_timeout_ms: self.lock_wait_timeout,
+                serializable_deferrable: self.serializable_deferrable,
+                imported: self.snapshot.clone(),
+            },
             restrict_key: self.restrict_key.clone(),
             partial: self.partial(&patterns),
         })
@@ -318,6 +352,8 @@ impl CreateArgs {
                 &mut patterns.exclude_table_data_and_children,
                 &self.exclude_table_data_and_children,
             ),
+            (&mut patterns.conditions, &self.conditions),
+            (&mut patterns.samples, &self.samples),
         ] {
             list.extend_from_slice(given);
         }
@@ -332,6 +368,7 @@ impl CreateArgs {
             ("--no-tablespaces", self.no_tablespaces),
             ("--no-table-access-method", self.no_table_access_method),
             ("--no-toast-compression", self.no_toast_compression),
+            ("--enable-row-security", self.enable_row_security),
             ("--skip-unsupported", self.skip_unsupported),
         ];
         let flags = flags.into_iter().filter(|(_, given)| *given);

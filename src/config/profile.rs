@@ -11,7 +11,7 @@ use crate::backup::retention::{Kind, Policy, Scheduled};
 use crate::backup::{BackupJob, Repository, Thresholds, backup_name};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::Selection;
-use crate::dump::{ContentOptions, CreateOptions};
+use crate::dump::{ContentOptions, CreateOptions, SessionOptions, SnapshotOptions};
 use crate::hooks::Hooks;
 use crate::storage::{Encryption, Identity, Location};
 use crate::{Error, ErrorKind, Result};
@@ -282,7 +282,8 @@ impl Profile {
                 compression: compression.map_or_else(Default::default, |method| method.value.0),
                 selection: Selection::default(),
                 contents: ContentOptions::default(),
-                lock_wait_timeout_ms: None,
+                session: SessionOptions::default(),
+                snapshot: SnapshotOptions::default(),
                 restrict_key: None,
                 partial: Vec::new(),
             },

@@ -13,6 +13,7 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Connection, SimpleQueryM
 use super::ServerVersion;
 use super::settings::ConnectSettings;
 use super::tls::TlsConnector;
+use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
 /// Notices that are kept until someone takes them; of more, the oldest are counted only.
@@ -98,7 +99,10 @@ impl Session {
         let log = Arc::new(Mutex::new(Log::default()));
         let driver = tokio::spawn(drive(connection, Arc::clone(&log)));
         let messages = client
-            .simple_query(&setup_script(&settings.session_variables))
+            .simple_query(&setup_script(
+                &settings.session_variables,
+                settings.role.as_deref(),
+            ))
             .await?;
         let facts = Facts::from_messages(&messages)?;
         Ok(Session {
@@ -276,15 +280,21 @@ impl Facts {
 
 /// Everything in one message. `search_path` is emptied first: the statements after it find their
 /// operators in `pg_catalog` only.
-fn setup_script(session_variables: &[(&'static str, String)]) -> String {
+fn setup_script(session_variables: &[(&'static str, String)], role: Option<&str>) -> String {
+    let is_ours = |name: &str| session_variables.iter().all(|(own, _)| *own != name);
+    let role = match role {
+        Some(role) => format!("SET ROLE {};\n", quote::ident(role)),
+        None => String::new(),
+    };
     let values: Vec<String> = SETTINGS
         .iter()
         .copied()
+        .filter(|(name, _)| is_ours(name))
         .chain(session_variables.iter().map(|(n, v)| (*n, v.as_str())))
-        .map(|(name, value)| format!("('{name}', {})", crate::objects::quote::literal(value)))
+        .map(|(name, value)| format!("('{name}', {})", quote::literal(value)))
         .collect();
     format!(
-        "SELECT pg_catalog.set_config('search_path', '', false);\n\
+        "{role}SELECT pg_catalog.set_config('search_path', '', false);\n\
          SELECT count(pg_catalog.set_config(s.name, v.value, false)) \
          FROM pg_catalog.pg_settings s \
          JOIN (VALUES {}) v (name, value) ON v.name = pg_catalog.lower(s.name);\n\

@@ -35,6 +35,8 @@ pub struct ConnectSettings {
     pub(super) options: Option<String>,
     /// Session settings for which libpq has environment variables: `PGTZ`, `PGGEQO`.
     pub(super) session_variables: Vec<(&'static str, String)>,
+    /// The role to become once connected.
+    pub(super) role: Option<String>,
     /// For each address that is tried, up to the end of authentication.
     pub(super) connect_timeout: Option<Duration>,
     pub(super) target: TargetSession,
@@ -180,6 +182,23 @@ impl ConnectSettings {
         }
     }
 
+    /// With a session setting of its own, which wins over ours.
+    #[must_use]
+    pub fn with_setting(&self, name: &'static str, value: &str) -> Self {
+        let mut settings = self.clone();
+        settings.session_variables.push((name, value.to_owned()));
+        settings
+    }
+
+    /// With SET ROLE on every connection.
+    #[must_use]
+    pub fn with_role(&self, role: &str) -> Self {
+        ConnectSettings {
+            role: Some(role.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// `user@host:port/database`, with all hosts and without the password.
     pub fn describe(&self) -> String {
         let hosts: Vec<String> = self.hosts.iter().map(HostSettings::to_string).collect();
@@ -260,6 +279,7 @@ impl ConnectSettings {
                 .to_owned(),
             options: parameters.value("options").map(str::to_owned),
             session_variables,
+            role: None,
             connect_timeout: number::<i64>(parameters, "connect_timeout")?
                 .and_then(|seconds| u64::try_from(seconds).ok())
                 .filter(|seconds| *seconds > 0)

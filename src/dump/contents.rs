@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use crate::archive::{DumpId, Section};
 use crate::conn::{ServerVersion, Session};
 use crate::lexer;
+use crate::objects::quote::{self, one_line};
 use crate::objects::security_label::SecurityLabel;
 use crate::objects::{
     Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext, RenderOptions,
@@ -110,6 +111,7 @@ pub async fn read_contents(
         (Err(first), Err(second)) => return Err(cause([first, second])),
     };
     for object in &mut catalog.objects {
+        choose_rows(object, &selection)?;
         object.simplify(&options.style);
     }
     let leftovers = sweep(session, &catalog, &swept, &selection).await?;
@@ -136,6 +138,30 @@ pub async fn read_contents(
         unsupported: lines,
         warnings: lost_passwords(&catalog, &wanted),
     })
+}
+
+/// Limits the rows of a table to those that `--where` and `--sample` ask for.
+fn choose_rows(object: &mut Object, selection: &Selection) -> Result<()> {
+    let Object::TableData(data) = object else {
+        return Ok(());
+    };
+    // What is asked of a partitioned table is asked of its partitions.
+    let of_root = || {
+        let (schema, name) = data.root.as_ref()?;
+        selection.rows_clause(schema, name)
+    };
+    let Some(clause) = (selection.rows_clause(&data.schema, &data.name)).or_else(of_root) else {
+        return Ok(());
+    };
+    if data.condition.is_some() {
+        let name = one_line(&quote::qualified(&data.schema, &data.name)).into_owned();
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("the rows of {name} are chosen by its extension"),
+        ));
+    }
+    data.condition = Some(clause);
+    Ok(())
 }
 
 /// Tells of which subscriptions the password is left out.

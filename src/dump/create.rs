@@ -20,6 +20,7 @@ use super::member_stream::{DataMember, MemberStream};
 use super::plan::{TableSize, WorkItem, plan_items};
 use super::script::{Heading, closing, preamble};
 use super::selection::Selection;
+pub use super::snapshot::SnapshotOptions;
 use super::writer::{ScriptWriter, spawn_data_phase, writer_result};
 use super::{
     ContentEntry, ContentOptions, Contents, DataSource, large_objects, read_contents, snapshot,
@@ -43,12 +44,43 @@ pub struct CreateOptions {
     pub selection: Selection,
     /// `-s -a -O -x --skip-unsupported`.
     pub contents: ContentOptions,
-    /// How long to wait for the lock of a table; `None` for as long as it takes.
-    pub lock_wait_timeout_ms: Option<u64>,
+    /// What the sessions are told that is not the same for every dump.
+    pub session: SessionOptions,
+    /// How the snapshot is taken.
+    pub snapshot: SnapshotOptions,
     /// Wraps the script in `\restrict KEY` and `\unrestrict KEY`.
     pub restrict_key: Option<String>,
     /// The options that make this less than the whole database, for the header.
     pub partial: Vec<String>,
+}
+
+/// What the sessions are told that is not the same for every dump.
+#[derive(Clone, Debug, Default)]
+pub struct SessionOptions {
+    /// `--role`: SET ROLE on every connection.
+    pub role: Option<String>,
+    /// `--enable-row-security`: rows that policies hide are left out instead of stopping the dump.
+    pub row_security: bool,
+    /// `--quote-all-identifiers`: also in what the server deparses.
+    pub quote_all_identifiers: bool,
+}
+
+impl SessionOptions {
+    fn apply(&self, settings: &ConnectSettings) -> ConnectSettings {
+        let mut settings = settings.clone();
+        for (name, wanted) in [
+            ("row_security", self.row_security),
+            ("quote_all_identifiers", self.quote_all_identifiers),
+        ] {
+            if wanted {
+                settings = settings.with_setting(name, "on");
+            }
+        }
+        match &self.role {
+            Some(role) => settings.with_role(role),
+            None => settings,
+        }
+    }
 }
 
 /// A dump that is completely written to its sink.
@@ -84,17 +116,12 @@ pub async fn create<W: Write + Send + 'static>(
 ) -> Result<Created<W>> {
     events.phase(Phase::Connect);
     let started = jiff::Timestamp::now();
-    let leader = connect(settings).await?;
+    let leader = connect(&options.session.apply(settings)).await?;
     if let Some(warning) = leader.version_warning() {
         events.warn(warning);
     }
     let (snapshot, aide) = futures::join!(
-        snapshot::begin(
-            &leader,
-            &options.selection,
-            options.lock_wait_timeout_ms,
-            &events,
-        ),
+        snapshot::begin(&leader, &options.selection, &options.snapshot, &events,),
         connect_aide(&leader, options.jobs)
     );
     let snapshot = snapshot?;
@@ -195,7 +222,8 @@ pub async fn read_definitions(
 ) -> Result<Vec<ContentEntry>> {
     let session = connect(settings).await?;
     let everything = Selection::default();
-    snapshot::begin(&session, &everything, None, &Events::none()).await?;
+    let snapshot = SnapshotOptions::default();
+    snapshot::begin(&session, &everything, &snapshot, &Events::none()).await?;
     let contents = read_contents(&session, None, &everything, contents).await?;
     Ok(contents.entries)
 }

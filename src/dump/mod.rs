@@ -17,4 +17,7 @@ mod wanted;
 mod writer;
 
 pub use contents::{ContentEntry, ContentOptions, Contents, DataSource, read_contents};
-pub use create::{CreateOptions, Created, create, read_definitions};
+pub use create::{
+    CreateOptions, Created, SessionOptions, SnapshotOptions, create, read_definitions,
+};
+pub use sweep::swept_catalogs;

@@ -25,6 +25,7 @@ pub struct Selection {
     extensions: Vec<SchemaPattern>,
     exclude_extensions: Vec<SchemaPattern>,
     strict_names: bool,
+    rows: Vec<RowChoice>,
     visible: Option<HashSet<(String, String)>>,
 }
 
@@ -33,6 +34,20 @@ pub struct Selection {
 struct WithChildren {
     patterns: Vec<RelationPattern>,
     resolved: HashSet<(String, String)>,
+}
+
+/// Which rows of the tables that a pattern means.
+#[derive(Clone, Debug)]
+struct RowChoice {
+    pattern: RelationPattern,
+    /// SQL: a condition, or a number of percent.
+    rows: Rows,
+}
+
+#[derive(Clone, Debug)]
+enum Rows {
+    Where(String),
+    Sample(f64),
 }
 
 /// A child table and its parent, as (schema, name).
@@ -66,6 +81,10 @@ pub struct SelectionPatterns {
     pub exclude_extensions: Vec<String>,
     /// `--strict-names`: each of the including patterns must match something.
     pub strict_names: bool,
+    /// `--where`: `TABLE=CONDITION`
+    pub conditions: Vec<String>,
+    /// `--sample`: `TABLE=PERCENT`
+    pub samples: Vec<String>,
 }
 
 impl SelectionPatterns {
@@ -88,6 +107,8 @@ impl SelectionPatterns {
                 "--exclude-table-data-and-children",
                 &self.exclude_table_data_and_children,
             ),
+            ("--where", &self.conditions),
+            ("--sample", &self.samples),
         ];
         lists
             .into_iter()
@@ -118,6 +139,7 @@ impl Selection {
             extensions: parse_all(&patterns.extensions, SchemaPattern::parse)?,
             exclude_extensions: parse_all(&patterns.exclude_extensions, SchemaPattern::parse)?,
             strict_names: patterns.strict_names,
+            rows: row_choices(patterns)?,
             visible: None,
         })
     }
@@ -166,6 +188,29 @@ impl Selection {
     pub fn includes_data(&self, schema: &str, name: &str) -> bool {
         !self.matches(&self.exclude_table_data, schema, name)
             && !self.exclude_table_data_and_children.contains(schema, name)
+    }
+
+    /// What stands behind `FROM ONLY table` where not all of its rows are wanted: `TABLESAMPLE ...`, `WHERE ...`.
+    pub fn rows_clause(&self, schema: &str, name: &str) -> Option<String> {
+        let mut sample = String::new();
+        let mut conditions = Vec::new();
+        for choice in &self.rows {
+            if !self.matches(std::slice::from_ref(&choice.pattern), schema, name) {
+                continue;
+            }
+            match &choice.rows {
+                Rows::Sample(percent) => {
+                    sample = format!("TABLESAMPLE pg_catalog.bernoulli ({percent})");
+                }
+                Rows::Where(condition) => conditions.push(format!("({condition}\n)")),
+            }
+        }
+        let filter = match conditions.is_empty() {
+            true => String::new(),
+            false => format!("WHERE {}", conditions.join(" AND ")),
+        };
+        let clause = format!("{sample} {filter}").trim().to_owned();
+        (!clause.is_empty()).then_some(clause)
     }
 
     /// Whether `-t` or its like choose tables.
@@ -283,6 +328,16 @@ impl Selection {
                 (pattern[0].text.clone(), matched)
             })
             .collect();
+        // A condition on no table at all is always a mistake.
+        for choice in &self.rows {
+            let pattern = std::slice::from_ref(&choice.pattern);
+            if !relations.iter().any(|(s, n)| self.matches(pattern, s, n)) {
+                return Some(format!(
+                    "no matching tables were found for pattern \"{}\"",
+                    one_line(&choice.pattern.text)
+                ));
+            }
+        }
         [
             ("schemas", plain(&self.schemas, schemas)),
             ("tables", tables),
@@ -316,6 +371,7 @@ impl Selection {
             .chain(&self.exclude_tables)
             .chain(&self.exclude_table_data)
             .chain(self.with_children().flat_map(|list| &list.patterns))
+            .chain(self.rows.iter().map(|choice| &choice.pattern))
     }
 
     /// Patterns of schemas and extensions.
@@ -326,6 +382,45 @@ impl Selection {
             .chain(&self.extensions)
             .chain(&self.exclude_extensions)
     }
+}
+
+fn row_choices(patterns: &SelectionPatterns) -> Result<Vec<RowChoice>> {
+    let split = |text: &str| {
+        let at = end_of_pattern(text).ok_or_else(|| {
+            usage(
+                text,
+                "Give a table, an equals sign, and what is wanted of its rows.",
+            )
+        })?;
+        let pattern = RelationPattern::parse(text[..at].trim())?;
+        Ok::<_, Error>((pattern, text[at + 1..].trim().to_owned()))
+    };
+    let mut choices = Vec::new();
+    for text in &patterns.conditions {
+        let (pattern, condition) = split(text)?;
+        if condition.is_empty() {
+            return Err(usage(text, "The condition is missing."));
+        }
+        let rows = Rows::Where(condition);
+        choices.push(RowChoice { pattern, rows });
+    }
+    for text in &patterns.samples {
+        let (pattern, percent) = split(text)?;
+        let percent = percent.parse().ok().filter(|p| (0.0..=100.0).contains(p));
+        let percent = percent.ok_or_else(|| usage(text, "Give a number from 0 to 100."))?;
+        let rows = Rows::Sample(percent);
+        choices.push(RowChoice { pattern, rows });
+    }
+    Ok(choices)
+}
+
+/// The place of the first equals sign outside of double quotes.
+fn end_of_pattern(text: &str) -> Option<usize> {
+    let mut quoted = false;
+    text.char_indices().find_map(|(at, c)| {
+        quoted ^= c == '"';
+        (c == '=' && !quoted).then_some(at)
+    })
 }
 
 impl WithChildren {
@@ -699,6 +794,37 @@ mod tests {
         assert!(!selection.includes_relation("s", "other"));
         assert!(selection.includes_data("s", "top"));
         assert!(!selection.includes_data("s", "leaf"));
+    }
+
+    #[test]
+    fn rows_are_chosen_by_condition_and_by_chance() {
+        let of = |conditions: &[&str], samples: &[&str]| {
+            Selection::parse(&SelectionPatterns {
+                conditions: texts(conditions),
+                samples: texts(samples),
+                ..SelectionPatterns::default()
+            })
+        };
+        let selection = of(&["s.t=a = 1", "s.*=b"], &["s.t=2.5"]).unwrap();
+        assert_eq!(
+            selection.rows_clause("s", "t").as_deref(),
+            Some("TABLESAMPLE pg_catalog.bernoulli (2.5) WHERE (a = 1\n) AND (b\n)")
+        );
+        assert_eq!(
+            selection.rows_clause("s", "u").as_deref(),
+            Some("WHERE (b\n)")
+        );
+        assert_eq!(selection.rows_clause("x", "t"), None);
+        assert!(selection.includes_global_objects());
+        assert!(
+            of(&["\"a=b\"=c"], &[])
+                .unwrap()
+                .rows_clause("s", "a=b")
+                .is_some()
+        );
+        assert!(of(&["t"], &[]).is_err() && of(&["t="], &[]).is_err());
+        assert!(of(&[], &["t=101"]).is_err() && of(&[], &["t=x"]).is_err());
+        assert!(selection.unmatched(&[], &[("s", "u")], &[]).is_some());
     }
 
     #[test]

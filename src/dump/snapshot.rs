@@ -21,6 +21,32 @@ struct Relation {
     filenode: Option<Oid>,
 }
 
+/// How the snapshot is taken.
+#[derive(Clone, Debug, Default)]
+pub struct SnapshotOptions {
+    /// How long to wait for the lock of a table; `None` for as long as it takes.
+    pub lock_wait_timeout_ms: Option<u64>,
+    /// `--serializable-deferrable`: wait for a moment at which no serializable transaction can be in the way of another.
+    pub serializable_deferrable: bool,
+    /// `--snapshot`: one that another session exported and holds.
+    pub imported: Option<String>,
+}
+
+impl SnapshotOptions {
+    /// What begins the transaction.
+    fn begin(&self) -> String {
+        let level = match self.serializable_deferrable {
+            true => "SERIALIZABLE, READ ONLY, DEFERRABLE",
+            false => "REPEATABLE READ, READ ONLY",
+        };
+        let import = match &self.imported {
+            Some(name) => format!("; SET TRANSACTION SNAPSHOT {}", quote::literal(name)),
+            None => String::new(),
+        };
+        format!("BEGIN ISOLATION LEVEL {level}{import}")
+    }
+}
+
 /// Opens the transaction whose snapshot all workers import, and locks every selected table.
 ///
 /// Returns the snapshot's name. The transaction must stay open until the last worker has imported it,
@@ -36,16 +62,22 @@ struct Relation {
 pub(crate) async fn begin(
     session: &Session,
     selection: &Selection,
-    lock_wait_timeout_ms: Option<u64>,
+    options: &SnapshotOptions,
     events: &Events,
 ) -> Result<String> {
     let failed = |e| Error::from_server(ErrorKind::Catalog, "could not begin a snapshot", e);
-    for attempt in 1..=ATTEMPTS {
+    // Another's snapshot stays the same however often we start.
+    let attempts = if options.imported.is_some() {
+        1
+    } else {
+        ATTEMPTS
+    };
+    for attempt in 1..=attempts {
         session
-            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .batch_execute(&options.begin())
             .await
             .map_err(failed)?;
-        if let Some(milliseconds) = lock_wait_timeout_ms {
+        if let Some(milliseconds) = options.lock_wait_timeout_ms {
             let set = format!("SET LOCAL lock_timeout = {milliseconds}");
             session.batch_execute(&set).await.map_err(failed)?;
         }
@@ -61,7 +93,7 @@ pub(crate) async fn begin(
             return Ok(snapshot);
         }
         events.note(format!(
-            "a table changed between snapshot and lock, starting again ({attempt} of {ATTEMPTS})"
+            "a table changed between snapshot and lock, starting again ({attempt} of {attempts})"
         ));
         session.batch_execute("ROLLBACK").await.map_err(failed)?;
     }

@@ -252,6 +252,11 @@ const SWEPT: &[SweptCatalog] = &[
     ),
 ];
 
+/// The catalogs in which objects are looked for that no kind accounts for.
+pub fn swept_catalogs() -> Vec<&'static str> {
+    SWEPT.iter().map(|swept| swept.0).collect()
+}
+
 fn rows_query(server: ServerVersion) -> String {
     let mut parts: Vec<String> = SWEPT
         .iter()

@@ -85,7 +85,11 @@ pub(crate) async fn copy_table(
             e,
         )
     };
-    let header = copy_statement(&table.schema, &table.name, &table.columns);
+    let (schema, root) = match &table.root {
+        Some((schema, root)) => (schema, root),
+        None => (&table.schema, &table.name),
+    };
+    let header = copy_statement(schema, root, &table.columns);
     let rows = session
         .copy_out(copy_out_statement(table, range).as_str())
         .await

@@ -132,6 +132,7 @@ fn toc_entry(entry: &ContentEntry, spans: Spans, totals: Option<Totals>) -> TocE
                 rows: totals.rows,
                 bytes: totals.bytes,
                 digest: totals.digest.to_hex(),
+                root: table.root.clone(),
             })
         }
         Some(DataSource::LargeObjects(_)) | None => None,

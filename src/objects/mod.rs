@@ -693,6 +693,8 @@ pub struct RenderOptions {
     pub no_table_access_method: bool,
     /// `--no-toast-compression`
     pub no_toast_compression: bool,
+    /// `--load-via-partition-root`
+    pub load_via_partition_root: bool,
     /// `--subscription-passwords`: connection strings keep their passwords.
     pub subscription_passwords: bool,
 }
@@ -835,6 +837,7 @@ impl Object {
             Object::Index(index) => index.simplify(options),
             Object::Constraint(constraint) => constraint.simplify(options),
             Object::Subscription(subscription) => subscription.simplify(options),
+            Object::TableData(data) => data.simplify(options),
             _ => {}
         }
     }

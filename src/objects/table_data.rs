@@ -2,7 +2,9 @@
 
 use super::catalog_query::read_all;
 use super::relation::IS_USER_RELATION;
-use super::{DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog};
+use super::{
+    DumpObject, Kind, ObjectId, Oid, Part, RenderContext, RenderOptions, Rendered, Section, catalog,
+};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
@@ -21,6 +23,11 @@ pub struct TableData {
     pub columns: Vec<String>,
     /// Of configuration tables of extensions: the condition (`WHERE ...`) on the rows to dump.
     pub condition: Option<String>,
+    /// Of a partition: schema and name of the topmost table. Kept only where rows must be loaded through it: a hash of
+    /// an enum's value is another one in every database.
+    pub root: Option<(String, String)>,
+    /// Whether the rows must be loaded through the root.
+    needs_root: bool,
     /// Whether its access method is heap, so that ranges of blocks can be read by `ctid`.
     pub is_heap: bool,
     /// Whether its rows are lost in a crash.
@@ -75,6 +82,15 @@ impl DumpObject for TableData {
     }
 }
 
+impl TableData {
+    /// Forgets the topmost table unless rows are to be loaded, or can only be loaded, through it.
+    pub(super) fn simplify(&mut self, options: &RenderOptions) {
+        if !self.needs_root && !options.load_via_partition_root {
+            self.root = None;
+        }
+    }
+}
+
 pub(crate) async fn read(session: &Session) -> Result<Vec<TableData>> {
     let sql = query(session.version());
     read_all(session, "tables with rows", &sql, |row| {
@@ -85,6 +101,11 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<TableData>> {
             owner: row.try_get("owner")?,
             columns: row.try_get("columns")?,
             condition: row.try_get("condition")?,
+            root: match row.try_get::<_, Option<String>>("root_schema")? {
+                Some(schema) => Some((schema, row.try_get("root_name")?)),
+                None => None,
+            },
+            needs_root: row.try_get("needs_root")?,
             is_heap: row.try_get("is_heap")?,
             is_unlogged: row.try_get("is_unlogged")?,
             extension: row.try_get("extension")?,
@@ -111,6 +132,7 @@ fn query(server: ServerVersion) -> String {
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped {not_generated} \
              ORDER BY a.attnum) AS columns, \
+           root.schema AS root_schema, root.name AS root_name, COALESCE(root.is_unsafe, false) AS needs_root, \
            {is_heap} AS is_heap, c.relpersistence = 'u' AS is_unlogged, config.extension, config.condition \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -118,6 +140,17 @@ fn query(server: ServerVersion) -> String {
              FROM pg_catalog.pg_extension e, \
              ROWS FROM (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) AS u (relation, condition)) config \
            ON config.relation = c.oid \
+         LEFT JOIN LATERAL (WITH RECURSIVE up AS ( \
+             SELECT i.inhparent AS oid, 1 AS depth FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid \
+             UNION ALL SELECT i.inhparent, up.depth + 1 FROM up \
+             JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid) \
+           SELECT rn.nspname::text AS schema, r.relname::text AS name, \
+             (SELECT pg_catalog.bool_or(p.partstrat = 'h' AND EXISTS (SELECT FROM pg_catalog.pg_opclass o \
+               WHERE o.oid = ANY (p.partclass) AND o.opcname = 'enum_ops')) \
+               FROM up JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = up.oid) AS is_unsafe \
+           FROM up JOIN pg_catalog.pg_class r ON r.oid = up.oid \
+           JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace \
+           ORDER BY up.depth DESC LIMIT 1) root ON c.relispartition \
          WHERE c.relkind = 'r' AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
          ORDER BY n.nspname, c.relname"
     )

@@ -334,12 +334,12 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
             whole.rows
         )));
     }
-    let target = match (kind, &entry.schema) {
-        (Kind::TableData, Some(schema)) => LoadTarget::Table {
-            schema: schema.clone(),
-            name: entry.name.clone(),
+    let target = match (kind, entry.loaded_into()) {
+        (Kind::TableData, Some((schema, name))) => LoadTarget::Table {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
         },
-        (Kind::TableData, None) => return Err(contradiction(entry, "it has no schema")),
+        (Kind::TableData, None) => return Err(contradiction(entry, "it has no table")),
         _ => LoadTarget::LargeObjects,
     };
     Ok(Load {
@@ -760,6 +760,7 @@ mod tests {
                         rows: 3,
                         bytes: 30,
                         digest: String::new(),
+                        root: None,
                     }),
                 },
             )

@@ -19,6 +19,7 @@ mod harness;
 mod harness_check;
 mod hostile;
 mod kill;
+mod kinds;
 mod offsite;
 mod operations;
 mod recovery;

@@ -55,8 +55,10 @@ fn come_back(fixture: &Fixture, server: &'static Server) -> Result<(), Failure> 
     replayed.replay(&archive).map_err(at(what))?;
     expect_equal(&before, &replayed).map_err(at(what))?;
 
-    // A source without the schema public leaves the target's alone, as pg_dump does: there the copy has more.
-    if fixture.name.ends_with("public_dropped.sql") {
+    // A source without the schema public leaves the target's alone, as pg_dump does: there the copy has more. And rows
+    // that found their partition anew are elsewhere.
+    let may_differ = ["public_dropped.sql", "hash_of_enum.sql"];
+    if may_differ.iter().any(|name| fixture.name.ends_with(name)) {
         return Ok(());
     }
     let first = script(&source)?;

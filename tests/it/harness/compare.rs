@@ -50,15 +50,27 @@ pub(crate) fn differences(before: &Snapshot, after: &Snapshot) -> Option<Failure
     (!found.is_empty()).then(|| shortened(&found.join("\n")))
 }
 
-/// Of each relation the number of rows and the sum of their hashes, so that order does not count; of sequences
+/// Of each relation, partitions together with their topmost table, the number of rows and the sum of their hashes, so that order does not count; of sequences
 /// their state; of large objects owner, privileges and a hash.
 fn contents(database: &Database) -> Result<BTreeMap<String, String>, Failure> {
     let printed = database.try_sql(CONTENTS)?;
-    Ok(printed
-        .lines()
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(name, contents)| (name.to_owned(), contents.to_owned()))
-        .collect())
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    for (name, contents) in printed.lines().filter_map(|line| line.split_once('\t')) {
+        all.entry(name.to_owned())
+            .and_modify(|others| *others = added(others, contents))
+            .or_insert_with(|| contents.to_owned());
+    }
+    Ok(all)
+}
+
+/// Two rows of numbers, added up: of the partitions of one table. An empty one is no number.
+fn added(one: &str, other: &str) -> String {
+    let number = |text: &str| text.parse::<u128>().unwrap_or(0);
+    let sums = one.split('\t').zip(other.split('\t'));
+    let sums: Vec<String> = sums
+        .map(|(a, b)| (number(a) + number(b)).to_string())
+        .collect();
+    sums.join("\t")
 }
 
 const CONTENTS: &str = r#"
@@ -67,10 +79,20 @@ SET row_security = off;
 SET search_path = '';
 SELECT format(
     $f$SELECT %L, pg_catalog.count(*), pg_catalog.sum(('x' || pg_catalog.substr(pg_catalog.md5(t::pg_catalog.text), 1, 15))::pg_catalog.bit(60)::pg_catalog.int8) FROM ONLY %s t$f$,
-    pg_catalog.replace(pg_catalog.replace(c.oid::pg_catalog.regclass::pg_catalog.text, E'\n', '\n'), E'\t', '\t'),
+    pg_catalog.replace(pg_catalog.replace(top.oid::pg_catalog.regclass::pg_catalog.text, E'\n', '\n'), E'\t', '\t'),
     c.oid::pg_catalog.regclass)
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+    WITH RECURSIVE up AS (
+        SELECT c.oid, 0 AS depth
+        UNION ALL
+        SELECT i.inhparent, up.depth + 1
+        FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid
+        JOIN pg_catalog.pg_class p ON p.oid = up.oid AND p.relispartition
+    )
+    SELECT oid FROM up ORDER BY depth DESC LIMIT 1
+) top
 WHERE (c.relkind = 'r' OR c.relkind = 'm' AND c.relispopulated)
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
 \gexec
