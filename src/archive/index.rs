@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::objects::Database;
 use crate::objects::quote;
 use crate::{Error, Result};
 
@@ -88,6 +89,9 @@ pub struct Header {
     pub lc_ctype: String,
     /// Start of the run, RFC 3339, UTC.
     pub started: String,
+    /// What CREATE DATABASE and ALTER DATABASE said of the source.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub properties: Option<Database>,
     /// Exported snapshot that all rows come from.
     pub snapshot: String,
     /// Options that make the archive less than the whole database (`--table`, `--schema-only`...),
@@ -311,6 +315,7 @@ impl Index {
                 server_version_num: 0,
                 database: String::new(),
                 encoding: String::new(),
+                properties: None,
                 lc_collate: String::new(),
                 lc_ctype: String::new(),
                 started: String::new(),

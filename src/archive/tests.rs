@@ -51,6 +51,7 @@ pub(crate) fn header() -> Header {
         server_version_num: 180_000,
         database: "line\nbreak and \u{2028}".to_owned(),
         encoding: "UTF8".to_owned(),
+        properties: None,
         lc_collate: "C".to_owned(),
         lc_ctype: "C".to_owned(),
         started: "2026-01-01T00:00:00Z".to_owned(),

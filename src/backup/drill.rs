@@ -12,8 +12,8 @@ use crate::conn::{ConnectSettings, ServerVersion, Session};
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
 use crate::dump::{
-    ContentEntry, ContentOptions, CreateOptions, SessionOptions, SnapshotOptions, create,
-    read_definitions,
+    ContentEntry, ContentOptions, CreateOptions, ScriptOptions, SessionOptions, SnapshotOptions,
+    create, read_definitions,
 };
 use crate::event::{Events, Phase};
 use crate::objects::Kind;
@@ -171,6 +171,7 @@ async fn restore_and_compare(
     let restore = RestoreOptions {
         clean: false,
         create: true,
+        properties: false,
         no_owner: options.no_owner,
         parts: parts.clone(),
         analyze: false,
@@ -204,6 +205,7 @@ async fn restore_and_compare(
             contents,
             session: SessionOptions::default(),
             snapshot: SnapshotOptions::default(),
+            script: ScriptOptions::default(),
             restrict_key: None,
             partial: Vec::new(),
         },

@@ -18,7 +18,7 @@ use crate::backup::{Kind, Meta, dump_into, parse_set_name, publish, run_backup};
 use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Valued};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::{Selection, SelectionPatterns};
-use crate::dump::{ContentOptions, CreateOptions, SessionOptions, SnapshotOptions};
+use crate::dump::{ContentOptions, CreateOptions, ScriptOptions, SessionOptions, SnapshotOptions};
 use crate::event::{Events, Phase};
 use crate::objects::RenderOptions;
 use crate::objects::quote::one_line;
@@ -76,6 +76,12 @@ pub(crate) struct CreateArgs {
     exclude_table_data_and_children: Vec<String>,
     #[command(flatten)]
     parts: PartsArgs,
+    /// Let the script drop what it creates, always with IF EXISTS (pgstow restore cleans in any case)
+    #[arg(short = 'c', long)]
+    clean: bool,
+    /// Let the script make the database with its properties, and connect to it (pgstow restore --create can in any case)
+    #[arg(short = 'C', long)]
+    create: bool,
     /// No ALTER ... OWNER TO
     #[arg(short = 'O', long)]
     no_owner: bool,
@@ -334,6 +340,10 @@ impl CreateArgs {
                 lock_wait_timeout_ms: self.lock_wait_timeout,
                 serializable_deferrable: self.serializable_deferrable,
                 imported: self.snapshot.clone(),
+            },
+            script: ScriptOptions {
+                clean: self.clean,
+                create: self.create,
             },
             restrict_key: self.restrict_key.clone(),
             partial: self.partial(&patterns),

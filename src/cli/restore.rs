@@ -116,6 +116,7 @@ impl RestoreArgs {
             clean: !self.no_clean && !self.create,
             cascade: self.cascade,
             create: self.create,
+            properties: true,
             no_owner: self.no_owner,
             role: self.role.clone(),
             selection: Selection::parse(&patterns)?,

@@ -11,7 +11,7 @@ use crate::backup::retention::{Kind, Policy, Scheduled};
 use crate::backup::{BackupJob, Repository, Thresholds, backup_name};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::Selection;
-use crate::dump::{ContentOptions, CreateOptions, SessionOptions, SnapshotOptions};
+use crate::dump::{ContentOptions, CreateOptions, ScriptOptions, SessionOptions, SnapshotOptions};
 use crate::hooks::Hooks;
 use crate::storage::{Encryption, Identity, Location};
 use crate::{Error, ErrorKind, Result};
@@ -284,6 +284,7 @@ impl Profile {
                 contents: ContentOptions::default(),
                 session: SessionOptions::default(),
                 snapshot: SnapshotOptions::default(),
+                script: ScriptOptions::default(),
                 restrict_key: None,
                 partial: Vec::new(),
             },

@@ -431,7 +431,12 @@ fn render(
         .sequence
         .iter()
         .copied()
-        .filter(|index| options.parts.includes_section(ordered.section[index]))
+        .filter(|&index| {
+            let kind = catalog.objects[index].as_dump_object().kind();
+            options
+                .parts
+                .includes_section(kind, ordered.section[&index])
+        })
         .collect();
     for &index in of_sections.iter().filter(|index| !is_last(index)) {
         let rendered = catalog.objects[index].as_dump_object().render(&context);

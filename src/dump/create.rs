@@ -13,12 +13,13 @@ use tokio::task::JoinSet;
 use crate::archive::{Compression, FORMAT_VERSION, Header, Index, Section, WrittenArchive};
 use crate::conn::{Canceler, ConnectSettings, ServerVersion, Session, connect};
 use crate::event::{Event, Events, Phase};
-use crate::objects::{Oid, quote};
+use crate::objects::{Oid, database, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::member_stream::{DataMember, MemberStream};
 use super::plan::{TableSize, WorkItem, plan_items};
-use super::script::{Heading, closing, preamble};
+pub use super::script::ScriptOptions;
+use super::script::{Frame, Heading, closing, preamble};
 use super::selection::Selection;
 pub use super::snapshot::SnapshotOptions;
 use super::writer::{ScriptWriter, spawn_data_phase, writer_result};
@@ -48,6 +49,8 @@ pub struct CreateOptions {
     pub session: SessionOptions,
     /// How the snapshot is taken.
     pub snapshot: SnapshotOptions,
+    /// What the script does beside creating objects and filling them.
+    pub script: ScriptOptions,
     /// Wraps the script in `\restrict KEY` and `\unrestrict KEY`.
     pub restrict_key: Option<String>,
     /// The options that make this less than the whole database, for the header.
@@ -159,12 +162,14 @@ pub async fn create<W: Write + Send + 'static>(
 
     events.phase(Phase::PreData);
     let writer = ScriptWriter::new(sink, options.compression, entries.len(), events.clone());
+    let frame = Frame::new(&header, &options, &entries, leader.version())?;
     let preamble = preamble(&Heading {
         database: &header.database,
         server_version: &header.server_version,
         started: &header.started,
         encoding: client_encoding(&header.encoding),
         restrict_key: options.restrict_key.as_deref(),
+        frame: &frame,
     });
     let writer = write_pre_data(writer, preamble, Arc::clone(&entries)).await?;
 
@@ -193,7 +198,7 @@ pub async fn create<W: Write + Send + 'static>(
     let archive = tokio::task::spawn_blocking(move || {
         let mut writer = writer;
         writer.write_section(&entries, Section::PostData)?;
-        writer.write_closing(&closing(restrict_key.as_deref()))?;
+        writer.write_closing(&closing(restrict_key.as_deref(), &frame))?;
         writer.finish(header, &entries)
     })
     .await;
@@ -279,6 +284,7 @@ async fn read_header(
         )
         .await
         .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read the database's properties", e))?;
+    let properties = database::read(leader).await?;
     Ok(Header {
         format: FORMAT_VERSION,
         archive_id: row.get("archive_id"),
@@ -287,6 +293,7 @@ async fn read_header(
         server_version_num: leader.version().num(),
         database: row.get("datname"),
         encoding: leader.encoding().to_owned(),
+        properties: Some(properties),
         lc_collate: row.get("datcollate"),
         lc_ctype: row.get("datctype"),
         started: started.to_string(),

@@ -18,6 +18,7 @@ mod writer;
 
 pub use contents::{ContentEntry, ContentOptions, Contents, DataSource, read_contents};
 pub use create::{
-    CreateOptions, Created, SessionOptions, SnapshotOptions, create, read_definitions,
+    CreateOptions, Created, ScriptOptions, SessionOptions, SnapshotOptions, create,
+    read_definitions,
 };
 pub use sweep::swept_catalogs;

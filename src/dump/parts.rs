@@ -56,8 +56,13 @@ impl Parts {
         !unwanted
     }
 
-    /// Whether a section is wanted.
-    pub fn includes_section(&self, section: Section) -> bool {
+    /// Whether an object of this kind that stands in this section of the script is wanted. Large objects and values of
+    /// sequences are data, wherever a script has them best.
+    pub fn includes_section(&self, kind: Kind, section: Section) -> bool {
+        let section = match kind {
+            Kind::LargeObject | Kind::LargeObjectData | Kind::SequenceSet => Section::Data,
+            _ => section,
+        };
         self.sections.is_empty() || self.sections.contains(&section)
     }
 
@@ -119,8 +124,9 @@ mod tests {
             sections: vec![Section::PostData],
             ..Parts::default()
         };
-        assert!(parts.includes_section(Section::PostData));
-        assert!(!parts.includes_section(Section::Data));
+        assert!(parts.includes_section(Kind::Index, Section::PostData));
+        assert!(!parts.includes_section(Kind::TableData, Section::Data));
+        assert!(!parts.includes_section(Kind::SequenceSet, Section::PostData));
         assert_eq!(parts.options(), ["--section=post-data"]);
     }
 }

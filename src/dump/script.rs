@@ -1,10 +1,12 @@
 //! The parts of the script that are not data: settings, comments and statements. Pure.
 
-use crate::archive::Span;
-use crate::archive::{MemberId, Section};
-use crate::objects::quote::one_line;
+use crate::archive::{Header, MemberId, Section, Span};
+use crate::conn::ServerVersion;
+use crate::objects::Kind;
+use crate::objects::quote::{self, one_line};
+use crate::{Error, ErrorKind, Result};
 
-use super::ContentEntry;
+use super::{ContentEntry, CreateOptions};
 
 /// Statement members are closed at this size: small enough to read one object cheaply, large enough to
 /// compress well.
@@ -18,6 +20,93 @@ pub(crate) struct Heading<'a> {
     pub(crate) encoding: &'a str,
     /// `--restrict-key`.
     pub(crate) restrict_key: Option<&'a str>,
+    pub(crate) frame: &'a Frame,
+}
+
+/// What the script does beside creating objects and filling them. A restore by pgstow has no need of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ScriptOptions {
+    /// `-c`: drops what it creates.
+    pub clean: bool,
+    /// `-C`: makes the database and connects to it.
+    pub create: bool,
+}
+
+/// The statements of [`ScriptOptions`].
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    /// Before connecting to the database, with its name.
+    database: Option<(String, Vec<String>)>,
+    drops: Vec<String>,
+    /// What would be in the way before the end.
+    at_the_end: Vec<String>,
+}
+
+impl Frame {
+    /// # Errors
+    /// `Usage` if psql could not connect to a database of that name; `Catalog` for privileges of an unknown form.
+    pub(crate) fn new(
+        header: &Header,
+        options: &CreateOptions,
+        entries: &[ContentEntry],
+        server: ServerVersion,
+    ) -> Result<Frame> {
+        let ScriptOptions { clean, create } = options.script;
+        let mut frame = Frame::default();
+        if clean && !create {
+            frame.drops = entries
+                .iter()
+                .rev()
+                .filter_map(|e| e.drop.clone())
+                .collect();
+        }
+        let Some(properties) = header.properties.as_ref().filter(|_| create) else {
+            return Ok(frame);
+        };
+        let name = &header.database;
+        if name.contains(['\n', '\r']) {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "psql cannot connect to a database whose name has a line break",
+            )
+            .hint("Leave out -C, and restore with pgstow restore --create."));
+        }
+        let mut statements = Vec::new();
+        if clean {
+            statements.push(format!("DROP DATABASE IF EXISTS {};", quote::ident(name)));
+        }
+        let contents = &options.contents;
+        let with_tablespace = !contents.style.no_tablespaces;
+        statements.push(properties.render_create(name, server, with_tablespace));
+        if !contents.no_owner {
+            statements.push(properties.render_owner(name));
+        }
+        if contents.parts.includes_about(Kind::Comment) {
+            statements.extend(properties.render_comment(name));
+        }
+        if contents.parts.includes_about(Kind::Acl) {
+            statements.extend(properties.render_acl(name, server)?);
+        }
+        frame.database = Some((name.clone(), statements));
+        frame.at_the_end = properties.render_settings(name);
+        Ok(frame)
+    }
+}
+
+/// `\connect`, in the form that bears any name: a connection string in psql's double quotes.
+fn connect_command(database: &str) -> String {
+    let value = database.replace('\\', "\\\\").replace('\'', "\\'");
+    let text = format!("dbname='{value}'").replace('"', "\"\"");
+    format!("\\connect -reuse-previous=on \"{text}\"\n")
+}
+
+fn lines(statements: &[String]) -> String {
+    let lines: String = statements.iter().map(|text| format!("{text}\n")).collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        lines + "\n"
+    }
 }
 
 /// Settings under which the statements mean the same on every target, whatever its defaults.
@@ -34,6 +123,17 @@ pub(crate) fn preamble(heading: &Heading<'_>) -> String {
     );
     if let Some(key) = heading.restrict_key {
         text.push_str(&format!("\\restrict {key}\n\n"));
+    }
+    if let Some((database, statements)) = &heading.frame.database {
+        text.push_str(&lines(statements));
+        let restrict = |word: &str| match heading.restrict_key {
+            Some(key) => format!("\\{word} {key}\n"),
+            None => String::new(),
+        };
+        text.push_str(&restrict("unrestrict"));
+        text.push_str(&connect_command(database));
+        text.push_str(&restrict("restrict"));
+        text.push('\n');
     }
     text.push_str(&format!(
         "SET statement_timeout = 0;\n\
@@ -53,12 +153,14 @@ pub(crate) fn preamble(heading: &Heading<'_>) -> String {
          WHERE name = 'default_table_access_method';\n\n",
         heading.encoding,
     ));
+    text.push_str(&lines(&heading.frame.drops));
     text
 }
 
-/// The last lines of the script: nothing, unless a restrict key was given.
-pub(crate) fn closing(restrict_key: Option<&str>) -> String {
-    restrict_key.map_or_else(String::new, |key| format!("\\unrestrict {key}\n\n"))
+/// The last lines of the script: nothing, unless a restrict key was given or the database was made.
+pub(crate) fn closing(restrict_key: Option<&str>, frame: &Frame) -> String {
+    let unrestrict = restrict_key.map(|key| format!("\\unrestrict {key}\n\n"));
+    lines(&frame.at_the_end) + &unrestrict.unwrap_or_default()
 }
 
 /// One statement member with the places of its entries' statements in it.
@@ -243,6 +345,7 @@ mod tests {
             started: "now",
             encoding: "UTF8",
             restrict_key: None,
+            frame: &Frame::default(),
         });
         assert!(
             !text.contains("SET transaction_timeout") && !text.contains("SET default_table_access")

@@ -219,9 +219,9 @@ impl Selection {
     }
 
     /// Whether objects outside of schemas (extensions, large objects, default privileges of all schemas) are wanted:
-    /// not with `-t` or `-n`, as in pg_dump.
+    /// not with `-t`, `-n` or `-e`, as in pg_dump.
     pub fn includes_global_objects(&self) -> bool {
-        !self.names_tables() && self.schemas.is_empty()
+        !self.names_tables() && self.schemas.is_empty() && self.extensions.is_empty()
     }
 
     /// Whether some pattern names a relation without its schema. Such a pattern means, as in pg_dump, what

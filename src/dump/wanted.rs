@@ -80,6 +80,13 @@ fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
     if is_of_publication && !selection.includes_global_objects() {
         return false;
     }
+    // The sequence without its table belongs to nobody.
+    if object.kind() == Kind::SequenceOwner {
+        let needed = object.extra_dependencies().into_iter();
+        return needed
+            .map(|id| catalog.find(id))
+            .all(|relation| relation.is_some_and(|at| is_selected(catalog, selection, at)));
+    }
     if let Object::TableData(data) = &catalog.objects[index]
         && let Some(extension) = data.extension
         && let Some(extension) =
@@ -142,9 +149,13 @@ fn is_configuration(catalog: &Catalog, object: &Object) -> bool {
     relation.and_then(|id| catalog.exact(id)).is_none()
 }
 
+/// Rows, values of sequences and refreshes go by `--exclude-table-data`.
 fn has_wanted_rows(selection: &Selection, object: &Object) -> bool {
-    match object {
-        Object::TableData(data) => selection.includes_data(&data.schema, &data.name),
+    let object = object.as_dump_object();
+    match (object.kind(), object.schema()) {
+        (Kind::TableData | Kind::SequenceSet | Kind::MaterializedViewData, Some(schema)) => {
+            selection.includes_data(schema, &object.tag())
+        }
         _ => true,
     }
 }

@@ -27,6 +27,7 @@ pub(crate) enum GrantKind {
     Language,
     ForeignDataWrapper,
     ForeignServer,
+    Database,
 }
 
 impl GrantKind {
@@ -42,6 +43,7 @@ impl GrantKind {
             GrantKind::Type => "U",
             GrantKind::Schema => "UC",
             GrantKind::LargeObject => "rw",
+            GrantKind::Database => "CTc",
             GrantKind::Language | GrantKind::ForeignDataWrapper | GrantKind::ForeignServer => "U",
         }
     }

@@ -130,6 +130,25 @@ impl Needs {
     }
 }
 
+impl Needs {
+    /// Adds what the database itself will need.
+    ///
+    /// # Errors
+    /// `Catalog` if its privileges have an unknown form.
+    pub(crate) fn add_database(&mut self, header: &Header, options: &RestoreOptions) -> Result<()> {
+        let properties = header.properties.as_ref();
+        let Some(properties) = properties.filter(|_| options.create && options.properties) else {
+            return Ok(());
+        };
+        self.tablespaces
+            .extend(properties.tablespace().map(str::to_owned));
+        if !options.no_owner || !options.parts.no_privileges {
+            self.roles.extend(properties.roles()?);
+        }
+        Ok(())
+    }
+}
+
 /// Compares needs with what the target has.
 ///
 /// `database_exists` is false if the session is in a maintenance database because the target is yet to be made:

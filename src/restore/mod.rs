@@ -11,6 +11,7 @@
 
 mod check;
 mod clean;
+mod database;
 mod finish;
 mod load;
 mod plan;
@@ -33,6 +34,7 @@ use crate::{Error, ErrorKind, Result};
 
 use check::{Needs, check_members, check_target};
 use clean::{NAMED, Survey};
+pub(crate) use database::drop_database;
 pub use plan::PlanSummary;
 use plan::RestorePlan;
 pub(crate) use plan::chosen_entries;
@@ -53,6 +55,8 @@ pub struct RestoreOptions {
     pub cascade: bool,
     /// Make the database, which must not exist.
     pub create: bool,
+    /// With `create`: give it the owner, comment, privileges and settings of the source.
+    pub properties: bool,
     /// `-O`: everything belongs to the role that restores.
     pub no_owner: bool,
     /// SET ROLE on every connection.
@@ -75,6 +79,7 @@ impl RestoreOptions {
             clean: true,
             cascade: false,
             create: false,
+            properties: true,
             no_owner: false,
             role: None,
             selection: Selection::default(),
@@ -160,10 +165,11 @@ pub async fn prepare(
             .await
             .map_err(|error| Error::internal("reading statements died").caused_by(error))??
     };
-    let needs = Needs::of_plan(&plan, &texts, &options)?;
+    let mut needs = Needs::of_plan(&plan, &texts, &options)?;
 
     events.phase(Phase::Connect);
     let header = &reader.index().header;
+    needs.add_database(header, &options)?;
     let session = if options.create {
         connect_for_create(&settings).await?
     } else {
@@ -244,12 +250,21 @@ impl Prepared {
 
     async fn run_all(self, state: &Arc<RunState>, events: &Events) -> Result<RestoreReport> {
         let header = &self.reader.index().header;
-        let first = if self.options.create {
-            create_database(&self.session, self.settings.database(), header).await?;
-            state.database_made();
-            open_session(&self.settings, &self.options, header).await?
+        let (first, maintenance) = if self.options.create {
+            database::create(
+                &self.session,
+                self.settings.database(),
+                header,
+                &self.options,
+                || {
+                    state.database_made();
+                },
+            )
+            .await?;
+            let first = open_session(&self.settings, &self.options, header).await?;
+            (first, Some(self.session))
         } else {
-            self.session
+            (self.session, None)
         };
         state.add_backend(backend_pid(&first).await?);
         if self.plan.changes_definitions() {
@@ -303,6 +318,10 @@ impl Prepared {
         events.phase(Phase::Finish);
         if self.options.analyze {
             finish::analyze(&sessions, &self.plan.loads, events).await?;
+        }
+        if let Some(session) = &maintenance {
+            database::set_properties(session, self.settings.database(), header, &self.options)
+                .await?;
         }
         let planned = self.plan.summary();
         Ok(RestoreReport {
@@ -394,70 +413,5 @@ pub(crate) async fn connect_for_create(settings: &ConnectSettings) -> Result<Ses
         Err(error) => connect(&settings.with_database("template1"))
             .await
             .map_err(|_| error),
-    }
-}
-
-/// From `template0`: nothing of the site's own, and any encoding and locale are allowed.
-async fn create_database(session: &Session, name: &str, header: &Header) -> Result<()> {
-    let sql = format!(
-        "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-        quote::ident(name),
-        quote::literal(&header.encoding),
-        quote::literal(&header.lc_collate),
-        quote::literal(&header.lc_ctype),
-    );
-    session.batch_execute(&sql).await.map_err(|error| {
-        let exists = error.code() == Some(&tokio_postgres::error::SqlState::DUPLICATE_DATABASE);
-        let error = Error::from_server(
-            ErrorKind::Restore,
-            format!(
-                "could not create database {}",
-                quote::one_line(&quote::ident(name))
-            ),
-            error,
-        );
-        if exists {
-            error.hint("Restore into it without --create, or choose another name.")
-        } else {
-            error
-        }
-    })
-}
-
-/// Drops a database that pgstow made: one that it could not fill, or one for a drill.
-///
-/// # Errors
-/// `Restore`; `Connect`.
-pub(crate) async fn drop_database(settings: &ConnectSettings) -> Result<()> {
-    let session = connect_for_create(settings).await?;
-    drop_subscriptions(settings).await;
-    let name = quote::ident(settings.database());
-    session
-        .batch_execute(&format!("DROP DATABASE IF EXISTS {name}"))
-        .await
-        .map_err(|error| {
-            Error::from_server(
-                ErrorKind::Restore,
-                format!("could not drop the new database {}", quote::one_line(&name)),
-                error,
-            )
-        })
-}
-
-/// Without their slots, which are the source's: a database that has subscriptions cannot be dropped. What goes wrong here,
-/// DROP DATABASE will tell.
-async fn drop_subscriptions(settings: &ConnectSettings) {
-    let statements = quote::do_block(
-        "DECLARE name text; BEGIN \
-         FOR name IN SELECT s.subname FROM pg_catalog.pg_subscription s \
-         JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
-         WHERE d.datname = pg_catalog.current_database() LOOP \
-         EXECUTE pg_catalog.format('ALTER SUBSCRIPTION %I DISABLE', name); \
-         EXECUTE pg_catalog.format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', name); \
-         EXECUTE pg_catalog.format('DROP SUBSCRIPTION %I', name); \
-         END LOOP; END;",
-    );
-    if let Ok(session) = connect(settings).await {
-        let _ = session.batch_execute(&statements).await;
     }
 }

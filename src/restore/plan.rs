@@ -630,15 +630,33 @@ impl<'a> Chosen<'a> {
             {
                 false
             }
+            // The sequence without its table belongs to nobody.
+            _ if kind == Kind::SequenceOwner && !self.are_selected(entry, selection, owned) => {
+                false
+            }
             (Some(relation), _) => {
                 (relation_is_selected(relation, selection) || owned.contains(&relation.id))
-                    && (kind != Kind::TableData || data_is_selected(relation, selection))
+                    && (!has_rows(kind) || data_is_selected(relation, selection))
             }
             (None, _) if kind == Kind::Extension => selection.includes_extension(&entry.name),
             (None, _) if kind == Kind::Schema => selection.includes_schema(&entry.name),
             (None, Some(schema)) => selection.includes_schema(schema),
             (None, None) => selection.includes_global_objects(),
         }
+    }
+
+    /// Whether all relations that an entry needs are selected.
+    fn are_selected(
+        &self,
+        entry: &TocEntry,
+        selection: &Selection,
+        owned: &HashSet<DumpId>,
+    ) -> bool {
+        let needed = entry.depends_on.iter().filter_map(|id| self.position(*id));
+        needed
+            .filter(|&at| is_relation(self.kinds[at]))
+            .map(|at| &self.index.entries[at])
+            .all(|needed| relation_is_selected(needed, selection) || owned.contains(&needed.id))
     }
 
     /// Leaves the parts that are wanted. A comment, label or privilege goes with what it is about.
@@ -648,7 +666,7 @@ impl<'a> Chosen<'a> {
             let section = self.index.entries[subject].section;
             self.wanted[at] &= options.parts.includes_kind(self.kinds[subject])
                 && options.parts.includes_about(self.kinds[at])
-                && options.parts.includes_section(section);
+                && options.parts.includes_section(self.kinds[subject], section);
         }
     }
 }
@@ -657,6 +675,14 @@ fn is_relation(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Table | Kind::ForeignTable | Kind::View | Kind::MaterializedView | Kind::Sequence
+    )
+}
+
+/// Whether `--exclude-table-data` is about it: rows, values of sequences, refreshes.
+fn has_rows(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::TableData | Kind::SequenceSet | Kind::MaterializedViewData
     )
 }
 
@@ -689,6 +715,7 @@ mod tests {
             server_version_num: 150_000,
             database: "db".into(),
             encoding: "UTF8".into(),
+            properties: None,
             lc_collate: "C".into(),
             lc_ctype: "C".into(),
             started: String::new(),
@@ -705,6 +732,7 @@ mod tests {
             clean: true,
             cascade: false,
             create: false,
+            properties: true,
             no_owner: false,
             role: None,
             selection: Selection::default(),

@@ -22,6 +22,7 @@ mod kill;
 mod kinds;
 mod offsite;
 mod operations;
+mod options;
 mod recovery;
 mod roundtrip;
 mod service;

@@ -1,0 +1,125 @@
+//! The target database as a whole: made, given the properties of the source, dropped.
+
+use crate::archive::Header;
+use crate::conn::{ConnectSettings, Session, connect};
+use crate::objects::{Kind, quote};
+use crate::{Error, ErrorKind, Result};
+
+use super::{RestoreOptions, connect_for_create};
+
+/// Makes the database as the source was, and gives it to its owner.
+///
+/// # Errors
+/// `Restore`: it exists already, or the server refuses.
+pub(super) async fn create(
+    session: &Session,
+    name: &str,
+    header: &Header,
+    options: &RestoreOptions,
+    made: impl FnOnce(),
+) -> Result<()> {
+    let shown = || quote::one_line(&quote::ident(name)).into_owned();
+    let sql = match &header.properties {
+        Some(properties) => properties.render_create(name, session.version(), options.properties),
+        // Archives of earlier versions.
+        None => format!(
+            "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+            quote::ident(name),
+            quote::literal(&header.encoding),
+            quote::literal(&header.lc_collate),
+            quote::literal(&header.lc_ctype),
+        ),
+    };
+    session.batch_execute(&sql).await.map_err(|error| {
+        let exists = error.code() == Some(&tokio_postgres::error::SqlState::DUPLICATE_DATABASE);
+        let message = format!("could not create database {}", shown());
+        let error = Error::from_server(ErrorKind::Restore, message, error);
+        match exists {
+            true => error.hint("Restore into it without --create, or choose another name."),
+            false => error,
+        }
+    })?;
+    made();
+    let properties = header.properties.as_ref();
+    let Some(properties) = properties.filter(|_| options.properties && !options.no_owner) else {
+        return Ok(());
+    };
+    let owner = properties.render_owner(name);
+    session.batch_execute(&owner).await.map_err(|error| {
+        let message = format!("could not give database {} to its owner", shown());
+        Error::from_server(ErrorKind::Restore, message, error)
+    })
+}
+
+/// Comment, privileges and settings: at the end, for they might be in the way before.
+///
+/// # Errors
+/// `SideJob`: everything is restored.
+pub(super) async fn set_properties(
+    session: &Session,
+    name: &str,
+    header: &Header,
+    options: &RestoreOptions,
+) -> Result<()> {
+    let properties = header.properties.as_ref();
+    let Some(properties) = properties.filter(|_| options.properties) else {
+        return Ok(());
+    };
+    let mut statements = Vec::new();
+    if options.parts.includes_about(Kind::Comment) {
+        statements.extend(properties.render_comment(name));
+    }
+    if options.parts.includes_about(Kind::Acl) {
+        statements.extend(properties.render_acl(name, session.version())?);
+    }
+    statements.extend(properties.render_settings(name));
+    for statement in statements {
+        session.batch_execute(&statement).await.map_err(|error| {
+            Error::from_server(
+                ErrorKind::SideJob,
+                "everything is restored, but not all properties of the database could be set",
+                error,
+            )
+            .detail(quote::one_line(&statement))
+        })?;
+    }
+    Ok(())
+}
+
+/// Drops a database that pgstow made: one that it could not fill, or one for a drill.
+///
+/// # Errors
+/// `Restore`; `Connect`.
+pub(crate) async fn drop_database(settings: &ConnectSettings) -> Result<()> {
+    let session = connect_for_create(settings).await?;
+    drop_subscriptions(settings).await;
+    let name = quote::ident(settings.database());
+    session
+        .batch_execute(&format!("DROP DATABASE IF EXISTS {name}"))
+        .await
+        .map_err(|error| {
+            Error::from_server(
+                ErrorKind::Restore,
+                format!("could not drop the new database {}", quote::one_line(&name)),
+                error,
+            )
+        })
+}
+
+/// Without their slots, which are the source's: a database that has subscriptions cannot be dropped. What goes wrong here,
+/// DROP DATABASE will tell.
+async fn drop_subscriptions(settings: &ConnectSettings) {
+    let statements = quote::do_block(
+        "DECLARE name text; BEGIN \
+         FOR name IN SELECT s.subname FROM pg_catalog.pg_subscription s \
+         JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+         WHERE d.datname = pg_catalog.current_database() LOOP \
+         EXECUTE pg_catalog.format('ALTER SUBSCRIPTION %I DISABLE', name); \
+         EXECUTE pg_catalog.format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', name); \
+         EXECUTE pg_catalog.format('DROP SUBSCRIPTION %I', name); \
+         END LOOP; END;",
+    );
+    if let Ok(session) = connect(settings).await {
+        let _ = session.batch_execute(&statements).await;
+    }
+}

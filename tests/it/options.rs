@@ -1,0 +1,314 @@
+//! What `create` leaves out on demand is what pg_dump leaves out with the same option; and the options that pg_dump lacks.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::server::client_dir;
+use crate::harness::{Database, Failure, Snapshot, differences, on_newest, pgstow};
+
+const SOURCE: &str = r#"
+DO $$ BEGIN CREATE ROLE "pgstow alice"; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+CREATE EXTENSION citext;
+CREATE EXTENSION hstore;
+CREATE SCHEMA app;
+CREATE SCHEMA other;
+CREATE TYPE app.mood AS ENUM ('sad', 'glad');
+CREATE TABLE app.users (id integer PRIMARY KEY, name text DEFAULT 'x', mood app.mood);
+COMMENT ON TABLE app.users IS 'people';
+GRANT SELECT ON app.users TO "pgstow alice";
+GRANT USAGE ON SCHEMA app TO "pgstow alice";
+ALTER TABLE app.users OWNER TO "pgstow alice";
+INSERT INTO app.users SELECT n, 'user ' || n, 'glad' FROM generate_series(1, 50) n;
+CREATE TABLE app.orders (id serial PRIMARY KEY, usr integer REFERENCES app.users, note text COMPRESSION pglz);
+INSERT INTO app.orders (usr, note) SELECT n, repeat('n', n) FROM generate_series(1, 50) n;
+CREATE INDEX by_note ON app.orders (note);
+ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON app.orders USING (usr < 25);
+CREATE UNLOGGED TABLE app.cache (k text, v text);
+INSERT INTO app.cache VALUES ('a', 'b');
+CREATE TABLE app.events (at integer, what text) PARTITION BY RANGE (at);
+CREATE TABLE app.events_1 PARTITION OF app.events FOR VALUES FROM (0) TO (10) PARTITION BY LIST (what);
+CREATE TABLE app.events_1a PARTITION OF app.events_1 FOR VALUES IN ('a');
+CREATE TABLE app.events_2 PARTITION OF app.events FOR VALUES FROM (10) TO (20);
+INSERT INTO app.events VALUES (1, 'a'), (12, 'b');
+CREATE TABLE other.base (a integer);
+CREATE TABLE other.derived (b integer) INHERITS (other.base);
+INSERT INTO other.derived VALUES (1, 2);
+CREATE VIEW other.v AS SELECT id, name FROM app.users;
+CREATE FUNCTION other.f() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+CREATE PUBLICATION pub FOR TABLE app.users;
+CREATE SUBSCRIPTION sub CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE);
+SELECT lo_from_bytea(4711, 'large');
+"#;
+
+/// Options for both, and what their target must hold before.
+const CASES: &[(&[&str], &str)] = &[
+    (&["-s"], ""),
+    (&["--no-data"], ""),
+    (&["--section=pre-data"], ""),
+    (&["--section=pre-data", "--section=data"], ""),
+    (&["--no-comments"], ""),
+    (&["--no-policies"], ""),
+    (&["--no-publications"], ""),
+    (&["--no-subscriptions"], ""),
+    (&["--no-security-labels"], ""),
+    (&["--no-unlogged-table-data"], ""),
+    (&["--no-toast-compression"], ""),
+    (&["--no-tablespaces", "--no-table-access-method"], ""),
+    (&["--no-large-objects"], ""),
+    (&["-x"], ""),
+    (&["-O"], ""),
+    (
+        &["-n", "other"],
+        "CREATE SCHEMA app; CREATE TABLE app.users (id integer, name text)",
+    ),
+    (&["-N", "other"], ""),
+    (
+        &["-t", "app.users"],
+        "CREATE SCHEMA app; CREATE TYPE app.mood AS ENUM ('sad', 'glad')",
+    ),
+    (
+        &[
+            "-t",
+            "app.o*",
+            "-T",
+            "app.orders_id_seq",
+            "--no-policies",
+            "--section=pre-data",
+        ],
+        "CREATE SCHEMA app",
+    ),
+    (&["-T", "app.orders"], ""),
+    (
+        &[
+            "--table-and-children",
+            "app.events",
+            "--table-and-children",
+            "other.base",
+        ],
+        "CREATE SCHEMA app; CREATE SCHEMA other",
+    ),
+    (
+        &[
+            "--exclude-table-and-children",
+            "app.events",
+            "--exclude-table-and-children",
+            "other.b*",
+        ],
+        "",
+    ),
+    (&["--exclude-table-data", "app.o*"], ""),
+    (&["--exclude-table-data-and-children", "app.events"], ""),
+    (&["-e", "citext"], ""),
+    (&["--exclude-extension", "h*"], ""),
+    (&["--load-via-partition-root"], ""),
+    (&["--quote-all-identifiers"], ""),
+    (&["--serializable-deferrable"], ""),
+    (&["--lock-wait-timeout", "10000"], ""),
+    (&["-c", "--if-exists"], ""),
+];
+
+#[test]
+fn options_leave_out_what_pg_dump_leaves_out() {
+    on_newest(|server| {
+        let source = Database::filled(server, SOURCE);
+        let mut failures = Vec::new();
+        for (options, before) in CASES {
+            let dir = tempfile::tempdir().unwrap();
+            let compare = || -> Result<(), Failure> {
+                let by_pg_dump = Database::filled(server, &format!("SELECT 1; {before}"));
+                pg_dump(&source, options, &dir.path().join("theirs.sql"))?;
+                by_pg_dump.try_file(&dir.path().join("theirs.sql"))?;
+                let by_pgstow = Database::filled(server, &format!("SELECT 1; {before}"));
+                let ours = dir.path().join("ours.sql.gz");
+                let url = source.url();
+                let arguments = ["create", &url, "-j2", "-o", ours.to_str().unwrap()];
+                let ours_only = options
+                    .iter()
+                    .copied()
+                    .filter(|option| *option != "--if-exists");
+                pgstow(arguments.into_iter().chain(ours_only)).check_status(0)?;
+                by_pgstow.replay(&ours)?;
+                let compared = differences(&Snapshot::of(&by_pg_dump)?, &Snapshot::of(&by_pgstow)?);
+                for database in [&by_pg_dump, &by_pgstow] {
+                    drop_subscription(database);
+                }
+                compared.map_or(Ok(()), Err)
+            };
+            if let Err(failure) = compare() {
+                failures.push(format!("{options:?}: {failure}"));
+            }
+        }
+        drop_subscription(&source);
+        assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    });
+}
+
+fn drop_subscription(database: &Database) {
+    let _ = database.try_sql("DROP SUBSCRIPTION IF EXISTS sub");
+}
+
+fn pg_dump(source: &Database, options: &[&str], file: &Path) -> Result<(), Failure> {
+    let run = Command::new(client_dir().join("pg_dump"))
+        .arg("-d")
+        .arg(source.url())
+        .arg("-f")
+        .arg(file)
+        .args(options)
+        .output()
+        .map_err(|error| error.to_string())?;
+    match run.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&run.stderr).into_owned()),
+    }
+}
+
+#[test]
+fn a_filter_file_and_an_archive_are_selected_alike() {
+    on_newest(|server| {
+        let source = Database::filled(server, SOURCE);
+        let dir = tempfile::tempdir().unwrap();
+        let filter = dir.path().join("filter");
+        std::fs::write(&filter, "# only this\ninclude schema app\nexclude table app.events*\nexclude table_data app.orders\n").unwrap();
+        let whole = dir.path().join("whole.sql.gz");
+        let part = dir.path().join("part.sql.gz");
+        let filter = filter.to_str().unwrap();
+        pgstow(["create", &source.url(), "-o", whole.to_str().unwrap()]).expect_status(0);
+        pgstow([
+            "create",
+            &source.url(),
+            "-o",
+            part.to_str().unwrap(),
+            "--filter",
+            filter,
+        ])
+        .expect_status(0);
+        let names = |archive: &Path, more: &[&str]| {
+            let arguments = ["show", archive.to_str().unwrap(), "--json"];
+            let shown = pgstow(arguments.iter().chain(more)).expect_status(0);
+            let shown: serde_json::Value = serde_json::from_str(&shown.stdout()).unwrap();
+            let entries = shown["entries"].as_array().unwrap().iter();
+            // Rows that were never wanted are no entry of the part.
+            let entries = entries.map(|e| format!("{} {} {}", e["kind"], e["schema"], e["name"]));
+            entries.collect::<Vec<_>>()
+        };
+        let of_part = names(&part, &[]);
+        assert!(
+            of_part.iter().any(|line| line.contains("users")),
+            "{of_part:?}"
+        );
+        assert!(of_part.iter().all(|line| !line.contains("events")));
+        assert_eq!(names(&whole, &["--filter", filter]), of_part);
+        for bad in [
+            &["--strict-names", "-t", "app.users", "-t", "nowhere.*"][..],
+            &["--where", "app.nothing=true"],
+            &["--sample", "app.users=many"],
+            &["-n", "nowhere"],
+            &["--filter", whole.to_str().unwrap()],
+        ] {
+            let arguments = ["create", &source.url(), "-o", "-"];
+            let arguments: Vec<&str> = arguments.iter().chain(bad).copied().collect();
+            let status = pgstow(&arguments).status();
+            assert!(matches!(status, 1 | 2), "{bad:?}: {status}");
+        }
+        drop_subscription(&source);
+    });
+}
+
+#[test]
+fn rows_are_chosen_by_condition_and_sample() {
+    on_newest(|server| {
+        let source = Database::filled(server, SOURCE);
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("some-backup-20260114-020000.sql.gz");
+        let file = archive.to_str().unwrap();
+        pgstow([
+            "create",
+            &source.url(),
+            "-o",
+            file,
+            "--where",
+            "app.users=id <= 20 -- all others are gone",
+            "--where",
+            "app.users=mood = 'glad'",
+            "--where",
+            "app.events=at > 10",
+            "--sample",
+            "app.orders=0",
+        ])
+        .expect_status(0);
+        let meta =
+            std::fs::read_to_string(dir.path().join("some-backup-20260114-020000.sql.gz.meta"))
+                .unwrap();
+        assert!(meta.contains("--where=app.users=id <= 20"), "{meta}");
+        let target = Database::empty(server);
+        pgstow(["restore", file, &target.url(), "--yes"]).expect_status(0);
+        assert_eq!(
+            target.sql("SELECT count(*), max(id) FROM app.users; SELECT count(*) FROM app.orders; SELECT at FROM app.events"),
+            "20\t20\n0\n12\n"
+        );
+        drop_subscription(&source);
+        drop_subscription(&target);
+    });
+}
+
+#[test]
+fn a_database_comes_back_with_its_properties() {
+    on_newest(|server| {
+        let source = Database::with_options(
+            server,
+            "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' LC_COLLATE 'C' LC_CTYPE 'C'",
+        );
+        source.sql(&format!(
+            r#"DO $$ BEGIN CREATE ROLE "pgstow alice"; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+            CREATE TABLE t (a text); INSERT INTO t VALUES ('ä'), ('z');
+            COMMENT ON DATABASE {0} IS 'it''s mine';
+            ALTER DATABASE {0} SET search_path TO "a b", public;
+            ALTER DATABASE {0} SET default_transaction_read_only TO on;
+            ALTER ROLE "pgstow alice" IN DATABASE {0} SET work_mem TO '7MB';
+            ALTER DATABASE {0} CONNECTION LIMIT 17;
+            REVOKE ALL ON DATABASE {0} FROM PUBLIC;
+            GRANT CONNECT ON DATABASE {0} TO "pgstow alice" WITH GRANT OPTION;
+            ALTER DATABASE {0} OWNER TO "pgstow alice";"#,
+            source.name
+        ));
+        let properties = |name: &str| {
+            let of = |query: &str| source.sql(&query.replace("NAME", &format!("'{name}'")));
+            of(
+                "SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datlocprovider, datlocale, datcollate, \
+                datconnlimit, replace(datacl::text, 'postgres', 'me'), shobj_description(oid, 'pg_database') \
+                FROM pg_database WHERE datname = NAME; \
+                SELECT setrole::regrole, setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase \
+                WHERE datname = NAME ORDER BY 1",
+            )
+        };
+        let before = properties(&source.name);
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("db-backup-20260114-020000.sql.gz");
+        let file = archive.to_str().unwrap();
+        pgstow(["create", &source.url(), "-o", file, "-C", "-c"]).expect_status(0);
+
+        let copy = format!("{}_copy", source.name);
+        let url = server.url(&copy);
+        pgstow(["restore", file, &url, "--create", "--yes"]).expect_status(0);
+        assert_eq!(properties(&copy), before);
+        source.sql(&format!(
+            "SET default_transaction_read_only = off; DROP DATABASE {copy}"
+        ));
+        // The drill makes a database of the same locale, and leaves nothing.
+        pgstow(["drill", file, &server.url("postgres")]).expect_status(0);
+
+        // psql makes the database itself, over the one that is there.
+        let name = source.name.clone();
+        let postgres = Database {
+            server,
+            name: "postgres".to_owned(),
+        };
+        postgres.replay(&archive).unwrap();
+        let again = Database { server, name };
+        assert_eq!(again.sql("SELECT a FROM public.t ORDER BY a"), "ä\nz\n");
+        assert_eq!(properties(&again.name), before);
+        std::mem::forget(postgres);
+        std::mem::forget(again);
+    });
+}
