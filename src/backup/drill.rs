@@ -205,6 +205,7 @@ async fn restore_and_compare(
             contents,
             session: SessionOptions::default(),
             snapshot: SnapshotOptions::default(),
+            globals: None,
             script: ScriptOptions::default(),
             restrict_key: None,
             partial: Vec::new(),

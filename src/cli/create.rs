@@ -16,9 +16,11 @@ use super::{signal_error, until_signal};
 use crate::archive::{Codec, Compression};
 use crate::backup::{Kind, Meta, dump_into, parse_set_name, publish, run_backup};
 use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Valued};
-use crate::conn::{ConnectArgs, ConnectSettings};
+use crate::conn::{ConnectArgs, ConnectSettings, connect};
 use crate::dump::selection::{Selection, SelectionPatterns};
-use crate::dump::{ContentOptions, CreateOptions, ScriptOptions, SessionOptions, SnapshotOptions};
+use crate::dump::{
+    ContentOptions, CreateOptions, GlobalOptions, ScriptOptions, SessionOptions, SnapshotOptions,
+};
 use crate::event::{Events, Phase};
 use crate::objects::RenderOptions;
 use crate::objects::quote::one_line;
@@ -76,6 +78,18 @@ pub(crate) struct CreateArgs {
     exclude_table_data_and_children: Vec<String>,
     #[command(flatten)]
     parts: PartsArgs,
+    /// The cluster's roles, memberships, tablespaces and settings instead of a database
+    #[arg(long, conflicts_with_all = ["selection", "schema_only", "data_only", "clean", "create"])]
+    globals: bool,
+    /// Every database of the cluster that allows connections, template0 excepted, and its globals: a set each
+    #[arg(long, conflicts_with_all = ["globals", "selection", "output"])]
+    all: bool,
+    /// With --all: not this database (pattern; repeatable)
+    #[arg(long, value_name = "PATTERN", requires = "all")]
+    exclude_database: Vec<String>,
+    /// Roles without their passwords, which only superusers may read
+    #[arg(long)]
+    no_role_passwords: bool,
     /// Let the script drop what it creates, always with IF EXISTS (pgstow restore cleans in any case)
     #[arg(short = 'c', long)]
     clean: bool,
@@ -143,6 +157,30 @@ pub(crate) struct CreateArgs {
     help: Option<bool>,
 }
 
+/// What the globals' sets are called, unless a name is given.
+const GLOBALS: &str = "globals";
+
+fn same_name(one: &Profile, other: &Profile) -> bool {
+    matches!((one.name(), other.name()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// The databases of the cluster that can be connected to, by name.
+async fn list_databases(profile: &Profile, exclude: &[String]) -> Result<Vec<String>> {
+    let exclude = Selection::parse(&SelectionPatterns {
+        exclude_schemas: exclude.to_vec(),
+        ..SelectionPatterns::default()
+    })?;
+    let session = connect(&profile.of_cluster(GLOBALS).connect_settings()?).await?;
+    let query = "SELECT datname::text FROM pg_catalog.pg_database \
+                 WHERE datallowconn AND datconnlimit <> -2 AND datname <> 'template0' ORDER BY datname";
+    let rows = session
+        .query(query, &[])
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not list the databases", e))?;
+    let names = rows.iter().map(|row| row.get::<_, String>(0));
+    Ok(names.filter(|name| exclude.includes_schema(name)).collect())
+}
+
 fn parse_method(text: &str) -> Result<Method, String> {
     text.parse()
 }
@@ -158,17 +196,64 @@ fn parse_restrict_key(text: &str) -> Result<String, String> {
 
 impl CreateArgs {
     /// Dumps and publishes.
-    pub(crate) async fn run(self) -> Result<()> {
-        let started = Instant::now();
-        let profile = self.profile()?;
-        let options = self.options(&profile)?;
-        match self.output.as_deref() {
-            None => self.to_repository(&profile, options, started).await,
-            Some(path) if path == Path::new("-") => {
-                self.to_stdout(&profile, options, started).await
-            }
-            Some(path) => self.to_file(path, &profile, options, started).await,
+    pub(crate) async fn run(mut self) -> Result<()> {
+        let mut profile = self.profile()?;
+        if self.all {
+            return self.run_all(&profile).await;
         }
+        if self.globals {
+            profile = profile.of_cluster(GLOBALS);
+        }
+        self.run_one(&profile).await
+    }
+
+    async fn run_one(&self, profile: &Profile) -> Result<()> {
+        let started = Instant::now();
+        let options = self.options(profile)?;
+        match self.output.as_deref() {
+            None => self.to_repository(profile, options, started).await,
+            Some(path) if path == Path::new("-") => self.to_stdout(profile, options, started).await,
+            Some(path) => self.to_file(path, profile, options, started).await,
+        }
+    }
+
+    /// The globals, then one database after the other. One that fails does not keep the others from being backed up.
+    async fn run_all(&mut self, profile: &Profile) -> Result<()> {
+        let databases = list_databases(profile, &self.exclude_database).await?;
+        // A name that is configured cannot be that of all.
+        let mut nameless = profile.clone();
+        nameless.settings.name = None;
+        let mut profiles = vec![nameless.of_cluster(GLOBALS)];
+        for database in &databases {
+            let of_database = profile.of_database(database);
+            if profiles.iter().any(|other| same_name(other, &of_database)) {
+                return Err(Error::new(
+                    ErrorKind::Usage,
+                    format!(
+                        "the backups of database {} would have the name of others",
+                        one_line(database)
+                    ),
+                )
+                .hint("Leave it out with --exclude-database, and back it up with a --name of its own."));
+            }
+            profiles.push(of_database);
+        }
+        let mut failed: Option<Error> = None;
+        for (at, profile) in profiles.iter().enumerate() {
+            self.globals = at == 0;
+            if let Err(error) = self.run_one(profile).await {
+                let what = match at {
+                    0 => "the globals".to_owned(),
+                    _ => format!("database {}", one_line(&databases[at - 1])),
+                };
+                let detail = format!("While backing up {what}.");
+                failed = Some(match failed {
+                    None => error.detail(detail),
+                    Some(first) => first.detail(format!("Then {what}: {}", error.message())),
+                });
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// What holds for the database.
@@ -317,7 +402,10 @@ impl CreateArgs {
         Ok(CreateOptions {
             jobs: profile.jobs(),
             compression: self.compression(profile)?,
-            selection: Selection::parse(&patterns)?,
+            selection: match self.globals {
+                true => Selection::nothing(),
+                false => Selection::parse(&patterns)?,
+            },
             contents: ContentOptions {
                 parts: self.parts.parts(),
                 no_owner: self.no_owner,
@@ -341,6 +429,9 @@ impl CreateArgs {
                 serializable_deferrable: self.serializable_deferrable,
                 imported: self.snapshot.clone(),
             },
+            globals: self.globals.then_some(GlobalOptions {
+                role_passwords: !self.no_role_passwords,
+            }),
             script: ScriptOptions {
                 clean: self.clean,
                 create: self.create,
@@ -379,6 +470,7 @@ impl CreateArgs {
             ("--no-table-access-method", self.no_table_access_method),
             ("--no-toast-compression", self.no_toast_compression),
             ("--enable-row-security", self.enable_row_security),
+            ("--globals", self.globals),
             ("--skip-unsupported", self.skip_unsupported),
         ];
         let flags = flags.into_iter().filter(|(_, given)| *given);

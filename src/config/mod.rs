@@ -107,6 +107,7 @@ impl Config {
                 let settings = of_environment.clone().over(settings).over(defaults.clone());
                 Profile {
                     section,
+                    database: None,
                     source: flags.source.clone(),
                     settings: flags.database.clone().flags_over(settings).over_defaults(),
                 }

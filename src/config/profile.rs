@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::layers::{DatabaseSettings, location_of};
 use super::setting::{CronExpression, When};
+use super::valued::Valued;
 use crate::backup::retention::{Kind, Policy, Scheduled};
 use crate::backup::{BackupJob, Repository, Thresholds, backup_name};
 use crate::conn::{ConnectArgs, ConnectSettings};
@@ -42,6 +43,8 @@ pub struct Profile {
     pub section: Option<String>,
     /// What the command line adds.
     pub source: ConnectSource,
+    /// Another database of that server, if one of many is meant.
+    pub database: Option<String>,
     /// What holds, and where it came from.
     pub settings: DatabaseSettings,
 }
@@ -66,12 +69,43 @@ impl Profile {
     /// # Errors
     /// `Usage` as [`ConnectSettings::resolve`].
     pub fn connect_settings(&self) -> Result<ConnectSettings> {
+        let settings = self.settings_of_source()?;
+        Ok(match &self.database {
+            Some(database) => settings.with_database(database),
+            None => settings,
+        })
+    }
+
+    fn settings_of_source(&self) -> Result<ConnectSettings> {
         match &self.settings.url {
             Some(url) if !self.source.names_database() => {
                 ConnectSettings::resolve_configured(&self.source.args, url.value.reveal())
             }
             _ => ConnectSettings::resolve(&self.source.args, self.source.positional.as_deref()),
         }
+    }
+
+    /// As this one, for another database of the same server, whose sets have its name.
+    #[must_use]
+    pub fn of_database(&self, database: &str) -> Profile {
+        let mut profile = self.clone();
+        profile.database = Some(database.to_owned());
+        profile.settings.name = Some(Valued::flag("--all", backup_name(database)));
+        profile
+    }
+
+    /// As this one, for what belongs to none of the server's databases. Without a database named, as pg_dumpall, it
+    /// connects to `postgres`, which every cluster has.
+    #[must_use]
+    pub fn of_cluster(&self, name: &str) -> Profile {
+        let mut profile = self.clone();
+        if !self.source.names_database() && self.settings.url.is_none() {
+            profile.database = Some("postgres".to_owned());
+        }
+        if profile.settings.name.is_none() {
+            profile.settings.name = Some(Valued::flag("--globals", name.to_owned()));
+        }
+        profile
     }
 
     /// What the files of its sets begin with: as configured, else the section, else the database's name.
@@ -284,6 +318,7 @@ impl Profile {
                 contents: ContentOptions::default(),
                 session: SessionOptions::default(),
                 snapshot: SnapshotOptions::default(),
+                globals: None,
                 script: ScriptOptions::default(),
                 restrict_key: None,
                 partial: Vec::new(),

@@ -16,6 +16,7 @@ use crate::event::{Event, Events, Phase};
 use crate::objects::{Oid, database, quote};
 use crate::{Error, ErrorKind, Result};
 
+use super::globals::{GlobalOptions, read_globals};
 use super::member_stream::{DataMember, MemberStream};
 use super::plan::{TableSize, WorkItem, plan_items};
 pub use super::script::ScriptOptions;
@@ -49,6 +50,8 @@ pub struct CreateOptions {
     pub session: SessionOptions,
     /// How the snapshot is taken.
     pub snapshot: SnapshotOptions,
+    /// `--globals`: the cluster's objects instead of the database's.
+    pub globals: Option<GlobalOptions>,
     /// What the script does beside creating objects and filling them.
     pub script: ScriptOptions,
     /// Wraps the script in `\restrict KEY` and `\unrestrict KEY`.
@@ -134,13 +137,13 @@ pub async fn create<W: Write + Send + 'static>(
         None => None,
     };
     let header = read_header(&leader, &options, &started, snapshot).await?;
-    let contents = read_contents(
-        &leader,
-        aide.as_ref(),
-        &options.selection,
-        &options.contents,
-    )
-    .await?;
+    let contents = match options.globals {
+        Some(globals) => read_globals(&leader, globals, &options.contents).await?,
+        None => {
+            let aide = aide.as_ref();
+            read_contents(&leader, aide, &options.selection, &options.contents).await?
+        }
+    };
     drop(aide);
     for name in &contents.unsupported {
         events.warn(format!("left out, not supported: {name}"));

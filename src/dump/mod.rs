@@ -4,6 +4,7 @@ mod catalog;
 mod contents;
 mod create;
 pub mod filter_file;
+mod globals;
 mod large_objects;
 mod member_stream;
 pub mod parts;
@@ -21,4 +22,5 @@ pub use create::{
     CreateOptions, Created, ScriptOptions, SessionOptions, SnapshotOptions, create,
     read_definitions,
 };
+pub use globals::GlobalOptions;
 pub use sweep::swept_catalogs;

@@ -25,6 +25,7 @@ pub struct Selection {
     extensions: Vec<SchemaPattern>,
     exclude_extensions: Vec<SchemaPattern>,
     strict_names: bool,
+    is_empty: bool,
     rows: Vec<RowChoice>,
     visible: Option<HashSet<(String, String)>>,
 }
@@ -139,14 +140,25 @@ impl Selection {
             extensions: parse_all(&patterns.extensions, SchemaPattern::parse)?,
             exclude_extensions: parse_all(&patterns.exclude_extensions, SchemaPattern::parse)?,
             strict_names: patterns.strict_names,
+            is_empty: false,
             rows: row_choices(patterns)?,
             visible: None,
         })
     }
 
+    /// A selection of nothing: for a dump of what lies in no database.
+    pub fn nothing() -> Selection {
+        Selection {
+            is_empty: true,
+            ..Selection::default()
+        }
+    }
+
     /// Whether everything is selected.
     pub fn is_everything(&self) -> bool {
-        self.relation_patterns().next().is_none() && self.plain_patterns().next().is_none()
+        !self.is_empty
+            && self.relation_patterns().next().is_none()
+            && self.plain_patterns().next().is_none()
     }
 
     /// Whether a relation of this schema and name is wanted.
@@ -166,6 +178,7 @@ impl Selection {
     /// Whether a schema (and what lies in it and is no relation) is wanted.
     pub fn includes_schema(&self, schema: &str) -> bool {
         !self.names_tables()
+            && !self.is_empty
             && (self.schemas.is_empty() || self.schemas.iter().any(|p| p.matches(schema)))
             && !self.exclude_schemas.iter().any(|p| p.matches(schema))
     }

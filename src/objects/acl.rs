@@ -28,6 +28,9 @@ pub(crate) enum GrantKind {
     ForeignDataWrapper,
     ForeignServer,
     Database,
+    Tablespace,
+    /// Settings of the server.
+    Parameter,
 }
 
 impl GrantKind {
@@ -44,6 +47,8 @@ impl GrantKind {
             GrantKind::Schema => "UC",
             GrantKind::LargeObject => "rw",
             GrantKind::Database => "CTc",
+            GrantKind::Tablespace => "C",
+            GrantKind::Parameter => "sA",
             GrantKind::Language | GrantKind::ForeignDataWrapper | GrantKind::ForeignServer => "U",
         }
     }

@@ -40,12 +40,16 @@ mod named;
 pub(crate) mod operator;
 pub(crate) mod operator_class;
 pub(crate) mod operator_family;
+pub(crate) mod parameter_acl;
 pub(crate) mod policy;
 pub(crate) mod publication;
 pub(crate) mod publication_schema;
 pub(crate) mod publication_table;
 pub(crate) mod range_type;
 mod relation;
+pub(crate) mod role;
+pub(crate) mod role_membership;
+pub(crate) mod role_setting;
 pub(crate) mod row_security;
 pub(crate) mod rule;
 pub(crate) mod schema;
@@ -58,6 +62,7 @@ pub(crate) mod subscription;
 pub(crate) mod table;
 pub(crate) mod table_attach;
 pub(crate) mod table_data;
+pub(crate) mod tablespace;
 pub(crate) mod text_search_configuration;
 pub(crate) mod text_search_dictionary;
 pub(crate) mod text_search_parser;
@@ -103,11 +108,15 @@ pub use materialized_view::{MaterializedView, MaterializedViewData};
 pub use operator::Operator;
 pub use operator_class::OperatorClass;
 pub use operator_family::OperatorFamily;
+pub use parameter_acl::ParameterAcl;
 pub use policy::Policy;
 pub use publication::Publication;
 pub use publication_schema::PublicationSchema;
 pub use publication_table::PublicationTable;
 pub use range_type::RangeType;
+pub use role::Role;
+pub use role_membership::RoleMembership;
+pub use role_setting::RoleSetting;
 pub use row_security::RowSecurity;
 pub use rule::Rule;
 pub use schema::Schema;
@@ -119,6 +128,7 @@ pub use subscription::Subscription;
 pub use table::Table;
 pub use table_attach::TableAttach;
 pub use table_data::TableData;
+pub use tablespace::Tablespace;
 pub use text_search_configuration::TextSearchConfiguration;
 pub use text_search_dictionary::TextSearchDictionary;
 pub use text_search_parser::TextSearchParser;
@@ -201,6 +211,12 @@ pub mod catalog {
     pub const PG_EXTENSION: Oid = Oid(3079);
     /// `pg_policy`
     pub const PG_POLICY: Oid = Oid(3256);
+    /// `pg_authid`
+    pub const PG_AUTHID: Oid = Oid(1260);
+    /// `pg_tablespace`
+    pub const PG_TABLESPACE: Oid = Oid(1213);
+    /// `pg_parameter_acl`
+    pub const PG_PARAMETER_ACL: Oid = Oid(6243);
     /// `pg_am`
     pub const PG_AM: Oid = Oid(2601);
     /// `pg_cast`
@@ -315,6 +331,16 @@ impl ObjectId {
 /// otherwise. The order of the variants IS the type priority (`order` sorts by it).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// CREATE ROLE, of a cluster
+    Role,
+    /// CREATE TABLESPACE, of a cluster
+    Tablespace,
+    /// ALTER ROLE ... SET, of a cluster
+    RoleSetting,
+    /// GRANT of a role, of a cluster
+    RoleMembership,
+    /// GRANT on a setting, of a cluster
+    ParameterAcl,
     /// CREATE SCHEMA
     Schema,
     /// CREATE LANGUAGE
@@ -439,7 +465,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 60] = [
+    pub const ALL: [Kind; 65] = [
+        Kind::Role,
+        Kind::Tablespace,
+        Kind::RoleSetting,
+        Kind::RoleMembership,
+        Kind::ParameterAcl,
         Kind::Schema,
         Kind::Language,
         Kind::Collation,
@@ -505,6 +536,11 @@ impl Kind {
     /// The kind's name in the archive's table of contents: pg_dump's words where it has them.
     pub fn as_str(self) -> &'static str {
         match self {
+            Kind::Role => "ROLE",
+            Kind::Tablespace => "TABLESPACE",
+            Kind::RoleSetting => "ROLE SETTING",
+            Kind::RoleMembership => "ROLE MEMBERSHIP",
+            Kind::ParameterAcl => "PARAMETER ACL",
             Kind::Schema => "SCHEMA",
             Kind::Language => "PROCEDURAL LANGUAGE",
             Kind::Collation => "COLLATION",
@@ -577,7 +613,12 @@ impl Kind {
             | Kind::LargeObjectData
             | Kind::SequenceSet
             | Kind::MaterializedViewData => true,
-            Kind::Schema
+            Kind::Role
+            | Kind::Tablespace
+            | Kind::RoleSetting
+            | Kind::RoleMembership
+            | Kind::ParameterAcl
+            | Kind::Schema
             | Kind::Language
             | Kind::Collation
             | Kind::Extension

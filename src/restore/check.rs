@@ -92,16 +92,20 @@ impl Needs {
         needs.roles.extend(options.role.clone());
         let mut created_schemas = BTreeSet::from(["pg_catalog", "public"]);
         let mut created_tables = BTreeSet::new();
+        let mut created_roles = BTreeSet::new();
         for step in plan.steps() {
             needs.roles.extend(step.owner.clone());
             match step.kind {
                 Kind::Schema => {
                     created_schemas.insert(step.name.as_str());
                 }
+                Kind::Role => {
+                    created_roles.insert(step.name.as_str());
+                }
                 Kind::Extension => {
                     needs.extensions.insert(step.name.clone());
                 }
-                Kind::Acl | Kind::DefaultAcl | Kind::Policy => {
+                Kind::Acl | Kind::DefaultAcl | Kind::Policy | Kind::ParameterAcl => {
                     needs.roles.extend(mentioned_roles(&texts.sql(step)?));
                 }
                 Kind::Table | Kind::MaterializedView => {
@@ -113,6 +117,9 @@ impl Needs {
                 _ => {}
             }
         }
+        needs
+            .roles
+            .retain(|role| !created_roles.contains(role.as_str()));
         needs.schemas = plan
             .steps()
             .filter_map(|step| step.schema.as_deref())

@@ -17,6 +17,7 @@ mod load;
 mod plan;
 mod post_data;
 mod progress;
+mod tablespaces;
 mod texts;
 
 use std::future::Future;
@@ -225,7 +226,8 @@ impl Prepared {
         interrupt: impl Future<Output = u8>,
         events: &Events,
     ) -> Result<RestoreReport> {
-        let statements = self.plan.steps().count() - self.plan.pre_data.len();
+        let in_one = self.plan.pre_data.len() + self.plan.tablespaces.len();
+        let statements = self.plan.steps().count() - in_one;
         let state = Arc::new(RunState::new(
             self.plan.member_count(),
             statements as u64,
@@ -278,6 +280,9 @@ impl Prepared {
             )
             .await?;
         }
+
+        // Their owners are roles that the transaction made; the privileges on them come later.
+        tablespaces::create(&first, &self.plan.tablespaces, &self.texts).await?;
 
         let mut sessions = vec![first];
         while sessions.len() < self.options.jobs.get() {

@@ -14,6 +14,8 @@ use super::RestoreOptions;
 pub(crate) struct RestorePlan {
     /// What the archive holds and the target must therefore lose first. Empty without `clean`.
     pub held: HeldObjects,
+    /// Tablespaces, which cannot be made in a transaction. Those that exist stay.
+    pub tablespaces: Vec<Step>,
     /// Pre-data in script order, for the one transaction.
     pub pre_data: Vec<Step>,
     /// The tables and groups of large objects to load.
@@ -175,8 +177,9 @@ impl RestorePlan {
 
     /// All steps in the order of their passes.
     pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.pre_data
+        self.tablespaces
             .iter()
+            .chain(&self.pre_data)
             .chain(&self.post_data)
             .chain(&self.privileges)
             .chain(&self.event_triggers)
@@ -231,15 +234,24 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
         if options.clean && !options.parts.data_only {
             plan.held.add(index, entry, kind)?;
         }
-        // A comment comes in the pass of what it is about.
+        // A comment comes in the pass of what it is about, or behind it.
         let subject = entry.subject.and_then(|id| chosen.position(id));
-        let is_about_event_trigger =
-            subject.is_some_and(|at| chosen.kinds[at] == Kind::EventTrigger);
-        match kind {
-            _ if is_about_event_trigger => {
+        match (kind, subject.map(|at| chosen.kinds[at])) {
+            (_, Some(Kind::EventTrigger)) => {
                 plan.event_triggers
                     .extend(step(entry, kind, &weights, options));
+                continue;
             }
+            (_, Some(Kind::Tablespace)) => {
+                plan.privileges.extend(step(entry, kind, &weights, options));
+                continue;
+            }
+            _ => {}
+        }
+        match kind {
+            Kind::Tablespace => plan
+                .tablespaces
+                .extend(step(entry, kind, &weights, options)),
             Kind::TableData | Kind::LargeObjectData => {
                 let members = members.remove(&entry.id).unwrap_or_default();
                 let load = plan_load(entry, kind, members)?;
@@ -432,6 +444,11 @@ impl HeldObjects {
                     self.default_privileges.insert((role.clone(), schema));
                 }
             }
+            Kind::Role
+            | Kind::Tablespace
+            | Kind::RoleSetting
+            | Kind::RoleMembership
+            | Kind::ParameterAcl => {}
             Kind::Language
             | Kind::Collation
             | Kind::Cast

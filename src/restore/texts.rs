@@ -33,13 +33,17 @@ impl StatementTexts {
     pub(crate) fn sql(&self, step: &Step) -> Result<String> {
         let mut sql = String::new();
         for span in step.spans() {
-            sql.push_str(self.text(span, step)?);
+            sql.push_str(self.span(span, step)?);
             sql.push('\n');
         }
         Ok(sql)
     }
 
-    fn text(&self, span: Span, step: &Step) -> Result<&str> {
+    /// One of the places that a step's statements are in.
+    ///
+    /// # Errors
+    /// `Damaged` if they are not where the index says.
+    pub(crate) fn span(&self, span: Span, step: &Step) -> Result<&str> {
         self.members
             .get(&span.member)
             .and_then(|text| span.slice(text))

@@ -11,6 +11,7 @@
 )]
 
 mod cli;
+mod cluster;
 mod conn;
 mod consistency;
 mod crash;
