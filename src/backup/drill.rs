@@ -164,6 +164,19 @@ async fn restore_and_compare(
     options: &DrillOptions,
     events: &Events,
 ) -> Result<(Drilled, Vec<String>)> {
+    if reader
+        .index()
+        .header
+        .partial
+        .iter()
+        .any(|option| option == "--globals")
+    {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "roles and tablespaces are the whole server's: they cannot be drilled",
+        )
+        .hint("Restore them on a server that is there for it."));
+    }
     let parts = Parts {
         no_privileges: options.no_owner,
         ..Parts::default()
@@ -299,7 +312,9 @@ fn archived_definitions(archive: &ArchiveReader, no_owner: bool) -> Result<Defin
         }
         let is_privilege =
             [Kind::Acl.as_str(), Kind::DefaultAcl.as_str()].contains(&entry.kind.as_str());
-        if no_owner && is_privilege {
+        // Statistics are what the planner had, not what the database is.
+        let is_statistics = entry.kind == Kind::RelationStatistics.as_str();
+        if is_statistics || (no_owner && is_privilege) {
             continue;
         }
         let owner = entry.alter_owner.filter(|_| !no_owner);

@@ -120,7 +120,7 @@ impl RestoreArgs {
             no_owner: self.no_owner,
             role: self.role.clone(),
             selection: Selection::parse(&patterns)?,
-            parts: self.parts.parts(),
+            parts: self.parts.parts_of_archive(),
             rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
             analyze: !self.no_analyze,
         })

@@ -131,9 +131,27 @@ pub(crate) struct PartsArgs {
     /// No large objects
     #[arg(short = 'B', long, alias = "no-blobs")]
     no_large_objects: bool,
+    /// The planner's statistics, too. Servers before 18 cannot restore them
+    #[arg(long)]
+    statistics: bool,
+    /// No statistics of the planner, even if the archive has them
+    #[arg(long, conflicts_with_all = ["statistics", "statistics_only"])]
+    no_statistics: bool,
+    /// The planner's statistics and nothing else
+    #[arg(long, conflicts_with_all = ["schema_only", "data_only"])]
+    statistics_only: bool,
 }
 
 impl PartsArgs {
+    /// Of an archive: its statistics are wanted unless one says otherwise.
+    pub(super) fn parts_of_archive(&self) -> Parts {
+        let is_part = self.schema_only || self.data_only;
+        Parts {
+            statistics: self.statistics || !(self.no_statistics || is_part),
+            ..self.parts()
+        }
+    }
+
     pub(super) fn parts(&self) -> Parts {
         Parts {
             schema_only: self.schema_only,
@@ -146,6 +164,8 @@ impl PartsArgs {
             no_publications: self.no_publications,
             no_subscriptions: self.no_subscriptions,
             no_large_objects: self.no_large_objects,
+            statistics: self.statistics,
+            statistics_only: self.statistics_only,
         }
     }
 }

@@ -104,7 +104,8 @@ fn show(reader: &ArchiveReader, args: &Args) -> Result<()> {
 /// The entries that the options select, in script order.
 fn selected_entries<'a>(index: &'a Index, args: &Args) -> Result<Vec<&'a TocEntry>> {
     let options = args.restore_options()?;
-    if options.selection.is_everything() && options.parts.is_everything() {
+    let everything = options.parts.is_everything() && options.parts.wants_statistics();
+    if options.selection.is_everything() && everything {
         // Also kinds that only a newer pgstow could restore.
         return Ok(index.entries.iter().collect());
     }
@@ -117,7 +118,7 @@ impl Args {
         let patterns = self.selection.patterns_of_archive()?;
         Ok(RestoreOptions {
             selection: Selection::parse(&patterns)?,
-            parts: self.parts.parts(),
+            parts: self.parts.parts_of_archive(),
             clean: false,
             analyze: false,
             ..RestoreOptions::whole(std::num::NonZeroUsize::MIN)

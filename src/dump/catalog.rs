@@ -100,7 +100,11 @@ impl DependencyType {
 ///
 /// # Errors
 /// `Catalog` if a query fails or a row makes no sense.
-pub(super) async fn read_catalog(leader: &Session, aide: Option<&Session>) -> Result<Catalog> {
+pub(super) async fn read_catalog(
+    leader: &Session,
+    aide: Option<&Session>,
+    with_statistics: bool,
+) -> Result<Catalog> {
     let reads = futures::join!(
         read_definitions(leader),
         read_dependents(aide.unwrap_or(leader))
@@ -121,6 +125,10 @@ pub(super) async fn read_catalog(leader: &Session, aide: Option<&Session>) -> Re
     let parts: Vec<Object> = objects.iter().flat_map(parts_of).collect();
     objects.extend(parts);
     objects.extend(dependents);
+    if with_statistics {
+        let statistics = objects::relation_statistics::read(leader).await?;
+        objects.extend(statistics.into_iter().map(Object::RelationStatistics));
+    }
     let by_id = index_ids(&objects)?;
     let by_claim = index_claims(&objects);
     let mut catalog = Catalog {

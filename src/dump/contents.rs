@@ -104,7 +104,10 @@ pub async fn read_contents(
     options: &ContentOptions,
 ) -> Result<Contents> {
     let selection = resolve(session, selection).await?;
-    let reads = futures::join!(read_catalog(session, aide), read_swept(session));
+    let reads = futures::join!(
+        read_catalog(session, aide, options.parts.wants_statistics()),
+        read_swept(session)
+    );
     let (mut catalog, swept) = match reads {
         (Ok(catalog), Ok(swept)) => (catalog, swept),
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
@@ -467,6 +470,7 @@ fn rank_of_last(object: &Object) -> Option<u8> {
         Kind::DefaultAcl => Some(1),
         Kind::EventTrigger => Some(2),
         Kind::MaterializedViewData => Some(3),
+        Kind::RelationStatistics => Some(4),
         _ => None,
     }
 }

@@ -27,16 +27,31 @@ pub struct Parts {
     pub no_subscriptions: bool,
     /// `-B`: no large objects.
     pub no_large_objects: bool,
+    /// `--statistics`: the planner's, too.
+    pub statistics: bool,
+    /// `--statistics-only`: the planner's statistics and nothing else.
+    pub statistics_only: bool,
 }
 
 impl Parts {
     /// Whether an object of this kind is wanted, wherever it stands.
     pub fn includes_kind(&self, kind: Kind) -> bool {
+        if kind == Kind::RelationStatistics {
+            return self.wants_statistics();
+        }
+        if self.statistics_only {
+            return false;
+        }
         let is_wanted_side = match kind.is_data() {
             true => !self.schema_only,
             false => !self.data_only,
         };
         is_wanted_side && self.includes_about(kind)
+    }
+
+    /// Whether the planner's statistics are wanted: they are not unless one asks for them.
+    pub fn wants_statistics(&self) -> bool {
+        self.statistics || self.statistics_only
     }
 
     /// Whether entries of this kind are wanted about an object that is.
@@ -74,6 +89,7 @@ impl Parts {
     /// The options that make this less than everything, as one gives them.
     pub fn options(&self) -> Vec<String> {
         let flags = [
+            ("--statistics-only", self.statistics_only),
             ("--schema-only", self.schema_only),
             ("--data-only", self.data_only),
             ("--no-privileges", self.no_privileges),

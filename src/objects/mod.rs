@@ -47,6 +47,7 @@ pub(crate) mod publication_schema;
 pub(crate) mod publication_table;
 pub(crate) mod range_type;
 mod relation;
+pub(crate) mod relation_statistics;
 pub(crate) mod role;
 pub(crate) mod role_membership;
 pub(crate) mod role_setting;
@@ -114,6 +115,7 @@ pub use publication::Publication;
 pub use publication_schema::PublicationSchema;
 pub use publication_table::PublicationTable;
 pub use range_type::RangeType;
+pub use relation_statistics::RelationStatistics;
 pub use role::Role;
 pub use role_membership::RoleMembership;
 pub use role_setting::RoleSetting;
@@ -304,6 +306,8 @@ pub enum Part {
     Shell,
     /// That a table's policies are in force.
     RowSecurity,
+    /// The planner's statistics on it.
+    Statistics,
     /// How its privileges, or those of the column of this number, were changed: of what is not of this dump.
     Privileges(i32),
 }
@@ -461,11 +465,13 @@ pub enum Kind {
     EventTrigger,
     /// REFRESH MATERIALIZED VIEW
     MaterializedViewData,
+    /// pg_restore_relation_stats, pg_restore_attribute_stats
+    RelationStatistics,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 65] = [
+    pub const ALL: [Kind; 66] = [
         Kind::Role,
         Kind::Tablespace,
         Kind::RoleSetting,
@@ -531,6 +537,7 @@ impl Kind {
         Kind::DefaultAcl,
         Kind::EventTrigger,
         Kind::MaterializedViewData,
+        Kind::RelationStatistics,
     ];
 
     /// The kind's name in the archive's table of contents: pg_dump's words where it has them.
@@ -601,6 +608,7 @@ impl Kind {
             Kind::DefaultAcl => "DEFAULT ACL",
             Kind::EventTrigger => "EVENT TRIGGER",
             Kind::MaterializedViewData => "MATERIALIZED VIEW DATA",
+            Kind::RelationStatistics => "STATISTICS DATA",
         }
     }
 
@@ -612,7 +620,8 @@ impl Kind {
             | Kind::LargeObject
             | Kind::LargeObjectData
             | Kind::SequenceSet
-            | Kind::MaterializedViewData => true,
+            | Kind::MaterializedViewData
+            | Kind::RelationStatistics => true,
             Kind::Role
             | Kind::Tablespace
             | Kind::RoleSetting
@@ -849,6 +858,7 @@ pub enum Object {
     PublicationSchema(PublicationSchema),
     PublicationTable(PublicationTable),
     RangeType(RangeType),
+    RelationStatistics(RelationStatistics),
     RowSecurity(RowSecurity),
     Rule(Rule),
     Schema(Schema),
@@ -924,6 +934,7 @@ impl Object {
             Object::PublicationSchema(object) => object,
             Object::PublicationTable(object) => object,
             Object::RangeType(object) => object,
+            Object::RelationStatistics(object) => object,
             Object::RowSecurity(object) => object,
             Object::Rule(object) => object,
             Object::Schema(object) => object,

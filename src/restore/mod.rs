@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::archive::{ArchiveReader, Header, MemberRole, RowFilter};
-use crate::conn::{ConnectSettings, Session, connect};
+use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
 use crate::event::{Event, Events, Phase};
@@ -84,7 +84,10 @@ impl RestoreOptions {
             no_owner: false,
             role: None,
             selection: Selection::default(),
-            parts: Parts::default(),
+            parts: Parts {
+                statistics: true,
+                ..Parts::default()
+            },
             rows: None,
             analyze: true,
         }
@@ -311,6 +314,7 @@ impl Prepared {
             &self.plan.privileges,
             &self.plan.event_triggers,
             &self.plan.refreshes,
+            &self.plan.statistics,
         ];
         events.emit(Event::Planned {
             items: passes.iter().map(|steps| steps.len() as u64).sum(),
@@ -321,7 +325,10 @@ impl Prepared {
         }
 
         events.phase(Phase::Finish);
-        if self.options.analyze {
+        // Statistics that came with the archive are as good, where the server could take them.
+        let has_statistics =
+            !self.plan.statistics.is_empty() && sessions[0].version() >= ServerVersion::major(18);
+        if self.options.analyze && !has_statistics {
             finish::analyze(&sessions, &self.plan.loads, events).await?;
         }
         if let Some(session) = &maintenance {

@@ -28,6 +28,8 @@ pub(crate) struct RestorePlan {
     pub event_triggers: Vec<Step>,
     /// Refreshes of materialized views: last, for their queries run with the owner's privileges.
     pub refreshes: Vec<Step>,
+    /// The planner's statistics: whatever else is made changes them.
+    pub statistics: Vec<Step>,
 }
 
 /// The statements of one entry, to be run together.
@@ -184,6 +186,7 @@ impl RestorePlan {
             .chain(&self.privileges)
             .chain(&self.event_triggers)
             .chain(&self.refreshes)
+            .chain(&self.statistics)
     }
 
     /// The plan in numbers.
@@ -267,6 +270,9 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
             }
             Kind::MaterializedViewData => {
                 plan.refreshes.extend(step(entry, kind, &weights, options));
+            }
+            Kind::RelationStatistics => {
+                plan.statistics.extend(step(entry, kind, &weights, options));
             }
             _ if entry.section == Section::PreData || kind == Kind::LargeObject => {
                 plan.pre_data.extend(step(entry, kind, &weights, options));
@@ -497,7 +503,8 @@ impl HeldObjects {
             | Kind::RowSecurity
             | Kind::Comment
             | Kind::Acl
-            | Kind::MaterializedViewData => {}
+            | Kind::MaterializedViewData
+            | Kind::RelationStatistics => {}
         }
         Ok(())
     }

@@ -101,6 +101,8 @@ fn globals_come_back_by_restore_and_by_psql() {
         copy.replay(&archive).unwrap();
         assert_eq!(copy.sql(&state), before, "replayed on {major}");
 
+        let refused = pgstow(["drill", file, &url]).expect_status(2);
+        assert!(refused.stderr().contains("cannot be drilled"));
         let none = dir.path().join("none-backup-20260114-020000.sql.gz");
         let none = none.to_str().unwrap();
         pgstow([

@@ -28,5 +28,6 @@ mod recovery;
 mod roundtrip;
 mod service;
 mod sets;
+mod statistics;
 mod storage;
 mod unsupported;
