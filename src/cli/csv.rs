@@ -42,7 +42,7 @@ fn push_value(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 /// A field of COPY's text format (manual: "COPY", "Text Format"); `None` is NULL.
-fn decode_field(field: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decode_field(field: &[u8]) -> Option<Vec<u8>> {
     if field == b"\\N" {
         return None;
     }

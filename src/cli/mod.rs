@@ -8,6 +8,7 @@ mod create;
 mod csv;
 mod doctor;
 mod drill;
+mod inserts;
 mod list;
 mod log;
 mod pin;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::inserts::InsertArgs;
 use super::place::PlaceArgs;
 use super::selection::{PartsArgs, SelectionArgs};
 use super::stdout::{failed, try_write_stdout};
@@ -34,6 +35,8 @@ pub(super) struct Args {
     /// Print the SQL script of the selected entries, rows included
     #[arg(long, conflicts_with = "rows")]
     sql: bool,
+    #[command(flatten)]
+    inserts: InsertArgs,
     /// Print the rows of one table, reading only its members
     #[arg(long, value_name = "TABLE", conflicts_with_all = ["selection", "parts"])]
     rows: Option<String>,
@@ -92,7 +95,7 @@ fn show(reader: &ArchiveReader, args: &Args) -> Result<()> {
     let entries = selected_entries(reader.index(), args)?;
     try_write_stdout(|out| {
         if args.sql {
-            write_sql(reader, &entries, out)
+            write_sql(reader, &entries, &args.inserts, out)
         } else if args.json {
             write_json(reader, entries, out).map_err(failed)
         } else {
@@ -256,9 +259,14 @@ fn write_json(
 }
 
 /// The preamble and the statements and rows of the entries; of all entries, the script as it is.
-fn write_sql(reader: &ArchiveReader, entries: &[&TocEntry], out: &mut dyn Write) -> Result<()> {
+fn write_sql(
+    reader: &ArchiveReader,
+    entries: &[&TocEntry],
+    inserts: &InsertArgs,
+    out: &mut dyn Write,
+) -> Result<()> {
     let index = reader.index();
-    if entries.len() == index.entries.len() {
+    if entries.len() == index.entries.len() && !inserts.inserts {
         let members = index.numbered_members();
         return copy_members(reader, members.map(|(id, _)| id), out);
     }
@@ -273,7 +281,18 @@ fn write_sql(reader: &ArchiveReader, entries: &[&TocEntry], out: &mut dyn Write)
             out.write_all(b"\n\n").map_err(failed)?;
         }
         let members = data.get(&entry.id).into_iter().flatten();
-        copy_members(reader, members.copied(), out)?;
+        match (entry.loaded_into(), &entry.rows) {
+            (Some(table), Some(rows)) if inserts.inserts => {
+                for &id in members {
+                    let text = reader.read_member(id)?;
+                    let copy = copy_rows(&text)
+                        .map_err(|e| e.detail(format!("{}.", index.describe(id))))?;
+                    let statements = inserts.render(table, &rows.columns, copy.rows);
+                    out.write_all(&statements).map_err(failed)?;
+                }
+            }
+            _ => copy_members(reader, members.copied(), out)?,
+        }
     }
     Ok(())
 }
@@ -408,7 +427,7 @@ mod tests {
         let reader = reader();
         let mut out = Vec::new();
         let entries = entries(reader.index(), options).unwrap();
-        write_sql(&reader, &entries, &mut out).unwrap();
+        write_sql(&reader, &entries, &InsertArgs::default(), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

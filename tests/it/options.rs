@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::harness::server::client_dir;
-use crate::harness::{Database, Failure, Snapshot, differences, on_newest, pgstow};
+use crate::harness::{Database, Failure, Fixture, Snapshot, differences, on_newest, pgstow};
 
 const SOURCE: &str = r#"
 DO $$ BEGIN CREATE ROLE "pgstow alice"; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
@@ -310,5 +310,47 @@ fn a_database_comes_back_with_its_properties() {
         assert_eq!(properties(&again.name), before);
         std::mem::forget(postgres);
         std::mem::forget(again);
+    });
+}
+
+#[test]
+fn rows_as_inserts_are_the_same_rows() {
+    on_newest(|server| {
+        for fixture in Fixture::all_in(&["data"]) {
+            if !fixture.is_for(server.major) || fixture.name.contains("sql_ascii") {
+                continue;
+            }
+            let source = fixture.load(server).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let archive = dir.path().join("a.sql.gz");
+            let script = dir.path().join("inserts.sql");
+            let file = archive.to_str().unwrap();
+            pgstow(["create", &source.url(), "-o", file]).expect_status(0);
+            for more in [
+                &["--inserts"][..],
+                &[
+                    "--column-inserts",
+                    "--rows-per-insert",
+                    "7",
+                    "--on-conflict-do-nothing",
+                ],
+            ] {
+                let shown = pgstow(["show", file, "--sql"].iter().chain(more)).expect_status(0);
+                assert!(shown.stdout().contains("INSERT INTO"), "{}", fixture.name);
+                std::fs::write(&script, shown.stdout_bytes()).unwrap();
+                let target = fixture.empty_database(server);
+                target.try_file(&script).unwrap();
+                let compared = differences(
+                    &Snapshot::of(&source).unwrap(),
+                    &Snapshot::of(&target).unwrap(),
+                );
+                assert!(
+                    compared.is_none(),
+                    "{}: {}",
+                    fixture.name,
+                    compared.unwrap()
+                );
+            }
+        }
     });
 }
