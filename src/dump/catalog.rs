@@ -156,7 +156,6 @@ async fn read_definitions(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>)>
         all(objects::table::read(s), Object::Table),
         all(objects::check_constraint::read(s), Object::CheckConstraint),
         all(objects::sequence::read(s), Object::Sequence),
-        all(objects::sequence_owner::read(s), Object::SequenceOwner),
         all(objects::schema::read(s), Object::Schema),
         all(objects::extension::read(s), Object::Extension),
         all(objects::enum_type::read(s), Object::EnumType),
@@ -224,10 +223,6 @@ async fn read_definitions(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>)>
             objects::extended_statistics::read(s),
             Object::ExtendedStatistics,
         ),
-        all(
-            objects::changed_privileges::read(s),
-            Object::ChangedPrivileges,
-        ),
         all(objects::default_acl::read(s), Object::DefaultAcl),
         all(objects::large_object::read(s), Object::LargeObject),
         all(
@@ -246,6 +241,11 @@ async fn read_definitions(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>)>
 async fn read_dependents(s: &Session) -> Result<Vec<Object>> {
     pipeline(vec![
         all(objects::index::read(s), Object::Index),
+        all(objects::sequence_owner::read(s), Object::SequenceOwner),
+        all(
+            objects::changed_privileges::read(s),
+            Object::ChangedPrivileges,
+        ),
         all(objects::constraint::read(s), Object::Constraint),
         all(objects::foreign_key::read(s), Object::ForeignKey),
         all(objects::index_attach::read(s), Object::IndexAttach),

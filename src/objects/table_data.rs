@@ -127,7 +127,19 @@ fn query(server: ServerVersion) -> String {
         ("", "true")
     };
     format!(
-        "SELECT c.oid, n.nspname, c.relname, \
+        "WITH RECURSIVE up AS ( \
+           SELECT i.inhrelid AS part, i.inhparent AS oid, 1 AS depth FROM pg_catalog.pg_inherits i \
+           JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid AND p.relispartition AND p.relkind = 'r' \
+           UNION ALL SELECT up.part, i.inhparent, up.depth + 1 FROM up \
+           JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid), \
+         root AS (SELECT DISTINCT ON (up.part) up.part, rn.nspname::text AS schema, r.relname::text AS name, \
+             pg_catalog.bool_or(p.partstrat = 'h' AND EXISTS (SELECT FROM pg_catalog.pg_opclass o \
+               WHERE o.oid = ANY (p.partclass) AND o.opcname = 'enum_ops')) OVER (PARTITION BY up.part) AS is_unsafe \
+           FROM up JOIN pg_catalog.pg_class r ON r.oid = up.oid \
+           JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace \
+           JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = up.oid \
+           ORDER BY up.part, up.depth DESC) \
+         SELECT c.oid, n.nspname, c.relname, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped {not_generated} \
@@ -140,17 +152,7 @@ fn query(server: ServerVersion) -> String {
              FROM pg_catalog.pg_extension e, \
              ROWS FROM (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) AS u (relation, condition)) config \
            ON config.relation = c.oid \
-         LEFT JOIN LATERAL (WITH RECURSIVE up AS ( \
-             SELECT i.inhparent AS oid, 1 AS depth FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid \
-             UNION ALL SELECT i.inhparent, up.depth + 1 FROM up \
-             JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid) \
-           SELECT rn.nspname::text AS schema, r.relname::text AS name, \
-             (SELECT pg_catalog.bool_or(p.partstrat = 'h' AND EXISTS (SELECT FROM pg_catalog.pg_opclass o \
-               WHERE o.oid = ANY (p.partclass) AND o.opcname = 'enum_ops')) \
-               FROM up JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = up.oid) AS is_unsafe \
-           FROM up JOIN pg_catalog.pg_class r ON r.oid = up.oid \
-           JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace \
-           ORDER BY up.depth DESC LIMIT 1) root ON c.relispartition \
+         LEFT JOIN root ON root.part = c.oid \
          WHERE c.relkind = 'r' AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
          ORDER BY n.nspname, c.relname"
     )
