@@ -128,6 +128,17 @@ pub(crate) struct PartsArgs {
     /// No subscriptions
     #[arg(long)]
     no_subscriptions: bool,
+    /// Large objects even with -t, -n or -e
+    #[arg(
+        short = 'b',
+        long,
+        alias = "blobs",
+        conflicts_with = "no_large_objects"
+    )]
+    large_objects: bool,
+    /// Values of sequences even with -s
+    #[arg(long)]
+    sequence_data: bool,
     /// No large objects
     #[arg(short = 'B', long, alias = "no-blobs")]
     no_large_objects: bool,
@@ -164,6 +175,8 @@ impl PartsArgs {
             no_publications: self.no_publications,
             no_subscriptions: self.no_subscriptions,
             no_large_objects: self.no_large_objects,
+            large_objects: self.large_objects,
+            sequence_data: self.sequence_data,
             statistics: self.statistics,
             statistics_only: self.statistics_only,
         }

@@ -27,6 +27,10 @@ pub struct Parts {
     pub no_subscriptions: bool,
     /// `-B`: no large objects.
     pub no_large_objects: bool,
+    /// `-b`: large objects even where `-t`, `-n` or `-e` choose something else.
+    pub large_objects: bool,
+    /// `--sequence-data`: values of sequences even with `-s`.
+    pub sequence_data: bool,
     /// `--statistics`: the planner's, too.
     pub statistics: bool,
     /// `--statistics-only`: the planner's statistics and nothing else.
@@ -42,11 +46,19 @@ impl Parts {
         if self.statistics_only {
             return false;
         }
+        if kind == Kind::SequenceSet && self.sequence_data {
+            return true;
+        }
         let is_wanted_side = match kind.is_data() {
             true => !self.schema_only,
             false => !self.data_only,
         };
         is_wanted_side && self.includes_about(kind)
+    }
+
+    /// Whether it is wanted whatever the names that were chosen.
+    pub fn includes_in_any_case(&self, kind: Kind) -> bool {
+        self.large_objects && matches!(kind, Kind::LargeObject | Kind::LargeObjectData)
     }
 
     /// Whether the planner's statistics are wanted: they are not unless one asks for them.

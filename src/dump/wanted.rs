@@ -16,7 +16,8 @@ pub(super) fn choose(
 ) -> Vec<bool> {
     (0..catalog.objects.len())
         .map(|index| {
-            is_selected(catalog, selection, index)
+            let kind = catalog.objects[index].as_dump_object().kind();
+            (options.parts.includes_in_any_case(kind) || is_selected(catalog, selection, index))
                 && is_in_parts(catalog, options, index)
                 && has_wanted_rows(selection, &catalog.objects[index])
         })

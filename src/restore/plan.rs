@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::archive::{DumpId, Index, MemberId, Section, Span, TocEntry};
+use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
@@ -551,7 +552,7 @@ impl<'a> Chosen<'a> {
             wanted: vec![true; index.entries.len()],
         };
         if !options.selection.is_everything() {
-            chosen.select(&options.selection)?;
+            chosen.select(&options.selection, &options.parts)?;
         }
         chosen.keep_parts(options);
         Ok(chosen)
@@ -581,12 +582,16 @@ impl<'a> Chosen<'a> {
     }
 
     /// Leaves what the patterns select.
-    fn select(&mut self, selection: &Selection) -> Result<()> {
+    fn select(&mut self, selection: &Selection, parts: &Parts) -> Result<()> {
         selection.check_database(&self.index.header.database)?;
         self.refuse_unmatched(selection)?;
         let owned = self.sequences_of_wanted_tables(selection);
         self.wanted = (0..self.wanted.len())
-            .map(|at| self.is_selected(self.subject(at), selection, &owned))
+            .map(|at| {
+                let subject = self.subject(at);
+                parts.includes_in_any_case(self.kinds[subject])
+                    || self.is_selected(subject, selection, &owned)
+            })
             .collect();
         Ok(())
     }
@@ -727,7 +732,6 @@ mod tests {
 
     use super::*;
     use crate::archive::{FORMAT_VERSION, Header, Member, MemberRole, TableRows};
-    use crate::dump::parts::Parts;
     use crate::dump::selection::SelectionPatterns;
 
     fn header() -> Header {

@@ -16,6 +16,7 @@ mod conn;
 mod consistency;
 mod crash;
 mod damage;
+mod documents;
 mod harness;
 mod harness_check;
 mod hostile;

@@ -101,6 +101,8 @@ const CASES: &[(&[&str], &str)] = &[
     (&["--exclude-table-data-and-children", "app.events"], ""),
     (&["-e", "citext"], ""),
     (&["--exclude-extension", "h*"], ""),
+    (&["-n", "app", "-b"], ""),
+    (&["-s", "--sequence-data"], ""),
     (&["--load-via-partition-root"], ""),
     (&["--quote-all-identifiers"], ""),
     (&["--serializable-deferrable"], ""),
