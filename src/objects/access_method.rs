@@ -1,8 +1,8 @@
 //! Access methods of indexes and tables (`pg_am`). Manual: "pg_am", "CREATE ACCESS METHOD".
 
 use super::catalog_query::{read_all, unexpected};
-use super::named::{Named, NamedCatalog, function_name};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog};
+use super::named::{Named, NamedCatalog, NamedObject, function_name};
+use super::{Kind, Oid, RenderContext, Rendered, catalog};
 use crate::Result;
 use crate::conn::Session;
 
@@ -23,25 +23,12 @@ pub struct AccessMethod {
     handler: String,
 }
 
-impl DumpObject for AccessMethod {
-    fn kind(&self) -> Kind {
-        Kind::AccessMethod
-    }
+impl NamedObject for AccessMethod {
+    const KIND: Kind = Kind::AccessMethod;
+    const CLASS: Oid = catalog::PG_AM;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_AM, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

@@ -5,11 +5,8 @@ use tokio_postgres::Row;
 
 use super::acl::{AclTarget, GrantKind};
 use super::catalog_query::{RowError, read_all, unexpected};
-use super::named::{Named, NamedCatalog, function_name};
-use super::{
-    CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
-    quote,
-};
+use super::named::{Named, NamedCatalog, NamedObject, function_name};
+use super::{CatalogId, Kind, ObjectId, Oid, Part, RenderContext, Rendered, catalog, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
@@ -34,38 +31,22 @@ pub struct BaseType {
     options: Vec<String>,
 }
 
-impl DumpObject for BaseType {
-    fn kind(&self) -> Kind {
-        Kind::BaseType
+impl NamedObject for BaseType {
+    const KIND: Kind = Kind::BaseType;
+    const CLASS: Oid = catalog::PG_TYPE;
+
+    fn named(&self) -> &Named {
+        &self.named
     }
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_TYPE, self.named.oid)
-    }
-
-    fn claims(&self) -> Vec<CatalogId> {
+    fn parts(&self) -> Vec<CatalogId> {
         let array = (self.array != Oid(0)).then(|| CatalogId::new(catalog::PG_TYPE, self.array));
-        [self.id().catalog].into_iter().chain(array).collect()
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+        array.into_iter().collect()
     }
 
     fn extra_dependencies(&self) -> Vec<ObjectId> {
-        vec![self.id().with_part(Part::Shell)]
+        let own = ObjectId::definition(catalog::PG_TYPE, self.named.oid);
+        vec![own.with_part(Part::Shell)]
     }
 
     fn render(&self, context: &RenderContext<'_>) -> Rendered {

@@ -95,14 +95,11 @@ impl CheckConstraint {
                 "ALTER FOREIGN TABLE IF EXISTS {qualified} DROP CONSTRAINT IF EXISTS {name};"
             ),
             // ALTER DOMAIN has no IF EXISTS.
-            Parent::Domain => format!(
-                "DO {};",
-                quote::dollar(&format!(
-                    "BEGIN IF pg_catalog.to_regtype({}) IS NOT NULL THEN \
-                     ALTER DOMAIN {qualified} DROP CONSTRAINT IF EXISTS {name}; END IF; END",
-                    quote::literal(qualified)
-                ))
-            ),
+            Parent::Domain => quote::do_block(&format!(
+                "IF pg_catalog.to_regtype({}) IS NOT NULL THEN \
+                 ALTER DOMAIN {qualified} DROP CONSTRAINT IF EXISTS {name}; END IF;",
+                quote::literal(qualified)
+            )),
         }
     }
 }

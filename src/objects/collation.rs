@@ -3,8 +3,8 @@
 use tokio_postgres::Row;
 
 use super::catalog_query::{RowError, read_all, unexpected};
-use super::named::{Named, NamedCatalog};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote};
+use super::named::{Named, NamedCatalog, NamedObject};
+use super::{Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
@@ -24,29 +24,12 @@ pub struct Collation {
     options: Vec<String>,
 }
 
-impl DumpObject for Collation {
-    fn kind(&self) -> Kind {
-        Kind::Collation
-    }
+impl NamedObject for Collation {
+    const KIND: Kind = Kind::Collation;
+    const CLASS: Oid = catalog::PG_COLLATION;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_COLLATION, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

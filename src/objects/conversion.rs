@@ -1,8 +1,8 @@
 //! Conversions between encodings (`pg_conversion`). Manual: "pg_conversion", "CREATE CONVERSION".
 
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog, function_name};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote};
+use super::named::{Named, NamedCatalog, NamedObject, function_name};
+use super::{Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
 
@@ -24,29 +24,12 @@ pub struct Conversion {
     function: String,
 }
 
-impl DumpObject for Conversion {
-    fn kind(&self) -> Kind {
-        Kind::Conversion
-    }
+impl NamedObject for Conversion {
+    const KIND: Kind = Kind::Conversion;
+    const CLASS: Oid = catalog::PG_CONVERSION;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_CONVERSION, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

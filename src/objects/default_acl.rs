@@ -113,10 +113,7 @@ impl DefaultAcl {
                 steps.join(" ")
             }
         };
-        Some(format!(
-            "DO {};",
-            quote::dollar(&format!("BEGIN {body} END"))
-        ))
+        Some(quote::do_block(&body))
     }
 }
 

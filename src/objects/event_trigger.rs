@@ -1,8 +1,8 @@
 //! Event triggers (`pg_event_trigger`). Manual: "pg_event_trigger", "CREATE EVENT TRIGGER".
 
 use super::catalog_query::{read_all, unexpected};
-use super::named::{Named, NamedCatalog, function_name};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote};
+use super::named::{Named, NamedCatalog, NamedObject, function_name};
+use super::{Kind, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
 
@@ -25,25 +25,12 @@ pub struct EventTrigger {
     state: Option<&'static str>,
 }
 
-impl DumpObject for EventTrigger {
-    fn kind(&self) -> Kind {
-        Kind::EventTrigger
-    }
+impl NamedObject for EventTrigger {
+    const KIND: Kind = Kind::EventTrigger;
+    const CLASS: Oid = catalog::PG_EVENT_TRIGGER;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_EVENT_TRIGGER, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn section(&self) -> Section {

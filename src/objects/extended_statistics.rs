@@ -1,10 +1,8 @@
 //! Extended statistics (`pg_statistic_ext`). Manual: "pg_statistic_ext", "CREATE STATISTICS".
 
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog};
-use super::{
-    DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section, catalog,
-};
+use super::named::{Named, NamedCatalog, NamedObject};
+use super::{Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
@@ -27,43 +25,20 @@ pub struct ExtendedStatistics {
     target: Option<i32>,
 }
 
-impl DumpObject for ExtendedStatistics {
-    fn kind(&self) -> Kind {
-        Kind::ExtendedStatistics
-    }
+impl NamedObject for ExtendedStatistics {
+    const KIND: Kind = Kind::ExtendedStatistics;
+    const CLASS: Oid = catalog::PG_STATISTIC_EXT;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_STATISTIC_EXT, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn section(&self) -> Section {
         Section::PostData
     }
 
-    fn extra_dependencies(&self) -> Vec<ObjectId> {
-        self.relation().into_iter().collect()
-    }
-
-    fn relation(&self) -> Option<ObjectId> {
+    fn table(&self) -> Option<ObjectId> {
         Some(ObjectId::definition(catalog::PG_CLASS, self.table))
-    }
-
-    /// CREATE STATISTICS excludes itself (SHARE UPDATE EXCLUSIVE).
-    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
-        let table = self.relation().into_iter();
-        table.map(|id| (id, LockStrength::Exclusive)).collect()
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

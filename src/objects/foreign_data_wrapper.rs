@@ -2,8 +2,8 @@
 
 use super::acl::{AclTarget, GrantKind};
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog, function_name, options_clause};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog};
+use super::named::{Named, NamedCatalog, NamedObject, function_name, options_clause};
+use super::{Kind, Oid, RenderContext, Rendered, catalog};
 use crate::Result;
 use crate::conn::Session;
 
@@ -25,29 +25,12 @@ pub struct ForeignDataWrapper {
     options: Vec<String>,
 }
 
-impl DumpObject for ForeignDataWrapper {
-    fn kind(&self) -> Kind {
-        Kind::ForeignDataWrapper
-    }
+impl NamedObject for ForeignDataWrapper {
+    const KIND: Kind = Kind::ForeignDataWrapper;
+    const CLASS: Oid = catalog::PG_FOREIGN_DATA_WRAPPER;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_FOREIGN_DATA_WRAPPER, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, context: &RenderContext<'_>) -> Rendered {

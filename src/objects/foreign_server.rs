@@ -2,8 +2,8 @@
 
 use super::acl::{AclTarget, GrantKind};
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog, options_clause};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote};
+use super::named::{Named, NamedCatalog, NamedObject, options_clause};
+use super::{Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
 
@@ -26,29 +26,12 @@ pub struct ForeignServer {
     options: Vec<String>,
 }
 
-impl DumpObject for ForeignServer {
-    fn kind(&self) -> Kind {
-        Kind::ForeignServer
-    }
+impl NamedObject for ForeignServer {
+    const KIND: Kind = Kind::ForeignServer;
+    const CLASS: Oid = catalog::PG_FOREIGN_SERVER;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_FOREIGN_SERVER, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, context: &RenderContext<'_>) -> Rendered {

@@ -2,8 +2,8 @@
 
 use super::acl::{AclTarget, GrantKind};
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog, function_name};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog};
+use super::named::{Named, NamedCatalog, NamedObject, function_name};
+use super::{Kind, Oid, RenderContext, Rendered, catalog};
 use crate::Result;
 use crate::conn::Session;
 
@@ -25,29 +25,12 @@ pub struct Language {
     validator: Option<String>,
 }
 
-impl DumpObject for Language {
-    fn kind(&self) -> Kind {
-        Kind::Language
-    }
+impl NamedObject for Language {
+    const KIND: Kind = Kind::Language;
+    const CLASS: Oid = catalog::PG_LANGUAGE;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_LANGUAGE, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, context: &RenderContext<'_>) -> Rendered {

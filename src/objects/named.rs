@@ -4,7 +4,10 @@ use tokio_postgres::Row;
 
 use super::acl::{Acl, AclTarget};
 use super::catalog_query::{comment_join, is_users, is_users_schema};
-use super::{Oid, quote};
+use super::{
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section,
+    quote,
+};
 use crate::Result;
 use crate::conn::ServerVersion;
 
@@ -114,6 +117,96 @@ impl Named {
     pub(super) fn render_acl(&self, target: &AclTarget<'_>, server: ServerVersion) -> Vec<String> {
         let owner = self.owner.as_deref().unwrap_or_default();
         self.acl.render(target, owner, server)
+    }
+}
+
+/// An object that is a row of a [`NamedCatalog`]: what [`DumpObject`] asks of all objects is read off the row.
+pub(super) trait NamedObject {
+    /// Its kind.
+    const KIND: Kind;
+    /// The catalog, see [`super::catalog`].
+    const CLASS: Oid;
+
+    /// Its row.
+    fn named(&self) -> &Named;
+
+    /// As [`DumpObject::claims`], but for its own row.
+    fn parts(&self) -> Vec<CatalogId> {
+        Vec::new()
+    }
+
+    /// As [`DumpObject::tag`].
+    fn tag(&self) -> String {
+        self.named().name.clone()
+    }
+
+    /// As [`DumpObject::section`].
+    fn section(&self) -> Section {
+        Section::PreData
+    }
+
+    /// As [`DumpObject::extra_dependencies`].
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        Vec::new()
+    }
+
+    /// The table that it hangs on, as [`DumpObject::relation`]; CREATE locks it exclusively.
+    fn table(&self) -> Option<ObjectId> {
+        None
+    }
+
+    /// As [`DumpObject::render`].
+    fn render(&self, context: &RenderContext<'_>) -> Rendered;
+}
+
+impl<T: NamedObject> DumpObject for T {
+    fn kind(&self) -> Kind {
+        T::KIND
+    }
+
+    fn id(&self) -> ObjectId {
+        ObjectId::definition(T::CLASS, self.named().oid)
+    }
+
+    fn claims(&self) -> Vec<CatalogId> {
+        let own = CatalogId::new(T::CLASS, self.named().oid);
+        [own].into_iter().chain(self.parts()).collect()
+    }
+
+    fn schema(&self) -> Option<&str> {
+        self.named().schema.as_deref()
+    }
+
+    fn tag(&self) -> String {
+        NamedObject::tag(self)
+    }
+
+    fn owner(&self) -> Option<&str> {
+        self.named().owner.as_deref()
+    }
+
+    fn section(&self) -> Section {
+        NamedObject::section(self)
+    }
+
+    fn extra_dependencies(&self) -> Vec<ObjectId> {
+        NamedObject::extra_dependencies(self)
+            .into_iter()
+            .chain(self.table())
+            .collect()
+    }
+
+    fn relation(&self) -> Option<ObjectId> {
+        self.table()
+    }
+
+    fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
+        let table = self.table().into_iter();
+        table.map(|id| (id, LockStrength::Exclusive)).collect()
+    }
+
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
+        NamedObject::render(self, context)
     }
 }
 

@@ -4,8 +4,8 @@
 //! shell of it, which the later CREATE OPERATOR completes. Shells that were never completed have no definition.
 
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog, function_name};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote};
+use super::named::{Named, NamedCatalog, NamedObject, function_name};
+use super::{Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
 
@@ -80,29 +80,16 @@ impl Operator {
     }
 }
 
-impl DumpObject for Operator {
-    fn kind(&self) -> Kind {
-        Kind::Operator
-    }
+impl NamedObject for Operator {
+    const KIND: Kind = Kind::Operator;
+    const CLASS: Oid = catalog::PG_OPERATOR;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_OPERATOR, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn tag(&self) -> String {
         format!("{} {}", self.named.name, self.argument_types())
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

@@ -1,11 +1,9 @@
 //! Operator classes (`pg_opclass`). Manual: "pg_opclass", "CREATE OPERATOR CLASS".
 
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog};
+use super::named::{Named, NamedCatalog, NamedObject};
 use super::operator_family::{AccessMethodName, Members};
-use super::{
-    CatalogId, DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote,
-};
+use super::{CatalogId, Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
 
@@ -32,35 +30,20 @@ pub struct OperatorClass {
     members: Members,
 }
 
-impl DumpObject for OperatorClass {
-    fn kind(&self) -> Kind {
-        Kind::OperatorClass
+impl NamedObject for OperatorClass {
+    const KIND: Kind = Kind::OperatorClass;
+    const CLASS: Oid = catalog::PG_OPCLASS;
+
+    fn named(&self) -> &Named {
+        &self.named
     }
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_OPCLASS, self.named.oid)
-    }
-
-    fn claims(&self) -> Vec<CatalogId> {
-        let mut claims = vec![self.id().catalog];
-        claims.extend(self.members.claims());
-        claims
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
+    fn parts(&self) -> Vec<CatalogId> {
+        self.members.claims().to_vec()
     }
 
     fn tag(&self) -> String {
         format!("{} USING {}", self.named.name, self.access_method.name)
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

@@ -4,10 +4,8 @@
 use tokio_postgres::Row;
 
 use super::catalog_query::{RowError, read_all};
-use super::named::{Named, NamedCatalog};
-use super::{
-    CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
-};
+use super::named::{Named, NamedCatalog, NamedObject};
+use super::{CatalogId, Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
 
@@ -122,35 +120,20 @@ impl Members {
     }
 }
 
-impl DumpObject for OperatorFamily {
-    fn kind(&self) -> Kind {
-        Kind::OperatorFamily
+impl NamedObject for OperatorFamily {
+    const KIND: Kind = Kind::OperatorFamily;
+    const CLASS: Oid = catalog::PG_OPFAMILY;
+
+    fn named(&self) -> &Named {
+        &self.named
     }
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_OPFAMILY, self.named.oid)
-    }
-
-    fn claims(&self) -> Vec<CatalogId> {
-        let mut claims = vec![self.id().catalog];
-        claims.extend(self.loose.claims());
-        claims
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
+    fn parts(&self) -> Vec<CatalogId> {
+        self.loose.claims().to_vec()
     }
 
     fn tag(&self) -> String {
         format!("{} USING {}", self.named.name, self.access_method.name)
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

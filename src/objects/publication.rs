@@ -3,8 +3,8 @@
 //! [`PublicationSchema`](super::PublicationSchema).
 
 use super::catalog_query::{read_all, unexpected};
-use super::named::{Named, NamedCatalog};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote};
+use super::named::{Named, NamedCatalog, NamedObject};
+use super::{Kind, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
@@ -27,25 +27,12 @@ pub struct Publication {
     publishes_stored_columns: bool,
 }
 
-impl DumpObject for Publication {
-    fn kind(&self) -> Kind {
-        Kind::Publication
-    }
+impl NamedObject for Publication {
+    const KIND: Kind = Kind::Publication;
+    const CLASS: Oid = catalog::PG_PUBLICATION;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_PUBLICATION, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn section(&self) -> Section {

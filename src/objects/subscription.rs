@@ -6,10 +6,8 @@
 use tokio_postgres::Row;
 
 use super::catalog_query::{RowError, comment_join, read_all};
-use super::named::Named;
-use super::{
-    DumpObject, Kind, ObjectId, RenderContext, RenderOptions, Rendered, Section, catalog, quote,
-};
+use super::named::{Named, NamedObject};
+use super::{Kind, Oid, RenderContext, RenderOptions, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
@@ -24,25 +22,12 @@ pub struct Subscription {
     options: Vec<String>,
 }
 
-impl DumpObject for Subscription {
-    fn kind(&self) -> Kind {
-        Kind::Subscription
-    }
+impl NamedObject for Subscription {
+    const KIND: Kind = Kind::Subscription;
+    const CLASS: Oid = catalog::PG_SUBSCRIPTION;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_SUBSCRIPTION, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        None
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn section(&self) -> Section {

@@ -2,8 +2,8 @@
 //! CONFIGURATION".
 
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote};
+use super::named::{Named, NamedCatalog, NamedObject};
+use super::{Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
 
@@ -25,29 +25,12 @@ pub struct TextSearchConfiguration {
     mappings: Vec<(String, String)>,
 }
 
-impl DumpObject for TextSearchConfiguration {
-    fn kind(&self) -> Kind {
-        Kind::TextSearchConfiguration
-    }
+impl NamedObject for TextSearchConfiguration {
+    const KIND: Kind = Kind::TextSearchConfiguration;
+    const CLASS: Oid = catalog::PG_TS_CONFIG;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_TS_CONFIG, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

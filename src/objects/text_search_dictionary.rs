@@ -1,8 +1,8 @@
 //! Text search dictionaries (`pg_ts_dict`). Manual: "pg_ts_dict", "CREATE TEXT SEARCH DICTIONARY".
 
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog, quote};
+use super::named::{Named, NamedCatalog, NamedObject};
+use super::{Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
 
@@ -24,29 +24,12 @@ pub struct TextSearchDictionary {
     options: Option<String>,
 }
 
-impl DumpObject for TextSearchDictionary {
-    fn kind(&self) -> Kind {
-        Kind::TextSearchDictionary
-    }
+impl NamedObject for TextSearchDictionary {
+    const KIND: Kind = Kind::TextSearchDictionary;
+    const CLASS: Oid = catalog::PG_TS_DICT;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_TS_DICT, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn owner(&self) -> Option<&str> {
-        self.named.owner.as_deref()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

@@ -1,8 +1,8 @@
 //! Text search parsers (`pg_ts_parser`). Manual: "pg_ts_parser", "CREATE TEXT SEARCH PARSER".
 
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog, function_name};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog};
+use super::named::{Named, NamedCatalog, NamedObject, function_name};
+use super::{Kind, Oid, RenderContext, Rendered, catalog};
 use crate::Result;
 use crate::conn::Session;
 
@@ -25,25 +25,12 @@ pub struct TextSearchParser {
     lex_types: String,
 }
 
-impl DumpObject for TextSearchParser {
-    fn kind(&self) -> Kind {
-        Kind::TextSearchParser
-    }
+impl NamedObject for TextSearchParser {
+    const KIND: Kind = Kind::TextSearchParser;
+    const CLASS: Oid = catalog::PG_TS_PARSER;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_TS_PARSER, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

@@ -1,8 +1,8 @@
 //! Text search templates (`pg_ts_template`). Manual: "pg_ts_template", "CREATE TEXT SEARCH TEMPLATE".
 
 use super::catalog_query::read_all;
-use super::named::{Named, NamedCatalog, function_name};
-use super::{DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, catalog};
+use super::named::{Named, NamedCatalog, NamedObject, function_name};
+use super::{Kind, Oid, RenderContext, Rendered, catalog};
 use crate::Result;
 use crate::conn::Session;
 
@@ -22,25 +22,12 @@ pub struct TextSearchTemplate {
     lexize: String,
 }
 
-impl DumpObject for TextSearchTemplate {
-    fn kind(&self) -> Kind {
-        Kind::TextSearchTemplate
-    }
+impl NamedObject for TextSearchTemplate {
+    const KIND: Kind = Kind::TextSearchTemplate;
+    const CLASS: Oid = catalog::PG_TS_TEMPLATE;
 
-    fn id(&self) -> ObjectId {
-        ObjectId::definition(catalog::PG_TS_TEMPLATE, self.named.oid)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        self.named.schema.as_deref()
-    }
-
-    fn tag(&self) -> String {
-        self.named.name.clone()
-    }
-
-    fn section(&self) -> Section {
-        Section::PreData
+    fn named(&self) -> &Named {
+        &self.named
     }
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {

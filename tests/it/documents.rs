@@ -41,7 +41,10 @@ fn every_option_of_pg_dump_and_its_kin_is_in_the_readme() {
             .unwrap_or_else(|| panic!("the README has no section on {program}"));
         let missing: Vec<_> = options
             .iter()
-            .filter(|option| !section.contains(&format!("--{option}`")) && !section.contains(&format!("--{option} ")))
+            .filter(|option| {
+                !section.contains(&format!("--{option}`"))
+                    && !section.contains(&format!("--{option} "))
+            })
             .collect();
         assert!(missing.is_empty(), "{program}: {missing:?}");
     }
