@@ -1,6 +1,6 @@
 //! Every catalog that can hold objects is swept, or known to hold none that a dump of one database is about.
 
-use crate::harness::{Database, on_every_major};
+use crate::harness::{Database, on_every_major, on_newest, pgstow};
 
 /// Catalogs whose rows have OIDs and are no objects of a dump of their own, with the reason.
 const NOT_SWEPT: &[(&str, &str)] = &[
@@ -39,7 +39,7 @@ fn every_catalog_with_objects_is_swept() {
             "SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'pg_catalog'::regnamespace \
              AND c.relkind = 'r' AND {having_oids} ORDER BY 1"
         ));
-        let swept = pgstow::dump::swept_catalogs();
+        let swept = ::pgstow::dump::swept_catalogs();
         let unknown: Vec<&str> = catalogs
             .lines()
             .filter(|name| !swept.contains(name))
@@ -50,5 +50,40 @@ fn every_catalog_with_objects_is_swept() {
             "nobody looks for objects in {unknown:?}"
         );
         assert!(swept.len() > 30 && catalogs.lines().count() > 30);
+    });
+}
+
+#[test]
+fn security_labels_are_dumped_whoever_provides_them() {
+    on_newest(|server| {
+        // No provider comes with PostgreSQL: the catalog is told directly.
+        let source = Database::filled(
+            server,
+            "CREATE TABLE \"t t\" (\"a a\" int); CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+             SET allow_system_table_mods = on;
+             INSERT INTO pg_seclabel (objoid, classoid, objsubid, provider, label) VALUES
+                 ('\"t t\"'::regclass, 'pg_class'::regclass, 0, 'it''s', 'la''bel'),
+                 ('\"t t\"'::regclass, 'pg_class'::regclass, 1, 'p', 'of the column'),
+                 ('f(int)'::regprocedure, 'pg_proc'::regclass, 0, 'p', 'of the function')",
+        );
+        let script = |more: &[&str]| {
+            let url = source.url();
+            let arguments = ["create", url.as_str(), "-s", "-Z", "none", "-o", "-"];
+            pgstow(arguments.iter().chain(more))
+                .expect_status(0)
+                .stdout()
+        };
+        let whole = script(&[]);
+        for line in [
+            "SECURITY LABEL FOR \"it's\" ON TABLE public.\"t t\" IS 'la''bel';",
+            "SECURITY LABEL FOR \"p\" ON COLUMN public.\"t t\".\"a a\" IS 'of the column';",
+            "SECURITY LABEL FOR \"p\" ON FUNCTION public.f(integer) IS 'of the function';",
+        ] {
+            assert!(
+                whole.lines().any(|it| it == line),
+                "{line} is not in:\n{whole}"
+            );
+        }
+        assert!(!script(&["--no-security-labels"]).contains("SECURITY LABEL"));
     });
 }
