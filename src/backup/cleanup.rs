@@ -107,7 +107,7 @@ fn facts_of(set: &BackupSet, in_use: bool) -> SetFacts {
 fn state_of(meta: &Meta) -> State {
     if meta.is_damaged() {
         State::Damaged
-    } else if meta.partial.is_empty() {
+    } else if meta.is_whole() {
         State::Good
     } else {
         State::Partial

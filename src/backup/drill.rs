@@ -55,6 +55,13 @@ pub async fn drill_set(
     stop: impl Future<Output = Error>,
     events: &Events,
 ) -> Result<Drilled> {
+    if set.meta.is_of_cluster() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "roles and tablespaces are the whole server's: they cannot be drilled",
+        )
+        .hint("Restore them on a server that is there for it."));
+    }
     if set
         .meta
         .partial
@@ -164,19 +171,6 @@ async fn restore_and_compare(
     options: &DrillOptions,
     events: &Events,
 ) -> Result<(Drilled, Vec<String>)> {
-    if reader
-        .index()
-        .header
-        .partial
-        .iter()
-        .any(|option| option == "--globals")
-    {
-        return Err(Error::new(
-            ErrorKind::Usage,
-            "roles and tablespaces are the whole server's: they cannot be drilled",
-        )
-        .hint("Restore them on a server that is there for it."));
-    }
     let parts = Parts {
         no_privileges: options.no_owner,
         ..Parts::default()

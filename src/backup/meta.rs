@@ -177,6 +177,9 @@ pub struct SetFile {
     pub finished: jiff::Timestamp,
 }
 
+/// What an archive of the cluster's globals says of itself among its options.
+pub(crate) const GLOBALS_OPTION: &str = "--globals";
+
 impl Meta {
     /// Describes a finished archive and the file it is stored in.
     pub fn of_archive<W>(archive: &WrittenArchive<W>, file: SetFile) -> Meta {
@@ -216,9 +219,19 @@ impl Meta {
         }
     }
 
-    /// Whether it holds the whole database and no check has found fault with it.
+    /// Whether it holds all of what it is about, and no check has found fault with it.
     pub fn is_good(&self) -> bool {
-        self.partial.is_empty() && !self.is_damaged()
+        self.is_whole() && !self.is_damaged()
+    }
+
+    /// Whether it holds all of what it is about: a database, or the cluster's globals.
+    pub fn is_whole(&self) -> bool {
+        self.partial.is_empty() || self.is_of_cluster()
+    }
+
+    /// Whether it holds the cluster's globals and no database.
+    pub fn is_of_cluster(&self) -> bool {
+        self.partial == [GLOBALS_OPTION]
     }
 
     /// Whether the last check found it damaged.

@@ -23,6 +23,7 @@ pub use anomaly::Thresholds;
 pub use cleanup::{CleanupPlan, CleanupReport, decide, plan_cleanup};
 pub use copy::{Copied, copy_set};
 pub use drill::{DrillOptions, drill_set};
+pub(crate) use meta::GLOBALS_OPTION;
 pub use meta::{Drilled, How, META_FORMAT, Meta, SetFile, Settings, TableMeta, Verified};
 pub use name::{SetName, backup_name, parse_set_name, set_file_name};
 pub use publish::publish;

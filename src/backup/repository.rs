@@ -390,8 +390,10 @@ fn latest_of(wanted: &str) -> Result<Option<Option<Kind>>> {
 
 /// Who asks for the latest backup wants all of the database, and one that no check found damaged.
 fn newest(sets: Vec<BackupSet>, kind: Option<Kind>, place: &str) -> Result<BackupSet> {
-    let good =
-        |set: &BackupSet| set.meta.is_good() && kind.is_none_or(|kind| set.meta.kind == kind);
+    let good = |set: &BackupSet| {
+        let is_database = set.meta.is_good() && !set.meta.is_of_cluster();
+        is_database && kind.is_none_or(|kind| set.meta.kind == kind)
+    };
     let candidates: Vec<BackupSet> = sets.into_iter().filter(good).collect();
     let names: BTreeSet<&str> = candidates
         .iter()

@@ -14,7 +14,7 @@ use super::progress::ProgressArgs;
 use super::selection::{PartsArgs, SelectionArgs};
 use super::{signal_error, until_signal};
 use crate::archive::{Codec, Compression};
-use crate::backup::{Kind, Meta, dump_into, parse_set_name, publish, run_backup};
+use crate::backup::{GLOBALS_OPTION, Kind, Meta, dump_into, parse_set_name, publish, run_backup};
 use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Valued};
 use crate::conn::{ConnectArgs, ConnectSettings, connect};
 use crate::dump::selection::{Selection, SelectionPatterns};
@@ -470,7 +470,7 @@ impl CreateArgs {
             ("--no-table-access-method", self.no_table_access_method),
             ("--no-toast-compression", self.no_toast_compression),
             ("--enable-row-security", self.enable_row_security),
-            ("--globals", self.globals),
+            (GLOBALS_OPTION, self.globals),
             ("--skip-unsupported", self.skip_unsupported),
         ];
         let flags = flags.into_iter().filter(|(_, given)| *given);

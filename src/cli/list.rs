@@ -111,6 +111,7 @@ fn verified(set: &BackupSet, now: Timestamp) -> String {
 fn contents(set: &BackupSet) -> String {
     let mut contents = match set.meta.partial.as_slice() {
         [] => "whole".to_owned(),
+        _ if set.meta.is_of_cluster() => "globals".to_owned(),
         options => format!("partial: {}", options.join(" ")),
     };
     if set.meta.encrypted {

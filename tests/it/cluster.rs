@@ -1,5 +1,6 @@
 //! `create --globals` and `create --all`, on servers of their own: roles and tablespaces are shared by all databases.
 
+use crate::harness::pgstow::finish;
 use crate::harness::server::wanted_majors;
 use crate::harness::{Database, Host, Server, pgstow};
 
@@ -155,6 +156,20 @@ fn every_database_and_the_globals_are_backed_up_in_one_run() {
         .find(|file| file.starts_with("one-") && file.ends_with(".meta"));
     let meta = std::fs::read_to_string(host.backups().join(one.unwrap())).unwrap();
     assert!(meta.contains("\"database\": \"one\""), "{meta}");
+    // A set of the globals is whole, is kept as any other, and is not the latest backup of a database.
+    let mut listed = host.command();
+    let listed = finish(listed.args(["list", "--name", "globals"])).expect_status(0);
+    assert!(listed.stdout().contains("globals"), "{}", listed.stdout());
+    let mut kept = host.command();
+    let kept = finish(kept.args([
+        "cleanup",
+        "--dry-run",
+        "--keep-last",
+        "1",
+        "--name",
+        "globals",
+    ]));
+    assert!(!kept.expect_status(0).stdout().contains("partial"));
     // Two databases whose sets would have the same name stop the run before it begins.
     postgres.sql("CREATE DATABASE \"two-words\"; CREATE DATABASE \"two:words\"");
     let refused = host.run(["create", "--all"]).expect_status(2);
