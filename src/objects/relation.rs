@@ -59,6 +59,8 @@ pub(crate) struct Relation {
     pub(crate) comment: Option<String>,
     /// Its privileges, columns' aside.
     pub(super) acl: Acl,
+    /// The privileges on its row type.
+    row_type_acl: Acl,
     /// Storage parameters, `name=value`.
     pub(crate) reloptions: Vec<String>,
     /// Storage parameters of its TOAST table.
@@ -100,13 +102,15 @@ impl Relation {
                c.reloptions, toast.reloptions AS toast_reloptions, \
                (SELECT s.spcname FROM pg_catalog.pg_tablespace s WHERE s.oid = c.reltablespace) AS tablespace, \
                {access_method} AS access_method, c.relpersistence::text AS relpersistence, \
-               c.reltype, (SELECT t.typarray FROM pg_catalog.pg_type t WHERE t.oid = c.reltype) AS typarray, \
+               c.reltype, row_type.typarray, row_type.typacl::text[] AS row_type_acl, \
+               pg_catalog.acldefault('T', c.relowner)::text[] AS row_type_acl_default, \
                c.reltoastrelid, toast.reltype AS toast_reltype, \
                ARRAY(SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = toast.oid) AS toast_indexes, \
                {columns} \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              LEFT JOIN pg_catalog.pg_class toast ON toast.oid = c.reltoastrelid \
+             LEFT JOIN pg_catalog.pg_type row_type ON row_type.oid = c.reltype \
              {joins} \
              WHERE c.relkind IN ({relkinds}) AND {IS_USER_RELATION} \
              ORDER BY n.nspname, c.relname"
@@ -121,6 +125,11 @@ impl Relation {
             owner: row.try_get("owner")?,
             comment: row.try_get("comment")?,
             acl: Acl::from_row(row)?,
+            row_type_acl: Acl::new(
+                row.try_get::<_, Option<Vec<String>>>("row_type_acl")?
+                    .as_deref(),
+                &row.try_get::<_, Vec<String>>("row_type_acl_default")?,
+            )?,
             reloptions: row
                 .try_get::<_, Option<Vec<String>>>("reloptions")?
                 .unwrap_or_default(),
@@ -204,6 +213,9 @@ impl Relation {
             let target = AclTarget::column(&object, &column.name);
             out.extend(column.acl.render(&target, &self.owner, server));
         }
+        let row_type = format!("TYPE {}", self.name.sql());
+        let target = AclTarget::new(GrantKind::Type, &row_type);
+        out.extend(self.row_type_acl.render(&target, &self.owner, server));
         out
     }
 

