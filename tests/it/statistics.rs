@@ -15,7 +15,10 @@ CREATE TABLE child (b integer) INHERITS (parent);
 INSERT INTO child SELECT n, n FROM generate_series(1, 100) n;
 CREATE MATERIALIZED VIEW m AS SELECT word, count(*) FROM "s s"."t ""1" GROUP BY word;
 CREATE TABLE never_analyzed (a integer);
-ANALYZE "s s"."t ""1", parent, child, m;
+ANALYZE "s s"."t ""1";
+ANALYZE parent;
+ANALYZE child;
+ANALYZE m;
 "#;
 
 fn statistics(database: &Database) -> String {
