@@ -229,7 +229,7 @@ async fn restore_and_compare(
             |index: &Index| ServerVersion::from_num(index.header.server_version_num).major_number();
         let same_major = major(archive.index()) == major(&restored);
         let mut differences = compare_definitions(&archive, &definitions, no_owner, same_major)?;
-        differences.extend(compare_rows(archive.index(), &restored));
+        differences.extend(compare_rows(archive.index(), &restored)?);
         let tables = || {
             archive
                 .index()
@@ -369,7 +369,7 @@ impl MemberTexts<'_> {
 }
 
 /// Tables whose rows or digest differ.
-fn compare_rows(archived: &Index, restored: &Index) -> Vec<String> {
+fn compare_rows(archived: &Index, restored: &Index) -> Result<Vec<String>> {
     // Rows that found their partition anew may be in another one: such partitions are compared together.
     let tables = |index: &Index| {
         let mut tables: BTreeMap<(String, String), (u64, RowDigest)> = BTreeMap::new();
@@ -380,13 +380,19 @@ fn compare_rows(archived: &Index, restored: &Index) -> Vec<String> {
             let table = tables.entry((schema.to_owned(), name.to_owned()));
             let (count, digest) = table.or_default();
             *count += rows.rows;
-            digest.merge(RowDigest::from_hex(&rows.digest).unwrap_or_default());
+            digest.merge(RowDigest::from_hex(&rows.digest).ok_or_else(|| {
+                let name = one_line(&format!("{schema}.{name}")).into_owned();
+                Error::new(
+                    ErrorKind::Damaged,
+                    format!("the digest of {name} is no digest"),
+                )
+            })?);
         }
-        tables
+        Ok::<_, Error>(tables)
     };
-    let restored = tables(restored);
+    let restored = tables(restored)?;
     let mut differences = Vec::new();
-    for ((schema, name), (rows, digest)) in tables(archived) {
+    for ((schema, name), (rows, digest)) in tables(archived)? {
         let shown = one_line(&format!("{schema}.{name}")).into_owned();
         match restored.get(&(schema, name)) {
             None => differences.push(format!("the rows of {shown} were not restored")),
@@ -399,7 +405,7 @@ fn compare_rows(archived: &Index, restored: &Index) -> Vec<String> {
             Some(_) => {}
         }
     }
-    differences
+    Ok(differences)
 }
 
 fn differs(set: &BackupSet, differences: &[String]) -> Error {
@@ -481,7 +487,7 @@ mod tests {
         let with = |change: fn(&mut crate::archive::TableRows)| {
             let mut index = original();
             change(index.entries[2].rows.as_mut().unwrap());
-            compare_rows(&original(), &index)
+            compare_rows(&original(), &index).unwrap()
         };
         assert!(with(|_| {}).is_empty());
         assert_eq!(with(|rows| rows.rows = 2), ["s.t has 2 rows instead of 3"]);
@@ -490,7 +496,7 @@ mod tests {
             ["the rows of s.t have other contents"]
         );
         assert_eq!(
-            compare_rows(&original(), &Index::empty()),
+            compare_rows(&original(), &Index::empty()).unwrap(),
             ["the rows of s.t were not restored"]
         );
     }
