@@ -4,6 +4,7 @@ use tokio_postgres::Row;
 
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::catalog_query::{self, comment_join, is_users, is_users_schema, unexpected};
+use super::named::function_name;
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -103,9 +104,6 @@ fn aggregates_query(server: ServerVersion) -> String {
             "NULL::pg_catalog.text".to_owned()
         }
     };
-    let function = |column: &str| {
-        format!("NULLIF({column}::pg_catalog.oid, 0)::pg_catalog.regproc::pg_catalog.text")
-    };
     format!(
         "SELECT p.oid, n.nspname, p.proname, \
          pg_catalog.pg_get_userbyid(p.proowner) AS owner, p.proacl::pg_catalog.text[] AS acl, \
@@ -129,15 +127,15 @@ fn aggregates_query(server: ServerVersion) -> String {
          LEFT JOIN pg_catalog.pg_operator AS so ON so.oid = a.aggsortop \
          LEFT JOIN pg_catalog.pg_namespace AS son ON son.oid = so.oprnamespace {comment} \
          WHERE {users} AND {users_schema} ORDER BY n.nspname, p.proname, arguments",
-        sfunc = function("a.aggtransfn"),
-        finalfunc = function("a.aggfinalfn"),
+        sfunc = function_name("a.aggtransfn"),
+        finalfunc = function_name("a.aggfinalfn"),
         finalmodify = modify("a.aggfinalmodify"),
-        combinefunc = function("a.aggcombinefn"),
-        serialfunc = function("a.aggserialfn"),
-        deserialfunc = function("a.aggdeserialfn"),
-        msfunc = function("a.aggmtransfn"),
-        minvfunc = function("a.aggminvtransfn"),
-        mfinalfunc = function("a.aggmfinalfn"),
+        combinefunc = function_name("a.aggcombinefn"),
+        serialfunc = function_name("a.aggserialfn"),
+        deserialfunc = function_name("a.aggdeserialfn"),
+        msfunc = function_name("a.aggmtransfn"),
+        minvfunc = function_name("a.aggminvtransfn"),
+        mfinalfunc = function_name("a.aggmfinalfn"),
         mfinalmodify = modify("a.aggmfinalmodify"),
         comment = comment_join("pg_proc", "p"),
         users = is_users("pg_proc", "p"),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio_postgres::Row;
 
 use super::acl::Acl;
-use super::catalog_query::{RowError, read_all, unexpected};
+use super::catalog_query::{RowError, read_all, since, unexpected};
 use super::relation::RelationName;
 use super::sequence::SequenceOptions;
 use super::{Oid, quote};
@@ -117,25 +117,19 @@ pub(super) async fn read(session: &Session, relkinds: &str) -> Result<Attributes
 }
 
 fn query(server: ServerVersion, relkinds: &str) -> String {
-    let since = |major, expression, otherwise| {
-        if server >= ServerVersion::major(major) {
-            expression
-        } else {
-            otherwise
-        }
-    };
-    let generated = since(12, "a.attgenerated::text", "''::text");
-    let compression = since(14, "a.attcompression::text", "''::text");
+    let generated = since(server, 12, "a.attgenerated::text", "''::text");
+    let compression = since(server, 14, "a.attcompression::text", "''::text");
     // Comments by subquery: obj_description() starts a query of its own for each row.
     // Not-null constraints have rows of their own since 18. One that is not valid yet is printed by itself.
     let not_null = since(
+        server,
         18,
         "LEFT JOIN pg_catalog.pg_constraint nn ON a.attnotnull AND nn.conrelid = a.attrelid \
            AND nn.contype = 'n' AND nn.conkey = ARRAY[a.attnum] AND nn.convalidated",
         "LEFT JOIN (SELECT NULL::oid AS oid, NULL::name AS conname, NULL::bool AS conislocal, \
            NULL::bool AS connoinherit) nn ON false",
     );
-    let unnamed_not_null = since(18, "false", "a.attnotnull");
+    let unnamed_not_null = since(server, 18, "false", "a.attnotnull");
     format!(
         "SELECT a.attrelid, a.attname, \
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, \

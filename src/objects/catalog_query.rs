@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 
 use super::quote;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
 use crate::{Error, ErrorKind, Result};
 
 /// Runs a catalog query. `what` names the kind in the error: "enum types".
@@ -42,6 +42,25 @@ pub(crate) fn comment_join(catalog: &str, alias: &str) -> String {
          ON comment.classoid = 'pg_catalog.{catalog}'::pg_catalog.regclass \
          AND comment.objoid = {alias}.oid AND comment.objsubid = 0"
     )
+}
+
+/// Schema and name of what a row may refer to.
+pub(crate) fn name_pair(row: &Row, schema: &str, name: &str) -> Option<(String, String)> {
+    let schema: Option<String> = row.get(schema);
+    schema.zip(row.get::<_, Option<String>>(name))
+}
+
+/// SQL for servers from this major on, and for those before.
+pub(crate) fn since<'a>(
+    server: ServerVersion,
+    major: u32,
+    expression: &'a str,
+    otherwise: &'a str,
+) -> &'a str {
+    match server >= ServerVersion::major(major) {
+        true => expression,
+        false => otherwise,
+    }
 }
 
 /// An error for a value in a catalog that we do not know: nothing is guessed, nothing skipped.

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Row;
 
-use super::catalog_query::{RowError, read_all, unexpected};
+use super::catalog_query::{RowError, read_all, since, unexpected};
 use super::named::{Named, NamedCatalog, NamedObject};
 use super::{Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
@@ -48,21 +48,19 @@ impl NamedObject for Collation {
 fn query(server: ServerVersion) -> String {
     // Nondeterministic collations came with 12, a column for ICU's locale with 15, for its rules with 16, and with
     // 17 that locale became the builtin provider's, too.
-    let since = |major, column, otherwise| match server >= ServerVersion::major(major) {
-        true => column,
-        false => otherwise,
-    };
-    let locale = match since(17, "r.colllocale", "") {
-        "" => since(15, "r.colliculocale", "NULL"),
-        column => column,
-    };
+    let locale = since(
+        server,
+        17,
+        "r.colllocale",
+        since(server, 15, "r.colliculocale", "NULL"),
+    );
     COLLATIONS.query(
         &format!(
             "r.collprovider::pg_catalog.text AS provider, {deterministic} AS is_deterministic, \
              r.collcollate::pg_catalog.text AS lc_collate, r.collctype::pg_catalog.text AS lc_ctype, \
              {locale}::pg_catalog.text AS locale, {rules}::pg_catalog.text AS rules",
-            deterministic = since(12, "r.collisdeterministic", "true"),
-            rules = since(16, "r.collicurules", "NULL"),
+            deterministic = since(server, 12, "r.collisdeterministic", "true"),
+            rules = since(server, 16, "r.collicurules", "NULL"),
         ),
         "",
         "true",

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::read_all;
+use super::catalog_query::{read_all, since};
 use super::quote;
 use crate::conn::{ServerVersion, Session};
 use crate::{Error, ErrorKind, Result};
@@ -223,14 +223,12 @@ impl Database {
 }
 
 fn query(server: ServerVersion) -> String {
-    let since = |major, column, otherwise| match server >= ServerVersion::major(major) {
-        true => column,
-        false => otherwise,
-    };
-    let locale = match since(17, "d.datlocale", "") {
-        "" => since(15, "d.daticulocale", "NULL"),
-        column => column,
-    };
+    let locale = since(
+        server,
+        17,
+        "d.datlocale",
+        since(server, 15, "d.daticulocale", "NULL"),
+    );
     format!(
         "SELECT pg_catalog.pg_get_userbyid(d.datdba)::text AS owner, \
          (SELECT c.description FROM pg_catalog.pg_shdescription c WHERE c.objoid = d.oid \
@@ -251,8 +249,8 @@ fn query(server: ServerVersion) -> String {
            CROSS JOIN LATERAL pg_catalog.unnest(c.setconfig) WITH ORDINALITY AS u (setting, position) \
            WHERE c.setdatabase = d.oid) s \
          WHERE d.datname = pg_catalog.current_database()",
-        provider = since(15, "d.datlocprovider::text", "'c'"),
-        rules = since(16, "d.daticurules", "NULL"),
+        provider = since(server, 15, "d.datlocprovider::text", "'c'"),
+        rules = since(server, 16, "d.daticurules", "NULL"),
     )
 }
 

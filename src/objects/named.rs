@@ -212,16 +212,12 @@ impl<T: NamedObject> DumpObject for T {
 
 /// SQL: the name of the function in the column, as the server would find it again; NULL for none.
 pub(super) fn function_name(column: &str) -> String {
-    format!(
-        "NULLIF({column}::pg_catalog.oid, 0)::pg_catalog.oid::pg_catalog.regproc::pg_catalog.text"
-    )
+    format!("NULLIF({column}::pg_catalog.oid, 0)::pg_catalog.regproc::pg_catalog.text")
 }
 
 /// SQL: the function in the column with its argument types; NULL for none.
 pub(super) fn function_signature(column: &str) -> String {
-    format!(
-        "NULLIF({column}::pg_catalog.oid, 0)::pg_catalog.oid::pg_catalog.regprocedure::pg_catalog.text"
-    )
+    format!("NULLIF({column}::pg_catalog.oid, 0)::pg_catalog.regprocedure::pg_catalog.text")
 }
 
 /// ` OPTIONS (...)` of foreign data wrappers and all that hangs on them, from `name=value` texts; empty without any.

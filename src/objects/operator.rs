@@ -3,7 +3,7 @@
 //! A commutator or negator may come later in the script than the operator that names it: the server then makes a
 //! shell of it, which the later CREATE OPERATOR completes. Shells that were never completed have no definition.
 
-use super::catalog_query::read_all;
+use super::catalog_query::{name_pair, read_all};
 use super::named::{Named, NamedCatalog, NamedObject, function_name};
 use super::{Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;
@@ -129,17 +129,13 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Operator>> {
         "r.oprcode <> 0::pg_catalog.oid",
     );
     read_all(session, "operators", &query, |row| {
-        let pair = |schema: &str, name: &str| {
-            let schema: Option<String> = row.get(schema);
-            schema.zip(row.get::<_, Option<String>>(name))
-        };
         Ok(Operator {
             named: Named::from_row(row)?,
             left: row.try_get("left_type")?,
             right: row.try_get("right_type")?,
             function: row.try_get("function")?,
-            commutator: pair("commutator_schema", "commutator"),
-            negator: pair("negator_schema", "negator"),
+            commutator: name_pair(row, "commutator_schema", "commutator"),
+            negator: name_pair(row, "negator_schema", "negator"),
             restrict: row.try_get("restrict_function")?,
             join: row.try_get("join_function")?,
             can_merge: row.try_get("oprcanmerge")?,

@@ -2,7 +2,7 @@
 //! everything, are objects of their own: [`PublicationTable`](super::PublicationTable),
 //! [`PublicationSchema`](super::PublicationSchema).
 
-use super::catalog_query::{read_all, unexpected};
+use super::catalog_query::{read_all, since, unexpected};
 use super::named::{Named, NamedCatalog, NamedObject};
 use super::{Kind, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
@@ -71,17 +71,13 @@ impl NamedObject for Publication {
 }
 
 fn query(server: ServerVersion) -> String {
-    let since = |major, column, otherwise| match server >= ServerVersion::major(major) {
-        true => column,
-        false => otherwise,
-    };
     PUBLICATIONS.query(
         &format!(
             "r.puballtables, r.pubinsert, r.pubupdate, r.pubdelete, {} AS pubtruncate, {} AS pubviaroot, \
              {} AS pubgencols",
-            since(11, "r.pubtruncate", "false"),
-            since(13, "r.pubviaroot", "false"),
-            since(18, "r.pubgencols::pg_catalog.text", "'n'::pg_catalog.text"),
+            since(server, 11, "r.pubtruncate", "false"),
+            since(server, 13, "r.pubviaroot", "false"),
+            since(server, 18, "r.pubgencols::pg_catalog.text", "'n'::pg_catalog.text"),
         ),
         "",
         "true",

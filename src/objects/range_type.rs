@@ -2,7 +2,8 @@
 //! multirange type, constructor functions, the cast to the multirange. Manual: "pg_range".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, comment_join, is_users, is_users_schema};
+use super::catalog_query::{self, comment_join, is_users, is_users_schema, name_pair};
+use super::named::function_name;
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
     quote,
@@ -161,8 +162,7 @@ fn range_types_query(server: ServerVersion) -> String {
          pg_catalog.acldefault('T', t.typowner)::pg_catalog.text[] AS acl_default, \
          comment.description, pg_catalog.format_type(r.rngsubtype, NULL) AS subtype, \
          ocn.nspname AS opclass_schema, oc.opcname, con.nspname AS collation_schema, co.collname, \
-         NULLIF(r.rngcanonical::pg_catalog.oid, 0)::pg_catalog.regproc::pg_catalog.text AS canonical, \
-         NULLIF(r.rngsubdiff::pg_catalog.oid, 0)::pg_catalog.regproc::pg_catalog.text AS subdiff, \
+         {canonical} AS canonical, {subdiff} AS subdiff, \
          mn.nspname AS multirange_schema, mt.typname AS multirange, \
          ARRAY(SELECT i.classid FROM pg_catalog.pg_depend AS i \
            WHERE i.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND i.deptype = 'i' \
@@ -182,6 +182,8 @@ fn range_types_query(server: ServerVersion) -> String {
          LEFT JOIN pg_catalog.pg_type AS mt ON mt.oid = {multirange} \
          LEFT JOIN pg_catalog.pg_namespace AS mn ON mn.oid = mt.typnamespace {comment} \
          WHERE t.typtype = 'r' AND {users} AND {users_schema} ORDER BY n.nspname, t.typname",
+        canonical = function_name("r.rngcanonical"),
+        subdiff = function_name("r.rngsubdiff"),
         comment = comment_join("pg_type", "t"),
         users = is_users("pg_type", "t"),
         users_schema = is_users_schema("n"),
@@ -197,10 +199,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<RangeType>> {
     .await?;
     rows.iter()
         .map(|row| {
-            let pair = |schema: &str, name: &str| {
-                let schema: Option<String> = row.get(schema);
-                schema.zip(row.get::<_, Option<String>>(name))
-            };
             let classes: Vec<Oid> = row.get("internal_classes");
             let oids: Vec<Oid> = row.get("internal_oids");
             Ok(RangeType {
@@ -211,11 +209,11 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<RangeType>> {
                 acl: Acl::from_row(row)?,
                 comment: row.get("description"),
                 subtype: row.get("subtype"),
-                operator_class: pair("opclass_schema", "opcname"),
-                collation: pair("collation_schema", "collname"),
+                operator_class: name_pair(row, "opclass_schema", "opcname"),
+                collation: name_pair(row, "collation_schema", "collname"),
                 canonical: row.get("canonical"),
                 subtype_diff: row.get("subdiff"),
-                multirange: pair("multirange_schema", "multirange"),
+                multirange: name_pair(row, "multirange_schema", "multirange"),
                 internal: classes
                     .into_iter()
                     .zip(oids)

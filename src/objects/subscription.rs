@@ -5,7 +5,7 @@
 
 use tokio_postgres::Row;
 
-use super::catalog_query::{RowError, comment_join, read_all};
+use super::catalog_query::{RowError, comment_join, read_all, since};
 use super::named::{Named, NamedObject};
 use super::{Kind, Oid, RenderContext, RenderOptions, Rendered, Section, catalog, quote};
 use crate::Result;
@@ -174,10 +174,6 @@ fn is_secret(keyword: &str) -> bool {
 }
 
 fn query(server: ServerVersion) -> String {
-    let since = |major, column, otherwise| match server >= ServerVersion::major(major) {
-        true => column,
-        false => otherwise,
-    };
     format!(
         "SELECT r.oid, NULL::pg_catalog.name AS schema, r.subname AS name, \
          pg_catalog.pg_get_userbyid(r.subowner) AS owner, comment.description, \
@@ -189,14 +185,14 @@ fn query(server: ServerVersion) -> String {
          FROM pg_catalog.pg_subscription AS r \
          JOIN pg_catalog.pg_database AS d ON d.oid = r.subdbid {comment} \
          WHERE d.datname = pg_catalog.current_database() ORDER BY r.subname",
-        binary = since(14, "r.subbinary", "false"),
-        stream = since(14, "r.substream", "NULL"),
-        two_phase = since(15, "r.subtwophasestate", "'d'"),
-        on_error = since(15, "r.subdisableonerr", "false"),
-        password = since(16, "r.subpasswordrequired", "true"),
-        run_as = since(16, "r.subrunasowner", "false"),
-        origin = since(16, "r.suborigin", "'any'"),
-        failover = since(17, "r.subfailover", "false"),
+        binary = since(server, 14, "r.subbinary", "false"),
+        stream = since(server, 14, "r.substream", "NULL"),
+        two_phase = since(server, 15, "r.subtwophasestate", "'d'"),
+        on_error = since(server, 15, "r.subdisableonerr", "false"),
+        password = since(server, 16, "r.subpasswordrequired", "true"),
+        run_as = since(server, 16, "r.subrunasowner", "false"),
+        origin = since(server, 16, "r.suborigin", "'any'"),
+        failover = since(server, 17, "r.subfailover", "false"),
         comment = comment_join("pg_subscription", "r"),
     )
 }
