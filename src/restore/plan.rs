@@ -756,17 +756,8 @@ mod tests {
 
     fn options() -> RestoreOptions {
         RestoreOptions {
-            jobs: NonZeroUsize::MIN,
-            clean: true,
-            cascade: false,
-            create: false,
-            properties: true,
-            no_owner: false,
-            role: None,
-            selection: Selection::default(),
             parts: Parts::default(),
-            rows: None,
-            analyze: true,
+            ..RestoreOptions::whole(NonZeroUsize::MIN)
         }
     }
 
