@@ -14,13 +14,14 @@ use crate::archive::{Condition, RowFilter};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::Selection;
 use crate::objects::quote;
-use crate::restore::{Preview, RestoreOptions, RestoreReport, prepare};
+use crate::restore::{Preview, RestoreOptions, RestoreReport, Severity, look};
 use crate::{Error, ErrorKind, Result};
 
 /// Restore an archive into a database
 ///
-/// The archive is verified before anything changes. What it holds is dropped and recreated in one transaction; rows
-/// then come in over several connections. Exit status 1: the target is unchanged. Exit status 6: it stopped part-way.
+/// The archive is verified and the target looked at before anything changes; all that stands in the way is told at once. What the
+/// archive holds is dropped and recreated in one transaction; rows then come in over several connections. Exit status 1: the target is
+/// unchanged. Exit status 6: it stopped part-way.
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(crate) struct RestoreArgs {
@@ -40,6 +41,9 @@ pub(crate) struct RestoreArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Look, print the whole plan (as JSON with --json), change nothing. Exit status 1 if something stands in the way
+    #[arg(long)]
+    dry_run: bool,
     /// Drop nothing: an object that exists already stops the restore
     #[arg(long)]
     no_clean: bool,
@@ -78,7 +82,7 @@ pub(crate) struct RestoreArgs {
 impl RestoreArgs {
     /// Restores. Asks on the terminal unless `--yes`.
     pub(crate) async fn run(mut self) -> Result<()> {
-        if !self.yes && !std::io::stdin().is_terminal() {
+        if !self.yes && !self.dry_run && !std::io::stdin().is_terminal() {
             return Err(Error::new(
                 ErrorKind::Usage,
                 "restore asks before it changes a database, and there is no terminal to ask on",
@@ -95,10 +99,17 @@ impl RestoreArgs {
         // Bars of the verification must be gone before the question is asked.
         let prepared = {
             let events = self.progress.events();
-            prepare(reader, settings, options, &events).await?
+            look(reader, settings, options, &events).await?
         };
         let preview = prepared.preview();
-        show_preview(&preview);
+        if self.dry_run {
+            return self.print_plan(&preview);
+        }
+        preview.findings.refuse()?;
+        show_warnings(&preview);
+        for line in describe_plan(&preview, NAMED) {
+            eprintln!("{line}");
+        }
         if !self.yes {
             confirm(&preview.database)?;
         }
@@ -140,6 +151,26 @@ impl RestoreArgs {
         })
     }
 
+    /// The plan goes to stdout whole; what stands in the way becomes the error.
+    fn print_plan(&self, preview: &Preview) -> Result<()> {
+        if self.json {
+            let json = serde_json::to_string(preview)
+                .map_err(|error| Error::internal("the plan is no JSON").caused_by(error))?;
+            println!("{json}");
+        } else {
+            let lines = describe_plan(preview, usize::MAX);
+            for line in lines.iter().chain(&describe_contents(preview)) {
+                println!("{line}");
+            }
+            show_warnings(preview);
+        }
+        preview.findings.refuse()?;
+        if !self.json {
+            eprintln!("nothing stands in the way, and nothing was changed (--dry-run)");
+        }
+        Ok(())
+    }
+
     fn print(&self, report: &RestoreReport) -> Result<()> {
         if self.json {
             let json = serde_json::to_string(report)
@@ -162,45 +193,60 @@ impl RestoreArgs {
     }
 }
 
-fn show_preview(preview: &Preview) {
-    let database = quote::ident(&preview.database);
-    let database = quote::one_line(&database);
-    if preview.creates_database {
-        eprintln!("database {database} will be made");
-    } else {
-        eprintln!("in database {database}:");
+/// How many objects a plan names before the question is asked.
+const NAMED: usize = 20;
+
+fn show_warnings(preview: &Preview) {
+    for warning in preview.findings.of(Severity::Warning) {
+        eprintln!("warning: {}", warning.message);
     }
-    show_list("dropped", preview.dropped, &preview.dropped_names);
-    show_list(
-        "dropped for good (--cascade)",
-        preview.foreign,
-        &preview.foreign_names,
-    );
-    show_list(
-        "schemas kept, for extensions or objects of others stay in them",
-        preview.kept_schemas.len(),
-        &preview.kept_schemas,
-    );
-    eprintln!(
-        "  created: {} objects; loaded: {} tables, {} rows, {}",
-        preview.summary.entries,
-        preview.summary.tables,
-        preview.summary.rows,
-        indicatif::HumanBytes(preview.summary.bytes),
-    );
 }
 
-fn show_list(what: &str, count: usize, names: &[String]) {
-    if count == 0 {
-        return;
-    }
-    eprintln!("  {what}: {count}");
-    for name in names {
-        eprintln!("    {name}");
-    }
-    if count > names.len() {
-        eprintln!("    ... and {} more", count - names.len());
-    }
+/// The plan in lines. `named`: how many objects of each list.
+fn describe_plan(preview: &Preview, named: usize) -> Vec<String> {
+    let database = quote::ident(&preview.database);
+    let database = quote::one_line(&database);
+    let mut lines = vec![match preview.creates_database {
+        true => format!("database {database} will be made"),
+        false => format!("in database {database}:"),
+    }];
+    let mut list = |what: &str, names: &[String]| {
+        if names.is_empty() {
+            return;
+        }
+        lines.push(format!("  {what}: {}", names.len()));
+        lines.extend(names.iter().take(named).map(|name| format!("    {name}")));
+        if names.len() > named {
+            lines.push(format!("    ... and {} more", names.len() - named));
+        }
+    };
+    list("dropped", &preview.dropped);
+    list("dropped for good (--cascade)", &preview.foreign);
+    list(
+        "schemas kept, for extensions or objects of others stay in them",
+        &preview.kept_schemas,
+    );
+    let summary = &preview.summary;
+    lines.push(format!(
+        "  created: {} objects; loaded: {} tables, {} rows, {}",
+        summary.entries,
+        summary.tables,
+        summary.rows,
+        indicatif::HumanBytes(summary.bytes),
+    ));
+    lines
+}
+
+/// What is created and loaded, one by one.
+fn describe_contents(preview: &Preview) -> Vec<String> {
+    let created = preview.created.iter().map(|label| format!("    {label}"));
+    let loaded = preview.loaded.iter().map(|load| {
+        let size = indicatif::HumanBytes(load.bytes);
+        format!("    {}: {} rows, {size}", load.entry, load.rows)
+    });
+    let notes = preview.findings.of(Severity::Note);
+    let notes = notes.map(|note| format!("  note: {}", note.message));
+    created.chain(loaded).chain(notes).collect()
 }
 
 fn confirm(database: &str) -> Result<()> {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use crate::archive::DumpId;
 use crate::conn::Session;
 use crate::event::{Event, Events, Phase};
-use crate::objects::{Kind, Oid, quote};
+use crate::objects::{Kind, Oid, catalog, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::plan::{HeldObjects, RestorePlan, Step};
@@ -18,7 +18,7 @@ use super::progress::RunState;
 use super::texts::StatementTexts;
 
 /// How many objects an error or a plan names.
-pub(crate) const NAMED: usize = 20;
+const NAMED: usize = 20;
 /// How many objects one DROP statement names: few round trips, short errors.
 const DROP_BATCH: usize = 100;
 /// How many statements are on their way before the first answer is awaited.
@@ -94,6 +94,15 @@ impl Survey {
             .chain(schemas)
             .chain(large_objects)
             .map(|text| quote::one_line(&text).into_owned())
+            .collect()
+    }
+
+    /// The relations among them.
+    pub(crate) fn relations(&self) -> Vec<Oid> {
+        let objects = self.objects.iter();
+        objects
+            .filter(|object| object.class == catalog::PG_CLASS)
+            .map(|object| object.oid)
             .collect()
     }
 

@@ -12,11 +12,17 @@
 mod check;
 mod clean;
 mod database;
+mod findings;
 mod finish;
 mod load;
+mod newer_syntax;
 mod plan;
 mod post_data;
+mod preview;
 mod progress;
+mod room;
+mod sessions;
+mod statement_words;
 mod tablespaces;
 mod texts;
 
@@ -33,12 +39,14 @@ use crate::event::{Event, Events, Phase};
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
-use check::{Needs, check_members, check_target};
-use clean::{NAMED, Survey};
+use check::{Needs, check_members, check_target, check_version, loaded_only};
+use clean::Survey;
 pub(crate) use database::drop_database;
+pub use findings::{Check, Finding, Findings, Severity};
 pub use plan::PlanSummary;
 use plan::RestorePlan;
 pub(crate) use plan::chosen_entries;
+pub use preview::{Preview, PreviewLoad};
 use progress::RunState;
 use texts::StatementTexts;
 
@@ -102,30 +110,10 @@ pub struct Prepared {
     plan: RestorePlan,
     texts: StatementTexts,
     survey: Survey,
+    findings: Findings,
     /// In the target; in a maintenance database if the target is yet to be made.
     session: Session,
     started: Instant,
-}
-
-/// What a restore will do, for the user to confirm.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Preview {
-    /// The target database.
-    pub database: String,
-    /// Whether it will be made.
-    pub creates_database: bool,
-    /// How many objects of the target will be dropped.
-    pub dropped: usize,
-    /// The first of them, in words.
-    pub dropped_names: Vec<String>,
-    /// How many objects that the archive does not hold will be dropped with them (`--cascade`).
-    pub foreign: usize,
-    /// The first of them, in words.
-    pub foreign_names: Vec<String>,
-    /// Schemas of the archive that stay, because they hold something else.
-    pub kept_schemas: Vec<String>,
-    /// What will be created and loaded.
-    pub summary: PlanSummary,
 }
 
 /// What a finished restore amounts to.
@@ -145,9 +133,27 @@ pub struct RestoreReport {
 /// Verifies and plans a restore and looks at the target. Changes nothing.
 ///
 /// # Errors
-/// `Damaged` if a member that would be used is not what the index says; `Usage` if the selection matches
-/// nothing; `Restore` with all that the target lacks, or with the foreign dependents; `Connect`.
+/// Those of [`look`]; `Restore` with everything that stands in the way.
 pub async fn prepare(
+    reader: Arc<ArchiveReader>,
+    settings: ConnectSettings,
+    options: RestoreOptions,
+    events: &Events,
+) -> Result<Prepared> {
+    let prepared = look(reader, settings, options, events).await?;
+    prepared.findings.refuse()?;
+    for warning in prepared.findings.of(Severity::Warning) {
+        events.warn(warning.message.as_str());
+    }
+    Ok(prepared)
+}
+
+/// As [`prepare`], but what stands in the way is left to the caller: [`Prepared::run`] is not to be called then.
+///
+/// # Errors
+/// `Damaged` if a member that would be used is not what the index says; `Usage` if the selection matches
+/// nothing; `Connect`; `Restore` if the target's catalogs cannot be read.
+pub async fn look(
     reader: Arc<ArchiveReader>,
     settings: ConnectSettings,
     options: RestoreOptions,
@@ -179,13 +185,28 @@ pub async fn prepare(
     } else {
         open_session(&settings, &options, header).await?
     };
-    check_target(&session, &needs, header, !options.create, events).await?;
+    let mut findings = Findings::default();
+    check_version(session.version(), header, &plan, &texts, &mut findings)?;
+    check_target(&session, &needs, header, !options.create, &mut findings).await?;
     let survey = if options.create {
         Survey::default()
     } else {
         clean::survey(&session, &plan.held, options.cascade).await?
     };
-    survey.refuse_foreign(options.cascade)?;
+    if !options.cascade {
+        for dependent in &survey.foreign {
+            findings.problem(
+                Check::Dependents,
+                format!("{dependent} is not in the archive and depends on what would be dropped"),
+            );
+        }
+    }
+    let dropped = survey.relations();
+    if !options.create {
+        let loaded: Vec<_> = loaded_only(&plan).into_iter().collect();
+        sessions::check_sessions(&session, &dropped, &loaded, &mut findings).await?;
+    }
+    room::check_room(&session, plan.summary().bytes, &dropped, &mut findings).await?;
     Ok(Prepared {
         reader,
         settings,
@@ -193,33 +214,13 @@ pub async fn prepare(
         plan,
         texts,
         survey,
+        findings,
         session,
         started,
     })
 }
 
 impl Prepared {
-    /// What [`Prepared::run`] will do.
-    pub fn preview(&self) -> Preview {
-        let drops = self.survey.describe_drops();
-        let foreign = if self.options.cascade {
-            self.survey.foreign.as_slice()
-        } else {
-            &[]
-        };
-        let one_line = |text: &String| quote::one_line(text).into_owned();
-        Preview {
-            database: self.settings.database().to_owned(),
-            creates_database: self.options.create,
-            dropped: drops.len(),
-            dropped_names: drops.into_iter().take(NAMED).collect(),
-            foreign: foreign.len(),
-            foreign_names: foreign.iter().take(NAMED).map(one_line).collect(),
-            kept_schemas: self.survey.kept_schemas.iter().map(one_line).collect(),
-            summary: self.plan.summary(),
-        }
-    }
-
     /// Restores. `interrupt` ends with the number of a signal if one arrives; then the run stops.
     ///
     /// # Errors

@@ -31,4 +31,5 @@ mod service;
 mod sets;
 mod statistics;
 mod storage;
+mod target;
 mod unsupported;

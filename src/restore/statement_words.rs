@@ -1,0 +1,201 @@
+//! Words and names of statements that pgstow rendered, as far as looking for roles, tablespaces and newer syntax needs them.
+
+use std::collections::BTreeSet;
+
+/// A token of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// A keyword or unquoted name, in upper case.
+    Word(String),
+    /// A name in double quotes, without them.
+    Name(String),
+    Comma,
+    Other,
+}
+
+/// Splits a statement: literals, bodies and comments give nothing of theirs.
+pub(crate) fn tokens(sql: &str) -> Vec<Token> {
+    let mut found = Vec::new();
+    let mut rest = sql.char_indices().peekable();
+    let mut skip_to = 0;
+    while let Some((at, c)) = rest.next() {
+        if at < skip_to {
+            continue;
+        }
+        match c {
+            '"' => found.push(Token::Name(quoted(&mut rest, '"'))),
+            '\'' => {
+                quoted(&mut rest, '\'');
+                found.push(Token::Other);
+            }
+            '$' => {
+                skip_to = end_of_dollar_quote(sql, at).unwrap_or(at + 1);
+                found.push(Token::Other);
+            }
+            '-' if rest.peek().is_some_and(|(_, c)| *c == '-') => {
+                while rest.next().is_some_and(|(_, c)| c != '\n') {}
+            }
+            ',' => found.push(Token::Comma),
+            c if c.is_alphanumeric() || c == '_' => {
+                let mut word = c.to_string();
+                while let Some((_, c)) = rest.next_if(|(_, c)| c.is_alphanumeric() || *c == '_') {
+                    word.push(c);
+                }
+                found.push(Token::Word(word.to_ascii_uppercase()));
+            }
+            c if c.is_whitespace() => {}
+            _ => found.push(Token::Other),
+        }
+    }
+    found
+}
+
+type Characters<'a> = std::iter::Peekable<std::str::CharIndices<'a>>;
+
+/// Reads up to the closing quote; doubled quotes stand for one.
+fn quoted(rest: &mut Characters<'_>, quote: char) -> String {
+    let mut text = String::new();
+    while let Some((_, c)) = rest.next() {
+        if c == quote && rest.next_if(|(_, c)| *c == quote).is_none() {
+            break;
+        }
+        text.push(c);
+    }
+    text
+}
+
+/// Where the text ends that `$tag$` at `start` opens.
+fn end_of_dollar_quote(sql: &str, start: usize) -> Option<usize> {
+    let after = &sql[start + 1..];
+    let length = after.find('$')?;
+    let tag = &sql[start..start + length + 2];
+    let is_tag = after[..length]
+        .chars()
+        .all(|c| c.is_alphanumeric() || c == '_');
+    let body = start + tag.len();
+    let end = sql[body..].find(tag)?;
+    is_tag.then_some(body + end + tag.len())
+}
+
+/// The roles that GRANT, REVOKE, ALTER DEFAULT PRIVILEGES and CREATE POLICY name. The expressions of a
+/// policy are not looked at: in them FROM and TO mean something else.
+pub(crate) fn mentioned_roles(sql: &str) -> BTreeSet<String> {
+    let mut roles = BTreeSet::new();
+    let mut tokens = tokens(sql).into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        let Token::Word(word) = token else { continue };
+        match word.as_str() {
+            "USING" | "CHECK" => break,
+            "TO" | "FROM" | "BY" | "ROLE" => {
+                while let Some(listed) =
+                    tokens.next_if(|token| !matches!(token, Token::Other | Token::Word(_)))
+                {
+                    if let Token::Name(name) = listed {
+                        roles.insert(name);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    roles
+}
+
+/// The quoted name behind a keyword: `TABLESPACE "fast"`.
+pub(crate) fn name_after(sql: &str, keyword: &str) -> Option<String> {
+    let mut tokens = tokens(sql).into_iter();
+    tokens.find(|token| matches!(token, Token::Word(word) if word == keyword))?;
+    match tokens.next() {
+        Some(Token::Name(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// The language of CREATE FUNCTION or CREATE PROCEDURE, which the server deparses with quotes only where it must.
+pub(crate) fn language(sql: &str) -> Option<String> {
+    let mut tokens = tokens(sql).into_iter();
+    tokens.find(|token| matches!(token, Token::Word(word) if word == "LANGUAGE"))?;
+    match tokens.next() {
+        Some(Token::Name(name)) => Some(name),
+        Some(Token::Word(word)) => Some(word.to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+/// Whether the words stand in the statement one behind the other.
+pub(crate) fn has_words(tokens: &[Token], words: &[&str]) -> bool {
+    tokens.windows(words.len()).any(|window| {
+        window
+            .iter()
+            .zip(words)
+            .all(|(token, word)| matches!(token, Token::Word(found) if found == word))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(sql: &str) -> Vec<String> {
+        mentioned_roles(sql).into_iter().collect()
+    }
+
+    #[test]
+    fn grantees_are_found_and_columns_are_not() {
+        assert_eq!(
+            roles("GRANT SELECT (\"x\") ON TABLE \"s\".\"TO\" TO \"a\"\"b\" WITH GRANT OPTION;"),
+            ["a\"b"]
+        );
+        assert_eq!(
+            roles("REVOKE ALL ON SCHEMA \"s\" FROM PUBLIC; GRANT ALL ON SCHEMA \"s\" TO \"o\";"),
+            ["o"]
+        );
+    }
+
+    #[test]
+    fn roles_of_default_privileges_are_found() {
+        assert_eq!(
+            roles(
+                "ALTER DEFAULT PRIVILEGES FOR ROLE \"o\" IN SCHEMA \"s\" GRANT SELECT ON TABLES TO \"r\";"
+            ),
+            ["o", "r"]
+        );
+    }
+
+    #[test]
+    fn expressions_of_policies_name_no_roles() {
+        assert_eq!(
+            roles(
+                "CREATE POLICY \"p\" ON \"s\".\"t\" TO \"a\", \"b\" USING (EXTRACT(year FROM \"day\") > 0);"
+            ),
+            ["a", "b"]
+        );
+    }
+
+    #[test]
+    fn tablespace_is_a_quoted_name_after_its_keyword() {
+        assert_eq!(
+            name_after(
+                "CREATE TABLE \"s\".\"t\" () TABLESPACE \"fast\";",
+                "TABLESPACE"
+            ),
+            Some("fast".to_owned())
+        );
+        assert_eq!(
+            name_after("CREATE TABLE \"TABLESPACE\" ();", "TABLESPACE"),
+            None
+        );
+    }
+
+    #[test]
+    fn bodies_say_nothing_about_the_function() {
+        let sql = "CREATE FUNCTION s.f() RETURNS int\n LANGUAGE plpgsql\nAS $f$ LANGUAGE c $ $f$ LEAKPROOF;";
+        assert_eq!(language(sql).as_deref(), Some("plpgsql"));
+        assert!(has_words(&tokens(sql), &["LEAKPROOF"]));
+        assert!(!has_words(&tokens(sql), &["C"]));
+        assert_eq!(
+            language("CREATE FUNCTION f() LANGUAGE \"Lua 5\" AS ''").as_deref(),
+            Some("Lua 5")
+        );
+    }
+}
