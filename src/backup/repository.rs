@@ -90,6 +90,17 @@ impl Repository {
         }
     }
 
+    /// The same place, where new sets need not outlive a crash of the host.
+    ///
+    /// # Errors
+    /// As [`Storage::without_sync`].
+    pub fn without_sync(self) -> Result<Repository> {
+        Ok(Repository {
+            storage: self.storage.without_sync()?,
+            ..self
+        })
+    }
+
     /// Where its files are.
     pub fn storage(&self) -> &Storage {
         &self.storage

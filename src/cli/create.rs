@@ -147,6 +147,9 @@ pub(crate) struct CreateArgs {
     /// Wrap the script in \restrict KEY and \unrestrict KEY (psql of August 2025 or later only)
     #[arg(long, value_name = "KEY", value_parser = parse_restrict_key)]
     restrict_key: Option<String>,
+    /// Do not wait until the file is on the disk: a crash of the host may leave half of it. The second copy is synced
+    #[arg(long)]
+    no_sync: bool,
     /// Report as JSON (on standard error with -o -)
     #[arg(long)]
     json: bool,
@@ -286,6 +289,9 @@ impl CreateArgs {
     ) -> Result<()> {
         let mut job = profile.backup_job(self.kind.unwrap_or(Kind::Manual))?;
         job.options = options;
+        if self.no_sync {
+            job.repository = job.repository.without_sync()?;
+        }
         let repository = job.repository.clone();
         let outcome = {
             let events = self.begin(&job.settings);
@@ -352,7 +358,10 @@ impl CreateArgs {
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
-        let storage = Storage::open(&Location::Directory(directory.to_owned()))?;
+        let mut storage = Storage::open(&Location::Directory(directory.to_owned()))?;
+        if self.no_sync {
+            storage = storage.without_sync()?;
+        }
         let sink = storage.upload(vec![file.to_owned()]).await?;
         let dumped = {
             let events = self.begin(&settings);

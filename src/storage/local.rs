@@ -18,14 +18,43 @@ use crate::archive::{Source, open_local};
 use crate::{Error, ErrorKind, Result};
 
 /// The files directly in one directory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LocalDirectory {
     path: PathBuf,
+    durability: Durability,
+}
+
+/// Whether what was written is on the disk when a call returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durability {
+    Synced,
+    /// `--no-sync`: the kernel writes when it likes.
+    Unsynced,
+}
+
+impl Durability {
+    fn sync(self, file: &File) -> io::Result<()> {
+        match self {
+            Durability::Synced => file.sync_all(),
+            Durability::Unsynced => Ok(()),
+        }
+    }
 }
 
 impl LocalDirectory {
     pub(super) fn new(path: PathBuf) -> Self {
-        LocalDirectory { path }
+        LocalDirectory {
+            path,
+            durability: Durability::Synced,
+        }
+    }
+
+    /// The same directory for whom a crash of the host does not matter: neither files nor names are synced.
+    pub(super) fn without_sync(&self) -> Self {
+        LocalDirectory {
+            path: self.path.clone(),
+            durability: Durability::Unsynced,
+        }
     }
 
     pub(super) fn path_of(&self, name: &str) -> PathBuf {
@@ -83,7 +112,7 @@ impl LocalDirectory {
 
     pub(super) fn put_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let mut temporary = self.temporary(name)?;
-        temporary.write_durably(bytes)?;
+        temporary.write(bytes, self.durability)?;
         let path = self.path_of(name);
         rename_without_overwriting(&temporary.path, &path)
             .map_err(|e| failed("publish", &path, e))?;
@@ -92,7 +121,7 @@ impl LocalDirectory {
 
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let mut temporary = self.temporary(name)?;
-        temporary.write_durably(bytes)?;
+        temporary.write(bytes, self.durability)?;
         let path = self.path_of(name);
         std::fs::rename(&temporary.path, &path).map_err(|e| failed("replace", &path, e))?;
         self.sync()
@@ -113,7 +142,7 @@ impl LocalDirectory {
         };
         let temporary = self.temporary(free)?;
         Ok(LocalUpload {
-            directory: LocalDirectory::new(self.path.clone()),
+            directory: self.clone(),
             temporary,
             names,
         })
@@ -239,7 +268,7 @@ impl LocalDirectory {
     /// Makes names durable.
     fn sync(&self) -> Result<()> {
         File::open(&self.path)
-            .and_then(|directory| directory.sync_all())
+            .and_then(|directory| self.durability.sync(&directory))
             .map_err(|e| failed("sync directory", &self.path, e))
     }
 }
@@ -255,10 +284,10 @@ struct TemporaryFile {
 }
 
 impl TemporaryFile {
-    fn write_durably(&mut self, bytes: &[u8]) -> Result<()> {
+    fn write(&mut self, bytes: &[u8], durability: Durability) -> Result<()> {
         self.file
             .write_all(bytes)
-            .and_then(|()| self.file.sync_all())
+            .and_then(|()| durability.sync(&self.file))
             .map_err(|e| failed("write", &self.path, e))
     }
 }
@@ -285,9 +314,9 @@ impl LocalUpload {
 
     pub(super) fn publish(self) -> Result<String> {
         let path = &self.temporary.path;
-        self.temporary
-            .file
-            .sync_all()
+        self.directory
+            .durability
+            .sync(&self.temporary.file)
             .map_err(|e| failed("sync", path, e))?;
         let mut taken = "";
         for name in &self.names {
@@ -455,5 +484,20 @@ fn failed(verb: &str, path: &Path, error: io::Error) -> Error {
     match hint {
         Some(hint) if error.kind() == ErrorKind::Io => error.hint(hint),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_sync_nothing_is_synced() {
+        // What cannot be synced tells who tries.
+        let file = File::open("/dev/null").unwrap();
+        let directory = LocalDirectory::new(PathBuf::from("/"));
+        assert!(directory.durability.sync(&file).is_err());
+        assert!(directory.without_sync().durability.sync(&file).is_ok());
     }
 }

@@ -91,6 +91,24 @@ impl Storage {
         })
     }
 
+    /// The same place, where what is written need not outlive a crash of the host.
+    ///
+    /// # Errors
+    /// `Usage` for an object store, which answers when an object is safe and cannot be asked for less.
+    pub fn without_sync(self) -> Result<Storage> {
+        match &self.place {
+            Place::Local(directory) => Ok(Storage {
+                place: Place::Local(Arc::new(directory.without_sync())),
+                ..self
+            }),
+            Place::Object(_) => Err(Error::new(
+                ErrorKind::Usage,
+                format!("{} cannot do without syncing", self.location),
+            )
+            .hint("--no-sync is for files and directories of this host.")),
+        }
+    }
+
     /// As given to [`Storage::open`].
     pub fn location(&self) -> &Location {
         &self.location

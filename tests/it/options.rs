@@ -108,6 +108,7 @@ const CASES: &[(&[&str], &str)] = &[
     (&["--serializable-deferrable"], ""),
     (&["--lock-wait-timeout", "10000"], ""),
     (&["-c", "--if-exists"], ""),
+    (&["--no-sync"], ""),
 ];
 
 #[test]

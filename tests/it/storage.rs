@@ -247,3 +247,17 @@ fn dead_endpoint_ends_in_one_error() {
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.message().contains("s3://bucket"), "{error}");
 }
+
+#[test]
+fn only_directories_can_do_without_sync() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = Runtime::new().unwrap();
+    let local = Location::Directory(directory.path().to_owned());
+    let local = Storage::open(&local).unwrap().without_sync().unwrap();
+    runtime
+        .block_on(local.put_new("a.meta", b"one".to_vec()))
+        .unwrap();
+    assert_eq!(runtime.block_on(names(&local)), ["a.meta"]);
+    let error = s3(9, "bucket/below/it", SECRET).without_sync().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+}
