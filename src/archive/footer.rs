@@ -20,6 +20,11 @@ pub(super) struct Footer {
 /// How every footer's line starts.
 pub(super) const MAGIC: &str = "--pgstow-footer: format=";
 
+/// Whether the last bytes of a file hold a footer, be it cut off, altered, or followed by others.
+pub(crate) fn has_footer_magic(tail: &[u8]) -> bool {
+    memchr::memmem::find(tail, MAGIC.as_bytes()).is_some()
+}
+
 /// Bytes of the line, its newline included. Below 256, so that zstd's content size is one byte.
 pub(super) const LINE_LENGTH: usize = 225;
 

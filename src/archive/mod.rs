@@ -92,6 +92,7 @@ mod writer;
 pub use codec::{Codec, Compression};
 pub use copy_text::{CopyText, copy_rows, copy_statement};
 pub use digest::RowDigest;
+pub(crate) use footer::has_footer_magic;
 pub use index::{
     DumpId, Header, Index, Member, MemberId, MemberRole, Section, Span, TableRows, TocEntry,
 };

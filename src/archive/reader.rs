@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::codec::zeroed;
-use super::footer::{self, Footer};
+use super::footer::{Footer, has_footer_magic};
 use super::{Codec, FORMAT_VERSION, Index, Member, MemberId, Span};
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
@@ -255,10 +255,9 @@ impl ArchiveReader {
 const TAIL_LENGTH: u64 = 4096;
 
 fn what_is_wrong_with(tail: &[u8]) -> &'static str {
-    let magic = footer::MAGIC.as_bytes();
     if (0..tail.len()).any(|end| Footer::find(&tail[..end]).is_some()) {
         "Bytes follow the footer."
-    } else if tail.windows(magic.len()).any(|bytes| bytes == magic) {
+    } else if has_footer_magic(tail) {
         "The footer is cut off or altered."
     } else {
         "It has no pgstow footer: it is cut off, or not an archive of pgstow."

@@ -11,6 +11,7 @@ use crate::config::{
     Valued,
 };
 use crate::objects::quote::one_line;
+use crate::restore::{DumpSource, recognize};
 use crate::storage::{Encryption, Identity, Location, Lock, Storage, decrypt, spawn_blocking};
 use crate::{Error, ErrorKind, Result};
 
@@ -102,6 +103,9 @@ impl PlaceArgs {
     /// `NotFound`, `Usage` if it is none; `Io`.
     pub(crate) async fn find(&self, argument: &Path) -> Result<Found> {
         let text = argument.to_str().unwrap_or_default();
+        if text == "-" {
+            return self.file(argument);
+        }
         if let Some((parent, file)) = text.rsplit_once('/').filter(|_| text.contains("://")) {
             return self.find_in(parent.parse()?, file).await;
         }
@@ -220,6 +224,20 @@ impl Found {
                 })
                 .await?;
                 Ok((reader, None))
+            }
+        }
+    }
+
+    /// Who reads it: a set is an archive, a file may be anything. `plain`: the user says that it is a plain script.
+    ///
+    /// # Errors
+    /// As [`recognize`].
+    pub(crate) async fn recognize(&self, plain: bool) -> Result<DumpSource> {
+        match self {
+            Found::Set { .. } => Ok(DumpSource::Archive),
+            Found::File { path, .. } => {
+                let path = path.clone();
+                spawn_blocking(move || recognize(&path, plain)).await
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::archive::{Condition, RowFilter};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::Selection;
 use crate::objects::quote;
-use crate::restore::{Preview, RestoreOptions, RestoreReport, Severity, look};
+use crate::restore::{DumpSource, Preview, RestoreOptions, RestoreReport, Severity, look};
 use crate::{Error, ErrorKind, Result};
 
 /// Restore an archive into a database
@@ -92,6 +92,11 @@ impl RestoreArgs {
         let options = self.options()?;
         let found = self.place.find(&self.file).await?;
         self.file = PathBuf::from(found.describe());
+        match found.recognize(false).await? {
+            DumpSource::Archive => {}
+            DumpSource::PgDump(format) => return Err(format.unsupported(&self.file)),
+            DumpSource::Script => return Err(DumpSource::script_unsupported(&self.file)),
+        }
         // Retention leaves the set alone until the end.
         let (reader, _lock) = found.open().await?;
         let reader = Arc::new(reader);

@@ -20,8 +20,11 @@ mod plan;
 mod post_data;
 mod preview;
 mod progress;
+#[allow(dead_code, reason = "so far the recognizer reads heads only")]
+mod replay;
 mod room;
 mod sessions;
+mod source;
 mod statement_words;
 mod tablespaces;
 mod texts;
@@ -48,6 +51,7 @@ use plan::RestorePlan;
 pub(crate) use plan::chosen_entries;
 pub use preview::{Preview, PreviewLoad};
 use progress::RunState;
+pub(crate) use source::{DumpSource, recognize};
 use texts::StatementTexts;
 
 /// How long a run that failed waits for its own backends to be told so.

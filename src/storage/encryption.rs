@@ -147,6 +147,11 @@ fn is_encrypted(source: &dyn Source) -> Result<bool> {
     Ok(start == *MAGIC)
 }
 
+/// Whether a file that starts so is encrypted.
+pub(crate) fn starts_encrypted(head: &[u8]) -> bool {
+    head.starts_with(MAGIC)
+}
+
 /// All versions of the format begin so.
 const MAGIC: &[u8; 22] = b"age-encryption.org/v1\n";
 

@@ -19,6 +19,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use encryption::starts_encrypted;
 pub use encryption::{EncryptingWriter, Encryption, Identity, decrypt, encrypt};
 pub use hashing::HashingWriter;
 pub use http::{http_client, install_tls};
