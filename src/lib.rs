@@ -6,6 +6,7 @@
 pub mod archive;
 pub mod backup;
 pub mod cli;
+pub mod comparison;
 pub mod config;
 pub mod conn;
 pub mod doctor;

@@ -1,20 +1,20 @@
 //! Proving a set by restoring it: into a scratch database that is compared with the index and dropped again.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::verification::record;
 use super::{BackupSet, Drilled, How, Repository, Verified};
-use crate::archive::{ArchiveReader, Compression, Index, RowDigest, Span};
+use crate::archive::ArchiveReader;
+use crate::comparison::{
+    DefinitionDifference, Definitions, ObjectKey, RowDifference, compare_definitions, compare_rows,
+    is_of_every_database, read_database, tables_of,
+};
 use crate::conn::{ConnectSettings, ServerVersion, Session};
+use crate::dump::ContentOptions;
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
-use crate::dump::{
-    ContentEntry, ContentOptions, CreateOptions, ScriptOptions, SessionOptions, SnapshotOptions,
-    create, read_definitions,
-};
 use crate::event::{Events, Phase};
 use crate::objects::Kind;
 use crate::objects::RenderOptions;
@@ -199,50 +199,37 @@ async fn restore_and_compare(
         },
         ..ContentOptions::default()
     };
-    let definitions = read_definitions(scratch, &contents).await?;
     let jobs = u32::try_from(options.jobs.get()).ok();
-    let rows = create(
-        scratch,
-        CreateOptions {
-            jobs: jobs
-                .and_then(std::num::NonZeroU32::new)
-                .unwrap_or(std::num::NonZeroU32::MIN),
-            compression: Compression::None,
-            selection: Selection::default(),
-            contents,
-            session: SessionOptions::default(),
-            snapshot: SnapshotOptions::default(),
-            globals: None,
-            script: ScriptOptions::default(),
-            restrict_key: None,
-            partial: Vec::new(),
-        },
-        std::io::sink(),
-        Events::none(),
-    )
-    .await?;
-    let restored = rows.archive.index;
+    let jobs = jobs.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+    let everything = Selection::default();
+    let quiet = Events::none();
+    let restored = read_database(scratch, jobs, &everything, &contents, true, &quiet).await?;
     let archive = Arc::clone(reader);
     let no_owner = options.no_owner;
     spawn_blocking(move || {
-        let major =
-            |index: &Index| ServerVersion::from_num(index.header.server_version_num).major_number();
-        let same_major = major(archive.index()) == major(&restored);
-        let mut differences = compare_definitions(&archive, &definitions, no_owner, same_major)?;
-        differences.extend(compare_rows(archive.index(), &restored)?);
-        let tables = || {
-            archive
-                .index()
-                .entries
-                .iter()
-                .filter_map(|entry| entry.rows.as_ref())
-        };
+        let index = archive.index();
+        let archived = ServerVersion::from_num(index.header.server_version_num);
+        // Another major deparses differently: then only names are compared.
+        let by_name_only = archived.major_number() != restored.server.major_number();
+        let definitions = Definitions::of_archive(&archive, &index.entries, no_owner)?
+            .without(|object| no_owner && is_privilege(object));
+        let tables = tables_of(&index.entries)?;
+        let differences = compare_definitions(&definitions, &restored.definitions, by_name_only)
+            .iter()
+            .filter_map(describe_definition)
+            .chain(
+                compare_rows(&tables, &restored.tables.unwrap_or_default())
+                    .iter()
+                    .filter_map(describe_rows),
+            )
+            .collect();
+        let with_rows = || index.entries.iter().filter_map(|entry| entry.rows.as_ref());
         let compared = Drilled {
             at: String::new(),
-            server_version: restored.header.server_version.clone(),
-            objects: archive.index().entries.len() as u64,
-            tables: tables().count() as u64,
-            rows: tables().map(|rows| rows.rows).sum(),
+            server_version: restored.server.to_string(),
+            objects: index.entries.len() as u64,
+            tables: with_rows().count() as u64,
+            rows: with_rows().map(|rows| rows.rows).sum(),
             elapsed_ms: 0,
         };
         Ok((compared, differences))
@@ -250,162 +237,33 @@ async fn restore_and_compare(
     .await
 }
 
-/// An object by its kind, schema and name, which may be shared: `COMMENT` entries, say.
-type Key = (String, String, String);
-
-/// Definitions by object, each with its texts in order.
-type Definitions = BTreeMap<Key, Vec<String>>;
-
-/// What is only on one side, and what is defined differently. Another major deparses differently: then only names are compared.
-fn compare_definitions(
-    archive: &ArchiveReader,
-    restored: &[ContentEntry],
-    no_owner: bool,
-    same_major: bool,
-) -> Result<Vec<String>> {
-    let archived = archived_definitions(archive, no_owner)?;
-    let restored = restored_definitions(restored);
-    let mut differences = Vec::new();
-    for (key, texts) in &archived {
-        match restored.get(key) {
-            None => differences.push(format!("{} was not restored", describe(key))),
-            Some(others) if same_major && texts != others => {
-                differences.push(format!("{} is defined differently", describe(key)));
-            }
-            Some(_) => {}
-        }
-    }
-    let extra = restored
-        .keys()
-        .filter(|key| !archived.contains_key(*key) && !is_of_every_database(key));
-    differences.extend(extra.map(|key| format!("{} is not in the archive", describe(key))));
-    Ok(differences)
+fn is_privilege(object: &ObjectKey) -> bool {
+    [Kind::Acl.as_str(), Kind::DefaultAcl.as_str()].contains(&object.kind.as_str())
 }
 
-/// A new database has a schema public, which the source may have dropped: nothing in an archive says so.
-fn is_of_every_database((kind, _, name): &Key) -> bool {
-    name == "SCHEMA public" || (kind == Kind::Schema.as_str() && name == "public")
-}
-
-fn describe((kind, schema, name): &Key) -> String {
-    match schema.as_str() {
-        "" => one_line(&format!("{kind} {name}")).into_owned(),
-        schema => one_line(&format!("{kind} {schema}.{name}")).into_owned(),
+/// The difference in words, if it is one that a restore has to answer for.
+fn describe_definition(difference: &DefinitionDifference) -> Option<String> {
+    let object = &difference.object;
+    match (&difference.before, &difference.after) {
+        (_, None) => Some(format!("{object} was not restored")),
+        (Some(_), Some(_)) => Some(format!("{object} is defined differently")),
+        (None, Some(_)) if is_of_every_database(object) => None,
+        (None, Some(_)) => Some(format!("{object} is not in the archive")),
     }
 }
 
-fn archived_definitions(archive: &ArchiveReader, no_owner: bool) -> Result<Definitions> {
-    let mut definitions = Definitions::new();
-    let mut texts = MemberTexts {
-        archive,
-        last: None,
-    };
-    for entry in &archive.index().entries {
-        if entry.create.is_none() && entry.alter_owner.is_none() {
-            continue;
-        }
-        let is_privilege =
-            [Kind::Acl.as_str(), Kind::DefaultAcl.as_str()].contains(&entry.kind.as_str());
-        // Statistics are what the planner had, not what the database is.
-        let is_statistics = entry.kind == Kind::RelationStatistics.as_str();
-        if is_statistics || (no_owner && is_privilege) {
-            continue;
-        }
-        let owner = entry.alter_owner.filter(|_| !no_owner);
-        let mut text = String::new();
-        for span in [entry.create, owner].into_iter().flatten() {
-            text.push_str(&texts.read(span)?);
-        }
-        let key = (
-            entry.kind.clone(),
-            entry.schema.clone().unwrap_or_default(),
-            entry.name.clone(),
-        );
-        definitions.entry(key).or_default().push(text);
+/// The same of rows. Those that the archive knows nothing of belong to tables that it has without rows.
+fn describe_rows(difference: &RowDifference) -> Option<String> {
+    let (schema, name) = &difference.table;
+    let table = one_line(&format!("{schema}.{name}")).into_owned();
+    match (difference.before?, difference.after) {
+        (_, None) => Some(format!("the rows of {table} were not restored")),
+        (before, Some(after)) if before.rows != after.rows => Some(format!(
+            "{table} has {} rows instead of {}",
+            after.rows, before.rows
+        )),
+        _ => Some(format!("the rows of {table} have other contents")),
     }
-    definitions.values_mut().for_each(|texts| texts.sort());
-    Ok(definitions)
-}
-
-fn restored_definitions(entries: &[ContentEntry]) -> Definitions {
-    let mut definitions = Definitions::new();
-    for entry in entries {
-        if entry.create.is_empty() && entry.alter_owner.is_none() {
-            continue;
-        }
-        let statements = entry.create.iter().chain(&entry.alter_owner);
-        let text = statements
-            .map(|statement| format!("{statement}\n"))
-            .collect();
-        let key = (
-            entry.kind.as_str().to_owned(),
-            entry.schema.clone().unwrap_or_default(),
-            entry.tag.clone(),
-        );
-        definitions.entry(key).or_default().push(text);
-    }
-    definitions.values_mut().for_each(|texts| texts.sort());
-    definitions
-}
-
-/// Reads each statement member once: spans come in the order of the file.
-struct MemberTexts<'a> {
-    archive: &'a ArchiveReader,
-    last: Option<(crate::archive::MemberId, Vec<u8>)>,
-}
-
-impl MemberTexts<'_> {
-    fn read(&mut self, span: Span) -> Result<String> {
-        let text = match self.last.take() {
-            Some((member, text)) if member == span.member => text,
-            _ => self.archive.read_member(span.member)?,
-        };
-        let slice = span
-            .slice(&text)
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        self.last = Some((span.member, text));
-        slice.ok_or_else(|| Error::internal("a span exceeds its member"))
-    }
-}
-
-/// Tables whose rows or digest differ.
-fn compare_rows(archived: &Index, restored: &Index) -> Result<Vec<String>> {
-    // Rows that found their partition anew may be in another one: such partitions are compared together.
-    let tables = |index: &Index| {
-        let mut tables: BTreeMap<(String, String), (u64, RowDigest)> = BTreeMap::new();
-        for entry in &index.entries {
-            let (Some((schema, name)), Some(rows)) = (entry.loaded_into(), &entry.rows) else {
-                continue;
-            };
-            let table = tables.entry((schema.to_owned(), name.to_owned()));
-            let (count, digest) = table.or_default();
-            *count += rows.rows;
-            digest.merge(RowDigest::from_hex(&rows.digest).ok_or_else(|| {
-                let name = one_line(&format!("{schema}.{name}")).into_owned();
-                Error::new(
-                    ErrorKind::Damaged,
-                    format!("the digest of {name} is no digest"),
-                )
-            })?);
-        }
-        Ok::<_, Error>(tables)
-    };
-    let restored = tables(restored)?;
-    let mut differences = Vec::new();
-    for ((schema, name), (rows, digest)) in tables(archived)? {
-        let shown = one_line(&format!("{schema}.{name}")).into_owned();
-        match restored.get(&(schema, name)) {
-            None => differences.push(format!("the rows of {shown} were not restored")),
-            Some((there, _)) if *there != rows => {
-                differences.push(format!("{shown} has {there} rows instead of {rows}"));
-            }
-            Some((_, there)) if *there != digest => {
-                differences.push(format!("the rows of {shown} have other contents"));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(differences)
 }
 
 fn differs(set: &BackupSet, differences: &[String]) -> Error {
@@ -431,80 +289,56 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::archive::tests::{entries, open, small_archive};
-    use crate::archive::{DumpId, Section};
-
-    fn restored(kind: Kind, schema: Option<&str>, name: &str, sql: &str) -> ContentEntry {
-        ContentEntry {
-            id: DumpId(1),
-            kind,
-            schema: schema.map(str::to_owned),
-            tag: name.to_owned(),
-            relation: None,
-            subject: None,
-            owner: None,
-            section: Section::PreData,
-            depends_on: Vec::new(),
-            locks: Vec::new(),
-            drop: None,
-            create: vec![sql.to_owned()],
-            alter_owner: None,
-            data: None,
-        }
-    }
-
-    fn differences(restored: &[ContentEntry], same_major: bool) -> Vec<String> {
-        let archive = open(small_archive(Compression::None).sink).unwrap();
-        compare_definitions(&archive, restored, false, same_major).unwrap()
-    }
+    use crate::archive::RowDigest;
+    use crate::comparison::TableContents;
 
     #[test]
     fn definitions_that_are_lost_added_or_changed_are_told() {
-        let schema = || restored(Kind::Schema, None, "s", "CREATE SCHEMA \"s\";");
-        let public = || restored(Kind::Schema, None, "public", "CREATE SCHEMA public;");
-        let table = |sql: &str| restored(Kind::Table, Some("s"), "t", sql);
-        let same = table("CREATE TABLE \"s\".\"t\" (\"a\" integer);");
-        // The archive of these tests has no newline behind its statements; ours have.
-        assert_eq!(
-            differences(&[schema(), public()], false),
-            ["TABLE s.t was not restored"]
-        );
-        let more = [schema(), same, restored(Kind::View, Some("s"), "v", "")];
-        assert_eq!(
-            differences(&more, false),
-            ["VIEW s.v is not in the archive"]
-        );
-        let other = [schema(), table("CREATE TABLE \"s\".\"t\" (\"a\" bigint);")];
-        let told = differences(&other, true);
-        assert!(
-            told.contains(&"TABLE s.t is defined differently".to_owned()),
-            "{told:?}"
-        );
+        let told = |kind: Kind, name: &str, before: bool, after: bool| {
+            let sql = |there: bool| there.then(String::new);
+            describe_definition(&DefinitionDifference {
+                object: ObjectKey {
+                    kind: kind.as_str().to_owned(),
+                    schema: "s".to_owned(),
+                    name: name.to_owned(),
+                },
+                before: sql(before),
+                after: sql(after),
+            })
+        };
+        let table = |before, after| told(Kind::Table, "t", before, after).unwrap();
+        assert_eq!(table(true, false), "TABLE s.t was not restored");
+        assert_eq!(table(false, true), "TABLE s.t is not in the archive");
+        assert_eq!(table(true, true), "TABLE s.t is defined differently");
+        assert_eq!(told(Kind::Schema, "public", false, true), None);
     }
 
     #[test]
     fn rows_that_are_lost_or_changed_are_told() {
-        let with = |change: fn(&mut crate::archive::TableRows)| {
-            let mut index = original();
-            change(index.entries[2].rows.as_mut().unwrap());
-            compare_rows(&original(), &index).unwrap()
+        let contents = |rows: u64, digest: &str| TableContents {
+            rows,
+            digest: RowDigest::from_hex(digest).unwrap(),
         };
-        assert!(with(|_| {}).is_empty());
-        assert_eq!(with(|rows| rows.rows = 2), ["s.t has 2 rows instead of 3"]);
+        let told = |before, after| {
+            describe_rows(&RowDifference {
+                table: ("s".to_owned(), "t".to_owned()),
+                before,
+                after,
+            })
+        };
+        let three = Some(contents(3, "1"));
         assert_eq!(
-            with(|rows| rows.digest = "0".repeat(32)),
-            ["the rows of s.t have other contents"]
+            told(three, Some(contents(2, "1"))).unwrap(),
+            "s.t has 2 rows instead of 3"
         );
         assert_eq!(
-            compare_rows(&original(), &Index::empty()).unwrap(),
-            ["the rows of s.t were not restored"]
+            told(three, Some(contents(3, "2"))).unwrap(),
+            "the rows of s.t have other contents"
         );
-    }
-
-    fn original() -> Index {
-        Index {
-            entries: entries(),
-            ..Index::empty()
-        }
+        assert_eq!(
+            told(three, None).unwrap(),
+            "the rows of s.t were not restored"
+        );
+        assert_eq!(told(None, three), None);
     }
 }

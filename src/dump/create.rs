@@ -220,20 +220,34 @@ async fn connect_aide(leader: &Session, jobs: NonZeroU32) -> Option<Session> {
     connect(&leader.settings_of_this_server()).await.ok()
 }
 
-/// What a database holds, as [`create`] would write it, without its rows.
+/// What a database holds, as [`create`] would write it, without its rows. The snapshot lives as long as this.
+pub struct HeldContents {
+    /// What it holds.
+    pub contents: Contents,
+    /// The snapshot that it was read under, for others to import.
+    pub snapshot: String,
+    /// The session that holds the snapshot and the locks.
+    pub session: Session,
+}
+
+/// Reads what a database holds, without its rows.
 ///
 /// # Errors
 /// As [`create`].
 pub async fn read_definitions(
     settings: &ConnectSettings,
+    selection: &Selection,
     contents: &ContentOptions,
-) -> Result<Vec<ContentEntry>> {
+) -> Result<HeldContents> {
     let session = connect(settings).await?;
-    let everything = Selection::default();
-    let snapshot = SnapshotOptions::default();
-    snapshot::begin(&session, &everything, &snapshot, &Events::none()).await?;
-    let contents = read_contents(&session, None, &everything, contents).await?;
-    Ok(contents.entries)
+    let options = SnapshotOptions::default();
+    let snapshot = snapshot::begin(&session, selection, &options, &Events::none()).await?;
+    let contents = read_contents(&session, None, selection, contents).await?;
+    Ok(HeldContents {
+        contents,
+        snapshot,
+        session,
+    })
 }
 
 /// How long the aide waits for a lock. Who holds it up may himself wait for the leader: then the leader reads all.

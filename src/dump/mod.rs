@@ -19,7 +19,7 @@ mod writer;
 
 pub use contents::{ContentEntry, ContentOptions, Contents, DataSource, read_contents};
 pub use create::{
-    CreateOptions, Created, ScriptOptions, SessionOptions, SnapshotOptions, create,
+    CreateOptions, Created, HeldContents, ScriptOptions, SessionOptions, SnapshotOptions, create,
     read_definitions,
 };
 pub use globals::GlobalOptions;

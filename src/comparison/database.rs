@@ -1,0 +1,72 @@
+//! Reading a database as one side of a comparison.
+
+use std::num::NonZeroU32;
+
+use super::{Definitions, Tables, tables_of};
+use crate::Result;
+use crate::archive::Compression;
+use crate::conn::{ConnectSettings, ServerVersion};
+use crate::dump::selection::Selection;
+use crate::dump::{
+    ContentOptions, CreateOptions, ScriptOptions, SessionOptions, SnapshotOptions, create,
+    read_definitions,
+};
+use crate::event::Events;
+
+/// What a database was under one snapshot.
+pub struct DatabaseSide {
+    /// Its definitions.
+    pub definitions: Definitions,
+    /// Its rows; `None` unless they were asked for.
+    pub tables: Option<Tables>,
+    /// The server.
+    pub server: ServerVersion,
+    /// What was left out because pgstow cannot dump it, one line each.
+    pub unsupported: Vec<String>,
+}
+
+/// Reads a database as a dump with these options would: the definitions, and the rows once if `with_rows`.
+///
+/// # Errors
+/// Those of [`create`].
+pub async fn read_database(
+    settings: &ConnectSettings,
+    jobs: NonZeroU32,
+    selection: &Selection,
+    contents: &ContentOptions,
+    with_rows: bool,
+    events: &Events,
+) -> Result<DatabaseSide> {
+    let held = read_definitions(settings, selection, contents).await?;
+    let definitions = Definitions::of_database(&held.contents.entries);
+    let server = held.session.version();
+    let tables = match with_rows {
+        false => None,
+        true => {
+            let options = CreateOptions {
+                jobs,
+                compression: Compression::None,
+                selection: selection.clone(),
+                contents: contents.clone(),
+                session: SessionOptions::default(),
+                snapshot: SnapshotOptions {
+                    imported: Some(held.snapshot.clone()),
+                    ..SnapshotOptions::default()
+                },
+                globals: None,
+                script: ScriptOptions::default(),
+                restrict_key: None,
+                partial: Vec::new(),
+            };
+            // A dump to nowhere: it reads with all connections, and its index has the digests.
+            let read = create(settings, options, std::io::sink(), events.clone()).await?;
+            Some(tables_of(&read.index().entries)?)
+        }
+    };
+    Ok(DatabaseSide {
+        definitions,
+        tables,
+        server,
+        unsupported: held.contents.unsupported,
+    })
+}

@@ -1,0 +1,238 @@
+//! Definitions by object, from an archive or from a database, and what differs between two of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::archive::{ArchiveReader, MemberId, Span, TocEntry};
+use crate::dump::ContentEntry;
+use crate::objects::Kind;
+use crate::objects::quote::one_line;
+use crate::{Error, Result};
+
+/// An object by its kind, schema and name. Several entries may share it: two comments on one function, say.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// Its kind, as the table of contents has it.
+    pub kind: String,
+    /// Its schema; empty outside of schemas.
+    pub schema: String,
+    /// Its name in the table of contents.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectKey {
+    /// `TABLE s.t`, on one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ObjectKey { kind, schema, name } = self;
+        let text = match schema.as_str() {
+            "" => format!("{kind} {name}"),
+            schema => format!("{kind} {schema}.{name}"),
+        };
+        f.write_str(&one_line(&text))
+    }
+}
+
+/// Definitions by object, each with its texts in order. The planner's statistics are none: they are what the planner had,
+/// not what the database is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definitions(BTreeMap<ObjectKey, Vec<String>>);
+
+/// An object that only one side has, or that the sides define differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinitionDifference {
+    /// Which object.
+    pub object: ObjectKey,
+    /// Its SQL on the first side.
+    pub before: Option<String>,
+    /// Its SQL on the second side.
+    pub after: Option<String>,
+}
+
+impl Definitions {
+    /// Those of an archive's entries. Blocks.
+    ///
+    /// # Errors
+    /// Those of [`ArchiveReader::read_member`].
+    pub fn of_archive<'a>(
+        archive: &ArchiveReader,
+        entries: impl IntoIterator<Item = &'a TocEntry>,
+        no_owner: bool,
+    ) -> Result<Definitions> {
+        let mut definitions = Definitions::default();
+        let mut texts = MemberTexts {
+            archive,
+            last: None,
+        };
+        for entry in entries {
+            let owner = entry.alter_owner.filter(|_| !no_owner);
+            let spans: Vec<Span> = entry.create.into_iter().chain(owner).collect();
+            let mut text = String::new();
+            for &span in &spans {
+                text.push_str(texts.read(span)?.trim_end());
+                text.push('\n');
+            }
+            if !spans.is_empty() {
+                definitions.add(&entry.kind, entry.schema.as_deref(), &entry.name, text);
+            }
+        }
+        definitions.sort();
+        Ok(definitions)
+    }
+
+    /// Those of a database.
+    pub fn of_database(entries: &[ContentEntry]) -> Definitions {
+        let mut definitions = Definitions::default();
+        for entry in entries {
+            let statements = entry.create.iter().chain(&entry.alter_owner);
+            let text: String = statements
+                .map(|statement| format!("{}\n", statement.trim_end()))
+                .collect();
+            if !text.is_empty() {
+                definitions.add(
+                    entry.kind.as_str(),
+                    entry.schema.as_deref(),
+                    &entry.tag,
+                    text,
+                );
+            }
+        }
+        definitions.sort();
+        definitions
+    }
+
+    /// How many objects they define.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Leaves out the objects for which `is_unwanted` says so.
+    pub fn without(mut self, is_unwanted: impl Fn(&ObjectKey) -> bool) -> Definitions {
+        self.0.retain(|object, _| !is_unwanted(object));
+        self
+    }
+
+    fn add(&mut self, kind: &str, schema: Option<&str>, name: &str, text: String) {
+        if kind == Kind::RelationStatistics.as_str() {
+            return;
+        }
+        let key = ObjectKey {
+            kind: kind.to_owned(),
+            schema: schema.unwrap_or_default().to_owned(),
+            name: name.to_owned(),
+        };
+        self.0.entry(key).or_default().push(text);
+    }
+
+    fn sort(&mut self) {
+        self.0.values_mut().for_each(|texts| texts.sort());
+    }
+
+    fn sql(&self, object: &ObjectKey) -> Option<String> {
+        self.0.get(object).map(|texts| texts.concat())
+    }
+}
+
+/// What differs, by object. Servers of different majors deparse differently: then `by_name_only`.
+pub fn compare_definitions(
+    before: &Definitions,
+    after: &Definitions,
+    by_name_only: bool,
+) -> Vec<DefinitionDifference> {
+    let objects: BTreeSet<&ObjectKey> = before.0.keys().chain(after.0.keys()).collect();
+    let differs = |object: &&ObjectKey| match (before.0.get(*object), after.0.get(*object)) {
+        (Some(before), Some(after)) => !by_name_only && before != after,
+        _ => true,
+    };
+    objects
+        .into_iter()
+        .filter(differs)
+        .map(|object| DefinitionDifference {
+            object: object.clone(),
+            before: before.sql(object),
+            after: after.sql(object),
+        })
+        .collect()
+}
+
+/// A new database has a schema public, which the source may have dropped: nothing in an archive says so.
+pub fn is_of_every_database(object: &ObjectKey) -> bool {
+    object.name == "SCHEMA public"
+        || (object.kind == Kind::Schema.as_str() && object.name == "public")
+}
+
+/// Reads each statement member once: spans come in the order of the file.
+struct MemberTexts<'a> {
+    archive: &'a ArchiveReader,
+    last: Option<(MemberId, Vec<u8>)>,
+}
+
+impl MemberTexts<'_> {
+    fn read(&mut self, span: Span) -> Result<String> {
+        let text = match self.last.take() {
+            Some((member, text)) if member == span.member => text,
+            _ => self.archive.read_member(span.member)?,
+        };
+        let slice = span
+            .slice(&text)
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        self.last = Some((span.member, text));
+        slice.ok_or_else(|| Error::internal("a span exceeds its member"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::archive::Compression;
+    use crate::archive::tests::{open, small_archive};
+    use crate::archive::{DumpId, Section};
+
+    fn entry(kind: Kind, schema: Option<&str>, name: &str, sql: &str) -> ContentEntry {
+        ContentEntry {
+            id: DumpId(1),
+            kind,
+            schema: schema.map(str::to_owned),
+            tag: name.to_owned(),
+            relation: None,
+            subject: None,
+            owner: None,
+            section: Section::PreData,
+            depends_on: Vec::new(),
+            locks: Vec::new(),
+            drop: None,
+            create: vec![sql.to_owned()],
+            alter_owner: None,
+            data: None,
+        }
+    }
+
+    fn differences(database: &[ContentEntry], by_name_only: bool) -> Vec<String> {
+        let archive = open(small_archive(Compression::None).sink).unwrap();
+        let archived = Definitions::of_archive(&archive, &archive.index().entries, false).unwrap();
+        let database = Definitions::of_database(database).without(is_of_every_database);
+        compare_definitions(&archived, &database, by_name_only)
+            .iter()
+            .map(|difference| {
+                let side = |sql: &Option<String>| if sql.is_some() { "+" } else { "-" };
+                let (before, after) = (side(&difference.before), side(&difference.after));
+                format!("{before}{after} {}", difference.object)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn definitions_that_are_lost_added_or_changed_are_told() {
+        let schema = || entry(Kind::Schema, None, "s", "CREATE SCHEMA \"s\";");
+        let public = || entry(Kind::Schema, None, "public", "CREATE SCHEMA public;");
+        let table = |sql: &str| entry(Kind::Table, Some("s"), "t", sql);
+        let same = || table("CREATE TABLE \"s\".\"t\" (\"a\" integer);");
+        assert_eq!(differences(&[schema(), public()], true), ["+- TABLE s.t"]);
+        let more = [schema(), same(), entry(Kind::View, Some("s"), "v", "")];
+        assert_eq!(differences(&more, true), ["-+ VIEW s.v"]);
+        let other = [schema(), table("CREATE TABLE \"s\".\"t\" (\"a\" bigint);")];
+        assert_eq!(differences(&other, true), [""; 0]);
+        assert!(differences(&other, false).contains(&"++ TABLE s.t".to_owned()));
+    }
+}
