@@ -8,6 +8,7 @@
 //! SQL-standard function bodies (`BEGIN ATOMIC ... END`) are one statement to psql 14 and later; older
 //! ones would cut them at the inner semicolons, but the servers that such bodies need are no older either.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::{Error, ErrorKind};
@@ -135,6 +136,44 @@ pub fn split(text: &str, strings: StringSyntax) -> Result<Vec<Range<usize>>, Gua
         None => Ok(statements),
         Some(statement) => Err(statement.what_is_open()),
     }
+}
+
+/// Puts names spelled `begin` in quotes. PostgreSQL does not quote this word when it deparses a routine, and psql takes
+/// each one outside of parentheses for the start of a body, so that it never finds the statement's end.
+pub(crate) fn quote_names_spelled_begin(routine: &str) -> Cow<'_, str> {
+    let mut scanner = Scanner {
+        text: routine.as_bytes(),
+        at: 0,
+        strings: StringSyntax::Standard,
+    };
+    let mut words = Vec::new();
+    loop {
+        match scanner.next() {
+            Ok(Some((Token::Space, _))) => {}
+            Ok(Some((token, range))) => words.push((token == Token::Word, range)),
+            Ok(None) => break,
+            // Not for us to tell: the guard does.
+            Err(_) => return Cow::Borrowed(routine),
+        }
+    }
+    let is = |at: usize, word: &str| {
+        let (is_word, range) = &words[at];
+        *is_word && routine[range.clone()].eq_ignore_ascii_case(word)
+    };
+    let starts_body = |at: usize| at + 1 < words.len() && is(at + 1, "atomic");
+    let mut quoted = String::new();
+    let mut copied = 0;
+    for at in (0..words.len()).filter(|&at| is(at, "begin") && !starts_body(at)) {
+        let range = words[at].1.clone();
+        quoted.push_str(&routine[copied..range.start]);
+        quoted.push_str(&format!("\"{}\"", &routine[range.clone()]));
+        copied = range.end;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(routine);
+    }
+    quoted.push_str(&routine[copied..]);
+    Cow::Owned(quoted)
 }
 
 /// Variables that psql sets itself, of all versions up to 19. Names are case-sensitive.
@@ -571,6 +610,22 @@ mod tests {
             guard("CREATE TRIGGER t BEGIN; END;"),
             Err(GuardViolation::SecondStatement { at: 23 })
         );
+    }
+
+    #[test]
+    fn names_spelled_begin_do_not_open_a_body() {
+        let routine = "CREATE FUNCTION s.begin(begin text) RETURNS s.begin LANGUAGE sql \
+                       BEGIN ATOMIC SELECT begin, 'begin' AS \"begin\"; END;";
+        assert!(guard(routine).is_err());
+        let quoted = quote_names_spelled_begin(routine);
+        assert_eq!(
+            quoted,
+            "CREATE FUNCTION s.\"begin\"(\"begin\" text) RETURNS s.\"begin\" LANGUAGE sql \
+             BEGIN ATOMIC SELECT \"begin\", 'begin' AS \"begin\"; END;"
+        );
+        assert_eq!(guard(&quoted), Ok(()));
+        let plain = "CREATE FUNCTION f() AS $$ begin end $$;";
+        assert!(matches!(quote_names_spelled_begin(plain), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::catalog_query::{self, comment_join, is_users, is_users_schema, unexpected};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
-use crate::Result;
 use crate::conn::{ServerVersion, Session};
+use crate::{Result, lexer};
 
 /// A function or procedure.
 #[derive(Clone, Debug)]
@@ -141,6 +141,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Function>> {
             let deparsed: &str = row.get("definition");
             let definition = without_replace(deparsed)
                 .ok_or_else(|| unexpected(&format!("function {name}"), "definition", deparsed))?;
+            let definition = lexer::quote_names_spelled_begin(&definition).into_owned();
             Ok(Function {
                 oid: row.get("oid"),
                 schema: row.get("nspname"),

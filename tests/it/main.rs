@@ -20,6 +20,7 @@ mod documents;
 mod harness;
 mod harness_check;
 mod hostile;
+mod hostile_names;
 mod kill;
 mod kinds;
 mod offsite;

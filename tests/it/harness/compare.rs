@@ -140,11 +140,14 @@ pub(crate) fn line_difference(before: &str, after: &str) -> String {
         .join("\n")
 }
 
-/// A text of reasonable length for a report.
+/// A text of reasonable length for a report: of a long one its two ends.
 pub(crate) fn shortened(text: &str) -> String {
-    const LIMIT: usize = 6000;
-    match text.char_indices().nth(LIMIT) {
-        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()),
-        None => text.to_owned(),
+    const HALF: usize = 3000;
+    let chars = text.chars().count();
+    if chars <= 2 * HALF {
+        return text.to_owned();
     }
+    let head: String = text.chars().take(HALF).collect();
+    let tail: String = text.chars().skip(chars - HALF).collect();
+    format!("{head}\n... ({chars} characters) ...\n{tail}")
 }
