@@ -50,6 +50,9 @@ pub(crate) struct RestoreArgs {
     /// Also drop objects that the archive does not hold and that depend on dropped ones
     #[arg(long)]
     cascade: bool,
+    /// Also drop what the target holds in the archive's schemas and the archive does not
+    #[arg(long, conflicts_with_all = ["no_clean", "create", "data_only", "conditions"])]
+    exact: bool,
     /// Make the database; it must not exist. Its name is the archive's unless given
     #[arg(short = 'C', long, conflicts_with_all = ["cascade", "data_only"])]
     create: bool,
@@ -131,6 +134,7 @@ impl RestoreArgs {
             jobs: self.jobs,
             clean: !self.no_clean && !self.create,
             cascade: self.cascade,
+            exact: self.exact,
             create: self.create,
             properties: true,
             no_owner: self.no_owner,
@@ -215,22 +219,24 @@ fn describe_plan(preview: &Preview, named: usize) -> Vec<String> {
         true => format!("database {database} will be made"),
         false => format!("in database {database}:"),
     }];
-    let mut list = |what: &str, names: &[String]| {
-        if names.is_empty() {
-            return;
-        }
-        lines.push(format!("  {what}: {}", names.len()));
-        lines.extend(names.iter().take(named).map(|name| format!("    {name}")));
-        if names.len() > named {
-            lines.push(format!("    ... and {} more", names.len() - named));
-        }
-    };
-    list("dropped", &preview.dropped);
-    list("dropped for good (--cascade)", &preview.foreign);
-    list(
-        "schemas kept, for extensions or objects of others stay in them",
-        &preview.kept_schemas,
-    );
+    let lists = [
+        ("dropped", &preview.dropped, named),
+        ("dropped for good (--cascade)", &preview.foreign, named),
+        // The plan is all that is ever seen of it.
+        (
+            "dropped for good, for the archive does not hold it (--exact)",
+            &preview.extra,
+            usize::MAX,
+        ),
+        (
+            "schemas kept, for extensions or objects of others stay in them",
+            &preview.kept_schemas,
+            named,
+        ),
+    ];
+    for (what, names, named) in lists {
+        add_list(&mut lines, what, names, named);
+    }
     let summary = &preview.summary;
     lines.push(format!(
         "  created: {} objects; loaded: {} tables, {} rows, {}",
@@ -240,6 +246,17 @@ fn describe_plan(preview: &Preview, named: usize) -> Vec<String> {
         indicatif::HumanBytes(summary.bytes),
     ));
     lines
+}
+
+fn add_list(lines: &mut Vec<String>, what: &str, names: &[String], named: usize) {
+    if names.is_empty() {
+        return;
+    }
+    lines.push(format!("  {what}: {}", names.len()));
+    lines.extend(names.iter().take(named).map(|name| format!("    {name}")));
+    if names.len() > named {
+        lines.push(format!("    ... and {} more", names.len() - named));
+    }
 }
 
 /// What is created and loaded, one by one.

@@ -161,6 +161,14 @@ impl Selection {
             && self.plain_patterns().next().is_none()
     }
 
+    /// Whether more than whole schemas are chosen or left out: tables, rows, extensions.
+    pub fn chooses_within_schemas(&self) -> bool {
+        self.relation_patterns().next().is_some()
+            || !self.extensions.is_empty()
+            || !self.exclude_extensions.is_empty()
+            || !self.rows.is_empty()
+    }
+
     /// Whether a relation of this schema and name is wanted.
     pub fn includes_relation(&self, schema: &str, name: &str) -> bool {
         let included = match self.names_tables() {

@@ -13,6 +13,7 @@ use crate::event::{Event, Events, Phase};
 use crate::objects::{Kind, Oid, catalog, quote};
 use crate::{Error, ErrorKind, Result};
 
+use super::exact;
 use super::plan::{HeldObjects, RestorePlan, Step};
 use super::progress::RunState;
 use super::texts::StatementTexts;
@@ -55,6 +56,44 @@ pub(crate) struct ExistingObject {
     /// Of indexes behind a constraint: ALTER TABLE ... DROP CONSTRAINT. Of other kinds of objects: the archive's own.
     drop: Option<OwnDrop>,
     is_lockable: bool,
+    /// The archive does not hold it: it goes for `--exact` alone.
+    is_extra: bool,
+}
+
+impl ExistingObject {
+    /// An object that the archive does not hold.
+    pub(super) fn extra(
+        class: Oid,
+        oid: Oid,
+        kind: String,
+        identity: String,
+        is_lockable: bool,
+    ) -> Self {
+        let drop = is_named_alone(&kind).then(|| OwnDrop {
+            statement: format!(
+                "DROP {} IF EXISTS {identity} CASCADE;",
+                kind.strip_suffix(" object").unwrap_or(&kind).to_uppercase()
+            ),
+            turn: DropTurn::Late,
+        });
+        ExistingObject {
+            class,
+            oid,
+            kind,
+            identity,
+            table: None,
+            drop,
+            is_lockable,
+            is_extra: true,
+        }
+    }
+}
+
+/// Whether DROP of several names does not fit a kind, in `pg_identify_object`'s words.
+fn is_named_alone(kind: &str) -> bool {
+    kind.starts_with("operator")
+        || kind.starts_with("text search")
+        || ["collation", "conversion", "statistics object"].contains(&kind)
 }
 
 /// A statement that drops an object which DROP of several names does not fit.
@@ -76,11 +115,21 @@ enum DropTurn {
 }
 
 impl Survey {
-    /// Every object that will go, in words.
+    /// Every object that will go for `--exact` alone, in words.
+    pub(crate) fn describe_extras(&self) -> Vec<String> {
+        let extras = self.objects.iter().filter(|object| object.is_extra);
+        extras
+            .map(|object| format!("{} {}", object.kind, object.identity))
+            .map(|text| quote::one_line(&text).into_owned())
+            .collect()
+    }
+
+    /// Every other object that will go, in words.
     pub(crate) fn describe_drops(&self) -> Vec<String> {
         let objects = self
             .objects
             .iter()
+            .filter(|object| !object.is_extra)
             .map(|object| format!("{} {}", object.kind, object.identity));
         let schemas = self
             .schemas
@@ -144,6 +193,15 @@ pub(crate) async fn survey(session: &Session, held: &HeldObjects, cascade: bool)
     };
     let mut objects = existing_objects(session, held).await.map_err(failed)?;
     objects.extend(existing_others(session, held).await.map_err(failed)?);
+    let known: HashSet<(Oid, Oid)> = objects.iter().map(|it| (it.class, it.oid)).collect();
+    let extras = exact::objects_in(session, &held.exact_schemas)
+        .await
+        .map_err(failed)?;
+    objects.extend(
+        extras
+            .into_iter()
+            .filter(|extra| !known.contains(&(extra.class, extra.oid))),
+    );
     let large_objects = existing_large_objects(session, held)
         .await
         .map_err(failed)?;
@@ -166,7 +224,7 @@ pub(crate) async fn survey(session: &Session, held: &HeldObjects, cascade: bool)
     })
 }
 
-type Found<T> = std::result::Result<T, tokio_postgres::Error>;
+pub(super) type Found<T> = std::result::Result<T, tokio_postgres::Error>;
 
 fn unzip<'a>(
     pairs: impl IntoIterator<Item = &'a (String, String)>,
@@ -237,6 +295,7 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
                     turn: DropTurn::Early,
                 }),
                 is_lockable: row.get("is_lockable"),
+                is_extra: false,
             }
         })
         .collect();
@@ -481,6 +540,7 @@ async fn existing_others(session: &Session, held: &HeldObjects) -> Found<Vec<Exi
                     },
                 }),
                 is_lockable: false,
+                is_extra: false,
             })
         })
         .collect())
@@ -603,6 +663,7 @@ async fn sort_schemas(
 /// the archive will set again.
 async fn reset_default_privileges(session: &Session, held: &HeldObjects) -> Found<Vec<String>> {
     let (roles, schemas) = unzip(&held.default_privileges);
+    let exact: Vec<&str> = held.exact_schemas.iter().map(String::as_str).collect();
     let rows = session
         .query(
             "SELECT r.rolname::text AS role, n.nspname::text AS schema, d.defaclobjtype::text AS objtype, \
@@ -615,8 +676,9 @@ async fn reset_default_privileges(session: &Session, held: &HeldObjects) -> Foun
              LEFT JOIN pg_catalog.pg_roles g ON g.oid = a.grantee \
              WHERE EXISTS (SELECT FROM unnest($1::text[], $2::text[]) AS w(role, nspname) \
              WHERE w.role = r.rolname AND w.nspname = COALESCE(n.nspname::text, '')) \
+             OR n.nspname = ANY($3::text[]) \
              GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-            &[&roles, &schemas],
+            &[&roles, &schemas, &exact],
         )
         .await?;
     Ok(rows
@@ -704,6 +766,7 @@ pub(crate) async fn clean_and_create(
     // What was looked up before the locks may have changed until they were granted.
     let now = survey(session, &plan.held, cascade).await?;
     now.refuse_foreign(cascade)?;
+    exact::refuse_unseen(&now.describe_extras(), &plan.held.extras_seen)?;
     let drops = render_drops(&now, &plan.held);
     events.emit(Event::Planned {
         items: drops.len() as u64,

@@ -12,6 +12,7 @@
 mod check;
 mod clean;
 mod database;
+mod exact;
 mod findings;
 mod finish;
 mod load;
@@ -66,6 +67,8 @@ pub struct RestoreOptions {
     pub clean: bool,
     /// Drop dependents that the archive does not hold, too.
     pub cascade: bool,
+    /// Drop what the target holds in the archive's schemas and the archive does not.
+    pub exact: bool,
     /// Make the database, which must not exist.
     pub create: bool,
     /// With `create`: give it the owner, comment, privileges and settings of the source.
@@ -91,6 +94,7 @@ impl RestoreOptions {
             jobs,
             clean: true,
             cascade: false,
+            exact: false,
             create: false,
             properties: true,
             no_owner: false,
@@ -164,7 +168,7 @@ pub async fn look(
     events: &Events,
 ) -> Result<Prepared> {
     let started = Instant::now();
-    let plan = plan::plan_restore(reader.index(), &options)?;
+    let mut plan = plan::plan_restore(reader.index(), &options)?;
     // The preamble is not run, but a whole restore of an archive that `verify` calls damaged helps nobody.
     let preamble = reader
         .index()
@@ -197,6 +201,7 @@ pub async fn look(
     } else {
         clean::survey(&session, &plan.held, options.cascade).await?
     };
+    plan.held.extras_seen = survey.describe_extras().into_iter().collect();
     if !options.cascade {
         for dependent in &survey.foreign {
             findings.problem(
@@ -343,7 +348,7 @@ impl Prepared {
         let planned = self.plan.summary();
         Ok(RestoreReport {
             database: self.settings.database().to_owned(),
-            dropped: self.survey.describe_drops().len(),
+            dropped: self.survey.describe_drops().len() + self.survey.describe_extras().len(),
             summary: match self.options.rows {
                 Some(_) => PlanSummary {
                     rows: state.rows_loaded(),

@@ -8,7 +8,7 @@ use crate::dump::selection::Selection;
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
-use super::RestoreOptions;
+use super::{RestoreOptions, exact};
 
 /// The whole restore: what may have to go, what is created when, what is loaded.
 #[derive(Debug, Default)]
@@ -128,6 +128,10 @@ pub(crate) struct HeldObjects {
     /// Default privileges: (role, schema, or the empty string for all schemas). While they exist in the target
     /// they would add grants to whatever is created.
     pub default_privileges: BTreeSet<(String, String)>,
+    /// With `--exact`: schemas that will hold nothing else.
+    pub exact_schemas: BTreeSet<String>,
+    /// What they hold besides, as the plan was shown, in words.
+    pub extras_seen: BTreeSet<String>,
 }
 
 /// An object of the archive whose kind shares its names with no other.
@@ -280,6 +284,9 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
             }
             _ => plan.post_data.extend(step(entry, kind, &weights, options)),
         }
+    }
+    if options.exact {
+        plan.held.exact_schemas = exact::schemas(&index.header, &plan.held, options)?;
     }
     Ok(plan)
 }

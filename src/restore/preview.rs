@@ -21,6 +21,8 @@ pub struct Preview {
     pub dropped: Vec<String>,
     /// Objects that the archive does not hold and that will be dropped with them (`--cascade`).
     pub foreign: Vec<String>,
+    /// Objects in the archive's schemas that it does not hold and that will be dropped (`--exact`).
+    pub extra: Vec<String>,
     /// Schemas of the archive that stay, because they hold something else.
     pub kept_schemas: Vec<String>,
     /// The entries of the archive that will be created, in the order of their passes.
@@ -59,6 +61,7 @@ impl Prepared {
             creates_database: self.options.create,
             dropped: self.survey.describe_drops(),
             foreign: foreign.iter().map(one_line).collect(),
+            extra: self.survey.describe_extras(),
             kept_schemas: self.survey.kept_schemas.iter().map(one_line).collect(),
             created: self.plan.steps().map(|step| step.label.clone()).collect(),
             loaded: self

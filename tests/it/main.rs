@@ -17,6 +17,7 @@ mod consistency;
 mod crash;
 mod damage;
 mod documents;
+mod exact;
 mod harness;
 mod harness_check;
 mod hostile;
