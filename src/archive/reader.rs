@@ -1,9 +1,12 @@
 //! Reading an archive: footer, index, then any member.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::codec::zeroed;
 use super::footer::{Footer, has_footer_magic};
@@ -60,6 +63,34 @@ pub struct ArchiveReader {
     name: String,
     codec: Codec,
     index: Index,
+    bytes_read: AtomicU64,
+    kept: Mutex<Kept>,
+}
+
+/// Stored bytes of members that were checked and are to be read soon: who takes a small part out of a large archive reads
+/// each byte of it once.
+#[derive(Default)]
+struct Kept {
+    bytes: usize,
+    members: HashMap<MemberId, Vec<u8>>,
+}
+
+/// So much is kept at most. Four connections have as much in flight.
+const KEPT_BYTES: usize = 16 << 20;
+
+impl Kept {
+    fn keep(&mut self, id: MemberId, stored: Vec<u8>) {
+        if stored.len() <= KEPT_BYTES - self.bytes && !self.members.contains_key(&id) {
+            self.bytes += stored.len();
+            self.members.insert(id, stored);
+        }
+    }
+
+    fn take(&mut self, id: MemberId) -> Option<Vec<u8>> {
+        let stored = self.members.remove(&id)?;
+        self.bytes -= stored.len();
+        Some(stored)
+    }
 }
 
 impl ArchiveReader {
@@ -90,6 +121,8 @@ impl ArchiveReader {
             name: quote::one_line(name).into_owned(),
             codec: Codec::None,
             index: Index::empty(),
+            bytes_read: AtomicU64::new(0),
+            kept: Mutex::default(),
         };
         let (footer, codec) = reader.read_footer()?;
         reader.codec = codec;
@@ -112,6 +145,11 @@ impl ArchiveReader {
         self.source.len()
     }
 
+    /// Bytes of it that were read so far, footer and index included.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+
     /// The archive's name for messages.
     pub fn name(&self) -> &str {
         &self.name
@@ -123,18 +161,29 @@ impl ArchiveReader {
     /// `Damaged`, naming the member, what it holds and where it lies; `Io`; `Internal` if there is no such member.
     pub fn read_member(&self, id: MemberId) -> Result<Vec<u8>> {
         let member = self.member(id)?;
-        let stored = self.read_stored(id, member)?;
+        let kept = self.lock_kept().take(id);
+        let stored = match kept {
+            Some(stored) => stored,
+            None => self.read_stored(id, member)?,
+        };
         self.codec
             .decode(stored, member.length)
             .map_err(|fault| self.damaged(format!("{}: {fault}.", self.index.describe(id))))
     }
 
-    /// Reads one member's stored bytes and checks their BLAKE3, without decompressing.
+    /// Reads one member's stored bytes and checks their BLAKE3, without decompressing. As long as there are few of
+    /// them they are kept for [`ArchiveReader::read_member`], which takes them.
     ///
     /// # Errors
     /// As [`ArchiveReader::read_member`].
     pub fn check_member(&self, id: MemberId) -> Result<()> {
-        self.read_stored(id, self.member(id)?).map(drop)
+        let stored = self.read_stored(id, self.member(id)?)?;
+        self.lock_kept().keep(id, stored);
+        Ok(())
+    }
+
+    fn lock_kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The statements that a span of the index points at. Reads the whole member.
@@ -186,6 +235,7 @@ impl ArchiveReader {
                 e,
             )
         })?;
+        self.bytes_read.fetch_add(length, Ordering::Relaxed);
         Ok(buffer)
     }
 

@@ -3,29 +3,56 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
-/// Rows in which every named column has the given value.
+/// Rows of which all conditions hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowFilter(Vec<Condition>);
 
-/// `column = value`, or `column is null`.
+/// `column = value`, `column <> value`, `column is null` or `column is not null`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     column: String,
-    /// As COPY writes it.
-    field: Vec<u8>,
+    test: FieldTest,
 }
 
-/// A filter for rows of certain columns: by position, the field that there must be.
+/// What must hold of a field, in SQL's sense: a NULL neither equals a value nor differs from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlacedFilter(Vec<(usize, Vec<u8>)>);
+enum FieldTest {
+    /// It is this, as COPY writes it.
+    Is(Vec<u8>),
+    /// It is a value, and not this one.
+    IsOther(Vec<u8>),
+    IsNull,
+    IsNotNull,
+}
+
+/// COPY's NULL.
+const NULL: &[u8] = b"\\N";
+
+impl FieldTest {
+    fn holds(&self, field: &[u8]) -> bool {
+        match self {
+            FieldTest::Is(value) => field == value,
+            FieldTest::IsOther(value) => field != NULL && field != value,
+            FieldTest::IsNull => field == NULL,
+            FieldTest::IsNotNull => field != NULL,
+        }
+    }
+}
+
+/// A filter for rows of certain columns: by position, what must hold of the field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedFilter(Vec<(usize, FieldTest)>);
+
+/// What is said of a condition that is none.
+const FORMS: &str = "give COLUMN = VALUE, COLUMN <> VALUE, COLUMN is null or COLUMN is not null";
 
 impl FromStr for Condition {
     type Err = String;
 
     /// The value is what `SELECT column` prints. It may stand in single quotes, with inner ones doubled; the column in double
-    /// ones.
+    /// ones. `!=` is `<>`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "give COLUMN = VALUE or COLUMN is null".to_owned();
+        let wrong = || FORMS.to_owned();
         let text = text.trim();
         let (column, rest) = match text.strip_prefix('"') {
             Some(quoted) => {
@@ -37,36 +64,49 @@ impl FromStr for Condition {
             }
             None => {
                 let end = text
-                    .find(|c: char| c == '=' || c.is_whitespace())
+                    .find(|c: char| "=<>!".contains(c) || c.is_whitespace())
                     .ok_or_else(wrong)?;
                 (text[..end].to_lowercase(), text[end..].trim_start())
             }
         };
-        let field = match rest.strip_prefix('=').map(str::trim) {
-            Some(value) => match value.strip_prefix('\'') {
-                Some(quoted) => {
-                    let end = closing_quote(quoted, '\'').ok_or_else(wrong)?;
-                    if end + 1 != quoted.len() {
-                        return Err(wrong());
-                    }
-                    encode_field(quoted[..end].replace("''", "'").as_bytes())
-                }
-                None => encode_field(value.as_bytes()),
-            },
-            None if rest
-                .split_ascii_whitespace()
-                .map(str::to_lowercase)
-                .eq(["is", "null"]) =>
-            {
-                b"\\N".to_vec()
-            }
-            None => return Err(wrong()),
-        };
         if column.is_empty() {
             return Err(wrong());
         }
-        Ok(Condition { column, field })
+        let test = FieldTest::parse(rest).ok_or_else(wrong)?;
+        Ok(Condition { column, test })
     }
+}
+
+impl FieldTest {
+    /// What stands behind the column.
+    fn parse(text: &str) -> Option<FieldTest> {
+        if let Some(value) = text.strip_prefix('=') {
+            return Some(FieldTest::Is(parse_value(value)?));
+        }
+        if let Some(value) = text.strip_prefix("<>").or(text.strip_prefix("!=")) {
+            return Some(FieldTest::IsOther(parse_value(value)?));
+        }
+        let words: Vec<String> = text
+            .split_ascii_whitespace()
+            .map(str::to_lowercase)
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words[..] {
+            ["is", "null"] => Some(FieldTest::IsNull),
+            ["is", "not", "null"] => Some(FieldTest::IsNotNull),
+            _ => None,
+        }
+    }
+}
+
+/// A value as COPY writes it; `None` if its quotes do not fit.
+fn parse_value(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    let Some(quoted) = text.strip_prefix('\'') else {
+        return Some(encode_field(text.as_bytes()));
+    };
+    let end = closing_quote(quoted, '\'')?;
+    (end + 1 == quoted.len()).then(|| encode_field(quoted[..end].replace("''", "'").as_bytes()))
 }
 
 /// The place of the quote that ends a text, past doubled ones.
@@ -118,7 +158,7 @@ impl RowFilter {
         self.0
             .iter()
             .map(|condition| match place(condition) {
-                Some(place) => Ok((place, condition.field.clone())),
+                Some(place) => Ok((place, condition.test.clone())),
                 None => Err(condition.column.as_str()),
             })
             .collect::<Result<_, _>>()
@@ -129,9 +169,10 @@ impl RowFilter {
 impl PlacedFilter {
     /// Whether a row is chosen; without its newline.
     pub fn takes(&self, row: &[u8]) -> bool {
-        self.0
-            .iter()
-            .all(|(place, field)| row.split(|&byte| byte == b'\t').nth(*place) == Some(field))
+        self.0.iter().all(|(place, test)| {
+            let field = row.split(|&byte| byte == b'\t').nth(*place);
+            field.is_some_and(|field| test.holds(field))
+        })
     }
 
     /// The chosen ones of rows with their newlines, and how many they are.
@@ -178,6 +219,15 @@ mod tests {
         assert_eq!(chosen(&["NAME ="], ROWS), "11\t\t1\n");
         assert_eq!(chosen(&["\"Odd=one\" IS NULL"], ROWS), "2\ta\\tb\t\\N\n");
         assert_eq!(chosen(&["\"Odd=one\" = x"], ROWS), "1\ta\tx\n3\tit's\tx\n");
+        assert_eq!(
+            chosen(&["name <> 'a'", "id!=11"], ROWS),
+            "2\ta\\tb\t\\N\n3\tit's\tx\n"
+        );
+        assert_eq!(chosen(&["\"Odd=one\" <> 1"], ROWS), "1\ta\tx\n3\tit's\tx\n");
+        assert_eq!(
+            chosen(&["\"Odd=one\" is not NULL", "id <> 1"], ROWS),
+            "3\tit's\tx\n11\t\t1\n"
+        );
         assert_eq!(chosen(&[], ROWS), ROWS);
     }
 
@@ -191,7 +241,11 @@ mod tests {
             "name = 'a",
             "name = 'a' b",
             "\"name = 1",
-            "id is not null",
+            "id is",
+            "id is not",
+            "id < 1",
+            "id <> 'a",
+            "<> 1",
         ] {
             assert!(wrong.parse::<Condition>().is_err(), "{wrong}");
         }

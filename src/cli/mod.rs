@@ -8,7 +8,9 @@ mod create;
 mod csv;
 mod doctor;
 mod drill;
+mod extract;
 mod inserts;
+mod jsonl;
 mod list;
 mod log;
 mod pin;
@@ -20,6 +22,7 @@ mod selection;
 mod serve;
 mod show;
 mod stdout;
+mod table_rows;
 mod text_table;
 mod verify;
 
@@ -62,6 +65,7 @@ enum Command {
     Create(Box<create::CreateArgs>),
     List(list::Args),
     Show(Box<show::Args>),
+    Extract(extract::Args),
     Verify(verify::Args),
     Restore(Box<restore::RestoreArgs>),
     Drill(Box<drill::Args>),
@@ -116,6 +120,7 @@ impl Command {
             Command::Create(_) => "create",
             Command::List(_) => "list",
             Command::Show(_) => "show",
+            Command::Extract(_) => "extract",
             Command::Verify(_) => "verify",
             Command::Restore(_) => "restore",
             Command::Drill(_) => "drill",
@@ -135,6 +140,7 @@ impl Command {
             Command::Create(args) => &args.place,
             Command::List(args) => &args.place,
             Command::Show(args) => &args.place,
+            Command::Extract(args) => &args.place,
             Command::Verify(args) => &args.place,
             Command::Restore(args) => &args.place,
             Command::Drill(args) => &args.place,
@@ -154,6 +160,7 @@ fn run_command(command: Command, log: &log::LogArgs) -> Result<()> {
         Command::Create(args) => block_on(args.run()),
         Command::List(args) => block_on(list::run(args)),
         Command::Show(args) => block_on(show::run(*args)),
+        Command::Extract(args) => block_on(extract::run(args)),
         Command::Verify(args) => block_on(verify::run(args)),
         Command::Restore(args) => block_on(args.run()),
         Command::Drill(args) => block_on(drill::run(*args)),

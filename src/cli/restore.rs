@@ -66,7 +66,8 @@ pub(crate) struct RestoreArgs {
     selection: SelectionArgs,
     #[command(flatten)]
     parts: PartsArgs,
-    /// With -a and -t: only rows whose column has the value: COLUMN = VALUE or COLUMN is null (repeatable). Sequences stay
+    /// With -a and -t: only rows of which this holds: COLUMN = VALUE, COLUMN <> VALUE, COLUMN is null, COLUMN is not null
+    /// (repeatable). Sequences stay
     #[arg(long = "where", value_name = "CONDITION", requires_all = ["data_only", "tables"])]
     conditions: Vec<Condition>,
     /// Do not collect the planner's statistics at the end
@@ -188,8 +189,16 @@ impl RestoreArgs {
             return Ok(());
         }
         let summary = &report.summary;
+        // A whole archive is read twice: to verify it, and to load it.
+        let share = match report.bytes_read < report.archive_bytes {
+            true => {
+                let share = super::text_table::share_read(report.bytes_read, report.archive_bytes);
+                format!("; {share}")
+            }
+            false => String::new(),
+        };
         eprintln!(
-            "restored {} into {}: {} tables, {} rows, {} in {}.{} s",
+            "restored {} into {}: {} tables, {} rows, {} in {}.{} s{share}",
             quote::one_line(&self.file.display().to_string()),
             quote::one_line(&quote::ident(&report.database)),
             summary.tables,

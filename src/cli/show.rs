@@ -10,16 +10,17 @@ use super::inserts::InsertArgs;
 use super::place::PlaceArgs;
 use super::selection::{PartsArgs, SelectionArgs};
 use super::stdout::{failed, try_write_stdout};
-use super::{csv, text_table};
+use super::table_rows::{RowFormat, TableRows};
+use super::text_table;
 use crate::archive::{
-    ArchiveReader, Condition, DumpId, Header, Index, Member, MemberId, MemberRole, PlacedFilter,
-    RowFilter, Section, TocEntry, copy_rows,
+    ArchiveReader, Condition, DumpId, Header, Index, Member, MemberId, MemberRole, Section,
+    TocEntry, copy_rows,
 };
-use crate::dump::selection::{Selection, SelectionPatterns};
+use crate::dump::selection::Selection;
 use crate::objects::quote;
 use crate::restore::{RestoreOptions, chosen_entries};
 use crate::storage::spawn_blocking;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
 /// Shows what is in an archive: its table of contents, its SQL, or the rows of one table.
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,8 @@ pub(super) struct Args {
     /// Print the rows of one table, reading only its members
     #[arg(long, value_name = "TABLE", conflicts_with_all = ["selection", "parts"])]
     rows: Option<String>,
-    /// Of these rows only those whose column has the value: COLUMN = VALUE or COLUMN is null (repeatable)
+    /// Of these rows only those of which this holds: COLUMN = VALUE, COLUMN <> VALUE, COLUMN is null, COLUMN is not null
+    /// (repeatable)
     #[arg(long = "where", value_name = "CONDITION", requires = "rows")]
     conditions: Vec<Condition>,
     /// How to print rows
@@ -50,14 +52,6 @@ pub(super) struct Args {
     selection: SelectionArgs,
     #[command(flatten)]
     parts: PartsArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum RowFormat {
-    /// COPY's text format
-    Copy,
-    /// CSV with a line of column names
-    Csv,
 }
 
 /// Runs the command.
@@ -77,20 +71,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
 
 fn show(reader: &ArchiveReader, args: &Args) -> Result<()> {
     if let Some(pattern) = &args.rows {
-        let table = table_with_rows(reader.index(), pattern)?;
-        let filter = RowFilter::new(args.conditions.clone());
-        let columns = table.rows.as_ref().map(|rows| &rows.columns[..]);
-        let filter = filter
-            .place(columns.unwrap_or_default())
-            .map_err(|column| {
-                let column = quote::ident(column);
-                let column = quote::one_line(&column);
-                Error::new(
-                    ErrorKind::Usage,
-                    format!("the table has no column {column}"),
-                )
-            })?;
-        return try_write_stdout(|out| write_rows(reader, table, &filter, args.format, out));
+        let rows = TableRows::find(reader, pattern, &args.conditions)?;
+        return try_write_stdout(|out| rows.write(args.format, out).map(drop));
     }
     let entries = selected_entries(reader.index(), args)?;
     try_write_stdout(|out| {
@@ -334,76 +316,11 @@ impl<'a> StatementReader<'a> {
     }
 }
 
-fn write_rows(
-    reader: &ArchiveReader,
-    table: &TocEntry,
-    filter: &PlacedFilter,
-    format: RowFormat,
-    out: &mut dyn Write,
-) -> Result<()> {
-    let mut buffer = Vec::new();
-    if format == RowFormat::Csv {
-        let columns = table.rows.as_ref().map(|rows| &rows.columns[..]);
-        csv::push_header(&mut buffer, columns.unwrap_or_default());
-        out.write_all(&buffer).map_err(failed)?;
-    }
-    for (id, _) in reader.index().data_members(table.id) {
-        let text = reader.read_member(id)?;
-        let rows = copy_rows(&text)
-            .map_err(|e| e.detail(format!("{}.", reader.index().describe(id))))?
-            .rows;
-        let (rows, _) = filter.choose(rows);
-        match format {
-            RowFormat::Copy => out.write_all(&rows),
-            RowFormat::Csv => {
-                buffer.clear();
-                for row in rows.split_inclusive(|&byte| byte == b'\n') {
-                    csv::push_row(&mut buffer, &row[..row.len() - 1]);
-                }
-                out.write_all(&buffer)
-            }
-        }
-        .map_err(failed)?;
-    }
-    Ok(())
-}
-
-fn table_with_rows<'a>(index: &'a Index, pattern: &str) -> Result<&'a TocEntry> {
-    let selection = Selection::parse(&SelectionPatterns {
-        tables: vec![pattern.to_owned()],
-        ..SelectionPatterns::default()
-    })?;
-    selection.check_database(&index.header.database)?;
-    let tables = index.entries.iter().filter(|entry| entry.rows.is_some());
-    let matching: Vec<&TocEntry> = tables
-        .filter(|e| {
-            let schema = e.schema.as_deref().unwrap_or_default();
-            selection.includes_relation(schema, &e.name)
-        })
-        .collect();
-    match matching[..] {
-        [entry] => Ok(entry),
-        [] => Err(Error::new(
-            ErrorKind::Usage,
-            format!("the archive has no rows of a table that matches {}", quote::one_line(pattern)),
-        )
-        .hint("`pgstow show FILE` lists the tables. A partitioned table's rows are in its partitions.")),
-        _ => {
-            let names: Vec<_> = matching.iter().map(|e| e.qualified_name()).collect();
-            Err(Error::new(
-                ErrorKind::Usage,
-                format!("several tables match {}", quote::one_line(pattern)),
-            )
-            .detail(names.join(", "))
-            .hint("Name one of them with its schema."))
-        }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
     use crate::archive::Compression;
     use crate::archive::tests::{ONE_ROW, PREAMBLE, TWO_ROWS, open, small_archive, statements};
     use clap::Parser;
@@ -431,21 +348,6 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn rows(format: RowFormat) -> String {
-        let reader = reader();
-        let table = table_with_rows(reader.index(), "s.t").unwrap();
-        let mut out = Vec::new();
-        write_rows(
-            &reader,
-            table,
-            &RowFilter::default().place(&[]).unwrap(),
-            format,
-            &mut out,
-        )
-        .unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
     #[test]
     fn sql_of_everything_is_the_script() {
         let whole = sql(&[]);
@@ -470,13 +372,6 @@ mod tests {
         let reader = reader();
         let error = entries(reader.index(), &["-t", "nothing"]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);
-        assert!(table_with_rows(reader.index(), "nothing").is_err());
-    }
-
-    #[test]
-    fn rows_come_as_copy_text_or_csv() {
-        assert_eq!(rows(RowFormat::Copy), "1\n2\n3\n");
-        assert_eq!(rows(RowFormat::Csv), "a\n1\n2\n3\n");
     }
 
     #[test]

@@ -56,6 +56,11 @@ pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// `read 1.2 MiB of 1.0 GiB`: how much of an archive it took.
+pub(super) fn share_read(read: u64, size: u64) -> String {
+    format!("read {} of {}", bytes(read), bytes(size))
+}
+
 /// A number of bytes: `999 B`, `1.2 MiB`.
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub(super) fn bytes(bytes: u64) -> String {

@@ -134,6 +134,10 @@ pub struct RestoreReport {
     /// What was created and loaded.
     #[serde(flatten)]
     pub summary: PlanSummary,
+    /// Bytes that were read of the archive: what was not asked for is not read.
+    pub bytes_read: u64,
+    /// Bytes of the archive.
+    pub archive_bytes: u64,
     /// Wall clock from the start of the verification.
     pub elapsed_ms: u64,
 }
@@ -356,6 +360,8 @@ impl Prepared {
                 },
                 None => planned,
             },
+            bytes_read: self.reader.bytes_read(),
+            archive_bytes: self.reader.size(),
             elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }

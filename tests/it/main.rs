@@ -18,6 +18,7 @@ mod crash;
 mod damage;
 mod documents;
 mod exact;
+mod extract;
 mod harness;
 mod harness_check;
 mod hostile;

@@ -1,0 +1,201 @@
+//! One table's rows out of an archive, without any server: for `show --rows` and `extract`.
+
+use std::io::Write;
+
+use super::stdout::failed;
+use super::{csv, inserts, jsonl};
+use crate::archive::{
+    ArchiveReader, Condition, Index, PlacedFilter, RowFilter, TocEntry, copy_rows,
+};
+use crate::dump::selection::{Selection, SelectionPatterns};
+use crate::objects::quote;
+use crate::{Error, ErrorKind, Result};
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum RowFormat {
+    /// COPY's text format
+    Copy,
+    /// CSV with a line of column names
+    Csv,
+    /// A JSON object in each line; every value is a string, as SELECT prints it, or null
+    Jsonl,
+    /// INSERT statements
+    Insert,
+}
+
+/// Chosen rows of one table.
+pub(super) struct TableRows<'a> {
+    reader: &'a ArchiveReader,
+    table: &'a TocEntry,
+    columns: &'a [String],
+    filter: PlacedFilter,
+}
+
+impl<'a> TableRows<'a> {
+    /// The table that a pattern means, and the conditions that its rows must meet.
+    ///
+    /// # Errors
+    /// `Usage` unless the pattern means exactly one table, which has the columns of the conditions.
+    pub(super) fn find(
+        reader: &'a ArchiveReader,
+        pattern: &str,
+        conditions: &[Condition],
+    ) -> Result<Self> {
+        let table = table_with_rows(reader.index(), pattern)?;
+        let rows = table.rows.as_ref();
+        let columns = rows.map(|rows| &rows.columns[..]).unwrap_or_default();
+        let filter = RowFilter::new(conditions.to_vec());
+        let filter = filter.place(columns).map_err(|column| {
+            let column = quote::ident(column);
+            let column = quote::one_line(&column);
+            let columns: Vec<String> = columns.iter().map(|name| quote::ident(name)).collect();
+            Error::new(
+                ErrorKind::Usage,
+                format!("{} has no column {column}", table.qualified_name()),
+            )
+            .hint(format!("It has {}.", columns.join(", ")))
+        })?;
+        Ok(TableRows {
+            reader,
+            table,
+            columns,
+            filter,
+        })
+    }
+
+    /// The table's name, on one line.
+    pub(super) fn qualified_name(&self) -> String {
+        self.table.qualified_name()
+    }
+
+    /// Prints them, reading only the table's members. Tells how many they are.
+    ///
+    /// # Errors
+    /// Those of [`ArchiveReader::read_member`]; `Data` if text is wanted and a value is none.
+    pub(super) fn write(&self, format: RowFormat, out: &mut dyn Write) -> Result<u64> {
+        let mut buffer = Vec::new();
+        if format == RowFormat::Csv {
+            csv::push_header(&mut buffer, self.columns);
+            out.write_all(&buffer).map_err(failed)?;
+        }
+        let mut count = 0;
+        for (id, _) in self.reader.index().data_members(self.table.id) {
+            let text = self.reader.read_member(id)?;
+            let rows = copy_rows(&text)
+                .map_err(|e| e.detail(format!("{}.", self.reader.index().describe(id))))?
+                .rows;
+            let (rows, chosen) = self.filter.choose(rows);
+            count += chosen;
+            buffer.clear();
+            let printed: &[u8] = match format {
+                RowFormat::Copy => &rows,
+                RowFormat::Csv => {
+                    each_row(&rows).for_each(|row| csv::push_row(&mut buffer, row));
+                    &buffer
+                }
+                RowFormat::Jsonl => {
+                    for row in each_row(&rows) {
+                        jsonl::push_row(&mut buffer, self.columns, row)
+                            .map_err(|column| self.no_text(column))?;
+                    }
+                    &buffer
+                }
+                RowFormat::Insert => {
+                    let table = self.table.loaded_into().unwrap_or_default();
+                    buffer = inserts::InsertArgs::default().render(table, self.columns, &rows);
+                    &buffer
+                }
+            };
+            out.write_all(printed).map_err(failed)?;
+        }
+        Ok(count)
+    }
+
+    fn no_text(&self, column: &str) -> Error {
+        let column = quote::ident(column);
+        Error::new(
+            ErrorKind::Data,
+            format!(
+                "{} of {} holds bytes that are no UTF-8",
+                quote::one_line(&column),
+                self.table.qualified_name()
+            ),
+        )
+        .hint("JSON is UTF-8. --format csv and copy print bytes as they are.")
+    }
+}
+
+fn each_row(rows: &[u8]) -> impl Iterator<Item = &[u8]> {
+    rows.split_inclusive(|&byte| byte == b'\n')
+        .map(|row| row.strip_suffix(b"\n").unwrap_or(row))
+}
+
+fn table_with_rows<'a>(index: &'a Index, pattern: &str) -> Result<&'a TocEntry> {
+    let selection = Selection::parse(&SelectionPatterns {
+        tables: vec![pattern.to_owned()],
+        ..SelectionPatterns::default()
+    })?;
+    selection.check_database(&index.header.database)?;
+    let tables = index.entries.iter().filter(|entry| entry.rows.is_some());
+    let matching: Vec<&TocEntry> = tables
+        .filter(|e| {
+            let schema = e.schema.as_deref().unwrap_or_default();
+            selection.includes_relation(schema, &e.name)
+        })
+        .collect();
+    match matching[..] {
+        [entry] => Ok(entry),
+        [] => Err(Error::new(
+            ErrorKind::Usage,
+            format!("the archive has no rows of a table that matches {}", quote::one_line(pattern)),
+        )
+        .hint("`pgstow show FILE` lists the tables. A partitioned table's rows are in its partitions.")),
+        _ => {
+            let names: Vec<_> = matching.iter().map(|e| e.qualified_name()).collect();
+            Err(Error::new(
+                ErrorKind::Usage,
+                format!("several tables match {}", quote::one_line(pattern)),
+            )
+            .detail(names.join(", "))
+            .hint("Name one of them with its schema."))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::archive::Compression;
+    use crate::archive::tests::{open, small_archive};
+
+    fn rows(format: RowFormat, conditions: &[&str]) -> String {
+        let reader = open(small_archive(Compression::Gzip(1)).sink).unwrap();
+        let conditions: Vec<Condition> = conditions.iter().map(|it| it.parse().unwrap()).collect();
+        let rows = TableRows::find(&reader, "s.t", &conditions).unwrap();
+        let mut out = Vec::new();
+        rows.write(format, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn rows_come_in_every_format() {
+        assert_eq!(rows(RowFormat::Copy, &[]), "1\n2\n3\n");
+        assert_eq!(rows(RowFormat::Csv, &["a <> 2"]), "a\n1\n3\n");
+        assert_eq!(rows(RowFormat::Jsonl, &["a = 3"]), "{\"a\":\"3\"}\n");
+        assert_eq!(
+            rows(RowFormat::Insert, &["a = 3"]),
+            "INSERT INTO \"s\".\"t\" (\"a\") OVERRIDING SYSTEM VALUE VALUES ('3');\n\n"
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let reader = open(small_archive(Compression::None).sink).unwrap();
+        assert!(TableRows::find(&reader, "nothing", &[]).is_err());
+        let condition = ["b = 1".parse().unwrap()];
+        let error = TableRows::find(&reader, "t", &condition).err().unwrap();
+        assert_eq!(error.hint_text(), Some("It has \"a\"."));
+    }
+}
