@@ -112,11 +112,22 @@ pub fn guard(statement: &str) -> Result<(), GuardViolation> {
 /// # Errors
 /// The first thing in the text that is not a whole statement to psql.
 pub fn split(text: &str, strings: StringSyntax) -> Result<Vec<Range<usize>>, GuardViolation> {
-    if let Some(at) = text.find('\0') {
+    split_bytes(text.as_bytes(), strings)
+}
+
+/// As [`split`], of a text in any encoding in which only ASCII characters have bytes that look like ASCII.
+///
+/// # Errors
+/// As [`split`].
+pub fn split_bytes(
+    text: &[u8],
+    strings: StringSyntax,
+) -> Result<Vec<Range<usize>>, GuardViolation> {
+    if let Some(at) = text.iter().position(|&byte| byte == 0) {
         return Err(GuardViolation::Nul { at });
     }
     let mut scanner = Scanner {
-        text: text.as_bytes(),
+        text,
         at: 0,
         strings,
     };
@@ -259,7 +270,7 @@ impl Statement {
     }
 
     /// Takes in a token; tells whether it ends the statement.
-    fn push(&mut self, token: Token, text: &str, at: usize) -> bool {
+    fn push(&mut self, token: Token, text: &[u8], at: usize) -> bool {
         match token {
             Token::Open => self.parentheses.push(at),
             Token::Close => drop(self.parentheses.pop()),
@@ -270,8 +281,8 @@ impl Statement {
         false
     }
 
-    fn push_word(&mut self, word: &str, at: usize) {
-        let is = |keyword| word.eq_ignore_ascii_case(keyword);
+    fn push_word(&mut self, word: &[u8], at: usize) {
+        let is = |keyword: &str| word.eq_ignore_ascii_case(keyword.as_bytes());
         self.head = match self.head {
             Head::Start if is("create") => Head::Create,
             Head::Create if is("or") => Head::CreateOr,

@@ -6,7 +6,8 @@ use crate::objects::quote;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyText<'a> {
     /// `COPY "s"."t" ("a", "b") FROM stdin;` without a newline. Quoted names may hold newlines.
-    pub statement: &'a str,
+    /// In the archive's encoding.
+    pub statement: &'a [u8],
     /// The rows, each with its newline; without the terminator.
     pub rows: &'a [u8],
 }
@@ -40,10 +41,9 @@ pub fn copy_rows(member_text: &[u8]) -> crate::Result<CopyText<'_>> {
 fn split(text: &[u8]) -> Option<CopyText<'_>> {
     let end = statement_end(text)?;
     let (statement, rest) = text.split_at(end);
-    let statement = std::str::from_utf8(statement).ok()?;
     let rows = rest.strip_prefix(b"\n")?.strip_suffix(TERMINATOR)?;
-    let whole = statement.starts_with("COPY ")
-        && statement.ends_with(" FROM stdin;")
+    let whole = statement.starts_with(b"COPY ")
+        && statement.ends_with(b" FROM stdin;")
         && (rows.is_empty() || rows.ends_with(b"\n"));
     whole.then_some(CopyText { statement, rows })
 }
@@ -73,7 +73,7 @@ mod tests {
         for rows in ["", "1\t2\n", "\n", "\\\\.\t\\N\n\n"] {
             let member = format!("{statement}\n{rows}\\.\n\n");
             let copy = copy_rows(member.as_bytes()).unwrap();
-            assert_eq!(copy.statement, statement);
+            assert_eq!(copy.statement, statement.as_bytes());
             assert_eq!(copy.rows, rows.as_bytes());
         }
     }

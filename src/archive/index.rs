@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::TextEncoding;
 use crate::objects::Database;
 use crate::objects::quote;
 use crate::{Error, Result};
@@ -21,6 +22,17 @@ pub enum Section {
     Data,
     /// What is faster or only possible with the data in place.
     PostData,
+}
+
+impl Header {
+    /// The encoding of the members' text.
+    pub fn text_encoding(&self) -> TextEncoding {
+        match self.text_encoding {
+            Some(encoding) => encoding,
+            None if self.encoding == TextEncoding::SQL_ASCII.name() => TextEncoding::SQL_ASCII,
+            None => TextEncoding::UTF8,
+        }
+    }
 }
 
 impl TocEntry {
@@ -94,6 +106,9 @@ pub struct Header {
     pub properties: Option<Database>,
     /// Exported snapshot that all rows come from.
     pub snapshot: String,
+    /// The encoding of the members' text, if it is neither UTF-8 nor that of a database in SQL_ASCII (`--encoding`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub text_encoding: Option<TextEncoding>,
     /// Options that make the archive less than the whole database (`--table`, `--schema-only`...),
     /// empty for a whole one.
     pub partial: Vec<String>,
@@ -315,6 +330,7 @@ impl Index {
                 server_version_num: 0,
                 database: String::new(),
                 encoding: String::new(),
+                text_encoding: None,
                 properties: None,
                 lc_collate: String::new(),
                 lc_ctype: String::new(),

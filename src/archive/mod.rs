@@ -39,6 +39,9 @@
 //!   member is the number of rows. Of large objects (the entry has no `rows`): whole statements, `rows` of them.
 //!   Data members stand in any order; together those of one entry hold each row once.
 //!
+//! The text of members is in the header's `text_encoding`, UTF-8 if it names none (of a database in SQL_ASCII: bytes as they are).
+//! In every encoding that may stand there, bytes that look like ASCII are ASCII. Index and footer are UTF-8 in any case.
+//!
 //! ## Index
 //! Lines of `--pgstow:` and one JSON document without a raw newline, so SQL comments: one [`Header`], `entries` times
 //! [`TocEntry`], `members` times [`Member`], in this order; the fields are documented at these types. Unknown fields are to
@@ -79,6 +82,7 @@
 mod codec;
 mod copy_text;
 mod digest;
+mod encoding;
 mod footer;
 mod index;
 mod member;
@@ -92,6 +96,8 @@ mod writer;
 pub use codec::{Codec, Compression};
 pub use copy_text::{CopyText, copy_rows, copy_statement};
 pub use digest::RowDigest;
+pub use encoding::TextEncoding;
+pub(crate) use encoding::cannot_hold;
 pub(crate) use footer::has_footer_magic;
 pub use index::{
     DumpId, Header, Index, Member, MemberId, MemberRole, Section, Span, TableRows, TocEntry,

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use super::TextEncoding;
+use crate::{Error, ErrorKind};
+
 /// Rows of which all conditions hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowFilter(Vec<Condition>);
@@ -149,6 +152,20 @@ impl RowFilter {
         RowFilter(conditions)
     }
 
+    /// The same conditions on rows in another encoding than UTF-8.
+    ///
+    /// # Errors
+    /// `Usage` for a value that the encoding does not have: no row has it.
+    pub fn encoded(self, encoding: TextEncoding) -> crate::Result<RowFilter> {
+        let mut conditions = self.0;
+        for condition in &mut conditions {
+            if let FieldTest::Is(field) | FieldTest::IsOther(field) = &mut condition.test {
+                *field = encoded(field, encoding)?;
+            }
+        }
+        Ok(RowFilter(conditions))
+    }
+
     /// For rows with these columns.
     ///
     /// # Errors
@@ -163,6 +180,25 @@ impl RowFilter {
             })
             .collect::<Result<_, _>>()
             .map(PlacedFilter)
+    }
+}
+
+fn encoded(field: &[u8], encoding: TextEncoding) -> crate::Result<Vec<u8>> {
+    // What is no UTF-8 can only be compared with bytes that are none either.
+    let Ok(text) = std::str::from_utf8(field) else {
+        return Ok(field.to_vec());
+    };
+    match encoding.encode(text) {
+        Ok(bytes) => Ok(bytes.into_owned()),
+        Err(character) => {
+            let (name, code) = (encoding.name(), u32::from(character));
+            Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "no row has the value: the archive is in {name}, which has no character for U+{code:04X}"
+                ),
+            ))
+        }
     }
 }
 

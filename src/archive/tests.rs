@@ -51,6 +51,7 @@ pub(crate) fn header() -> Header {
         server_version_num: 180_000,
         database: "line\nbreak and \u{2028}".to_owned(),
         encoding: "UTF8".to_owned(),
+        text_encoding: None,
         properties: None,
         lc_collate: "C".to_owned(),
         lc_ctype: "C".to_owned(),

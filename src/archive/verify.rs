@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     ArchiveReader, Codec, CopyText, DumpId, Index, Member, MemberId, MemberRole, RowDigest, Source,
-    Span, TocEntry, copy_rows, copy_statement, open_local,
+    Span, TextEncoding, TocEntry, copy_rows, copy_statement, open_local,
 };
 use crate::event::{Event, Events, Phase};
 use crate::lexer::{self, StringSyntax};
@@ -282,9 +282,12 @@ impl Check<'_> {
         let outcome = match (member.role, member.entry) {
             (MemberRole::Data, Some(entry)) => self.check_data(entry, member, &text),
             (MemberRole::Data, None) => Err("it belongs to no entry".to_owned()),
-            (MemberRole::Preamble, _) => as_statements(&without_restrict_lines(&text)).map(drop),
+            (MemberRole::Preamble, _) => {
+                as_statements(&without_restrict_lines(&text), self.encoding()).map(drop)
+            }
             (MemberRole::Statements, _) => check_statements(
                 &text,
+                self.encoding(),
                 self.spans.get(&id).map(Vec::as_slice).unwrap_or_default(),
             ),
         };
@@ -303,11 +306,11 @@ impl Check<'_> {
             .entry(id)
             .ok_or("it belongs to no entry")?;
         let rows = if entry.rows.is_some() {
-            let seen = check_rows(entry, text)?;
+            let seen = check_rows(entry, text, self.encoding())?;
             self.found().tables.entry(id).or_default().add(&seen);
             seen.rows
         } else {
-            as_statements(text)?
+            as_statements(text, self.encoding())?
         };
         match member.rows {
             Some(expected) if expected != rows => {
@@ -315,6 +318,10 @@ impl Check<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn encoding(&self) -> TextEncoding {
+        self.reader.index().header.text_encoding()
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
@@ -339,13 +346,14 @@ impl Rows {
 }
 
 /// Checks that a data member is one COPY statement of the entry's table and columns.
-fn check_rows(entry: &TocEntry, text: &[u8]) -> Result<Rows, String> {
+fn check_rows(entry: &TocEntry, text: &[u8], encoding: TextEncoding) -> Result<Rows, String> {
     let (Some((schema, name)), Some(expected)) = (entry.loaded_into(), &entry.rows) else {
         return Err("its entry is not of a table".to_owned());
     };
     let CopyText { statement, rows } =
         copy_rows(text).map_err(|_| "it is not one COPY statement")?;
-    if statement != copy_statement(schema, name, &expected.columns) {
+    let written = copy_statement(schema, name, &expected.columns);
+    if encoding.encode(&written).ok().as_deref() != Some(statement) {
         return Err("its COPY statement is of another table or other columns".to_owned());
     }
     let mut seen = Rows {
@@ -370,23 +378,23 @@ fn check_rows(entry: &TocEntry, text: &[u8]) -> Result<Rows, String> {
 
 /// Checks that spans hold whole statements, and that no statement stands outside of them: psql must
 /// not run what the index does not list.
-fn check_statements(text: &[u8], spans: &[Span]) -> Result<(), String> {
+fn check_statements(text: &[u8], encoding: TextEncoding, spans: &[Span]) -> Result<(), String> {
     let mut end = 0_usize;
     for span in spans {
         let start = usize::try_from(span.offset).map_err(|e| e.to_string())?;
         let between = text
             .get(end..start)
             .ok_or_else(|| format!("two entries share the statement at byte {start}"))?;
-        check_no_statement(between)?;
+        check_no_statement(between, encoding)?;
         let statements = span.slice(text).ok_or("an entry points behind its end")?;
-        as_statements(statements).map_err(|fault| format!("at byte {start}: {fault}"))?;
+        as_statements(statements, encoding).map_err(|fault| format!("at byte {start}: {fault}"))?;
         end = start + statements.len();
     }
-    check_no_statement(&text[end..])
+    check_no_statement(&text[end..], encoding)
 }
 
-fn check_no_statement(text: &[u8]) -> Result<(), String> {
-    match as_statements(text)? {
+fn check_no_statement(text: &[u8], encoding: TextEncoding) -> Result<(), String> {
+    match as_statements(text, encoding)? {
         0 => Ok(()),
         _ => Err("it holds a statement that no entry lists".to_owned()),
     }
@@ -409,9 +417,11 @@ fn without_restrict_lines(text: &[u8]) -> Vec<u8> {
 }
 
 /// Number of statements in a text that is nothing but statements to psql.
-fn as_statements(text: &[u8]) -> Result<u64, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "it is not UTF-8")?;
-    lexer::split(text, StringSyntax::Standard)
+fn as_statements(text: &[u8], encoding: TextEncoding) -> Result<u64, String> {
+    if encoding.decode(text).is_none() {
+        return Err(format!("it is not {}", encoding.name()));
+    }
+    lexer::split_bytes(text, StringSyntax::Standard)
         .map(|statements| statements.len() as u64)
         .map_err(|violation| format!("psql would see {violation}"))
 }

@@ -13,7 +13,7 @@ use super::place::PlaceArgs;
 use super::progress::ProgressArgs;
 use super::selection::{PartsArgs, SelectionArgs};
 use super::{signal_error, until_signal};
-use crate::archive::{Codec, Compression};
+use crate::archive::{Codec, Compression, TextEncoding};
 use crate::backup::{GLOBALS_OPTION, Kind, Meta, dump_into, parse_set_name, publish, run_backup};
 use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Valued};
 use crate::conn::{ConnectArgs, ConnectSettings, connect};
@@ -147,6 +147,9 @@ pub(crate) struct CreateArgs {
     /// Wrap the script in \restrict KEY and \unrestrict KEY (psql of August 2025 or later only)
     #[arg(long, value_name = "KEY", value_parser = parse_restrict_key)]
     restrict_key: Option<String>,
+    /// The encoding of the file's text, for readers that want no UTF-8: LATIN1, WIN1252, EUC_JP... What it cannot hold stops the dump
+    #[arg(short = 'E', long, value_name = "ENCODING")]
+    encoding: Option<TextEncoding>,
     /// Do not wait until the file is on the disk: a crash of the host may leave half of it. The second copy is synced
     #[arg(long)]
     no_sync: bool,
@@ -446,6 +449,7 @@ impl CreateArgs {
                 create: self.create,
             },
             restrict_key: self.restrict_key.clone(),
+            encoding: self.encoding,
             partial: self.partial(&patterns),
         })
     }

@@ -1,8 +1,8 @@
 //! COPY text to CSV, as `COPY ... TO ... (FORMAT csv)` of the server would have written it. Pure.
 
 /// Appends a header line with column names.
-pub(super) fn push_header(out: &mut Vec<u8>, columns: &[String]) {
-    let names = columns.iter().map(|name| Some(name.as_bytes()));
+pub(super) fn push_header(out: &mut Vec<u8>, columns: &[impl AsRef<[u8]>]) {
+    let names = columns.iter().map(|name| Some(name.as_ref()));
     push_fields(out, names);
 }
 

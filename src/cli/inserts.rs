@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::csv::decode_field;
+use crate::archive::TextEncoding;
 use crate::objects::quote;
 
 /// How `show --sql` writes rows.
@@ -26,13 +27,17 @@ pub(super) struct InsertArgs {
 }
 
 impl InsertArgs {
-    /// The statements for the rows of one member, which is COPY's text format, into `schema.table`.
+    /// The statements for the rows of one member, which is COPY's text format, into `schema.table`. In the rows' encoding.
+    ///
+    /// # Errors
+    /// A character of a name that the encoding does not have.
     pub(super) fn render(
         &self,
         (schema, table): (&str, &str),
         columns: &[String],
         rows: &[u8],
-    ) -> Vec<u8> {
+        encoding: TextEncoding,
+    ) -> Result<Vec<u8>, char> {
         let table = quote::qualified(schema, table);
         let names: Vec<String> = columns.iter().map(|name| quote::ident(name)).collect();
         // Values of columns that are GENERATED ALWAYS AS IDENTITY are kept; others are none the worse for it.
@@ -43,6 +48,7 @@ impl InsertArgs {
                 names.join(", ")
             ),
         };
+        let head = encoding.encode(&head)?;
         let tail: &[u8] = match self.on_conflict_do_nothing {
             true => b" ON CONFLICT DO NOTHING;\n",
             false => b";\n",
@@ -58,7 +64,7 @@ impl InsertArgs {
             false => self.rows_per_insert.unwrap_or(1) as usize,
         };
         for group in rows.chunks(per_statement) {
-            out.extend_from_slice(head.as_bytes());
+            out.extend_from_slice(&head);
             if columns.is_empty() {
                 out.extend_from_slice(b" DEFAULT VALUES");
             }
@@ -76,7 +82,7 @@ impl InsertArgs {
         if !out.is_empty() {
             out.push(b'\n');
         }
-        out
+        Ok(out)
     }
 }
 
@@ -120,7 +126,9 @@ mod tests {
             on_conflict_do_nothing: rows_per_insert.is_some(),
         };
         let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-        let text = args.render(("s", "t"), &columns, rows.as_bytes());
+        let text = args
+            .render(("s", "t"), &columns, rows.as_bytes(), TextEncoding::UTF8)
+            .expect("UTF-8 has all");
         String::from_utf8_lossy(&text).into_owned()
     }
 

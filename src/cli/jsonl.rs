@@ -3,15 +3,17 @@
 //! An archive knows the names of columns and not their types: every value is a string, as `SELECT` prints it, and NULL is null.
 
 use super::csv::decode_field;
+use crate::archive::TextEncoding;
 
 /// Appends one row, given as COPY text without its newline.
 ///
 /// # Errors
-/// The column whose value is no UTF-8; what was appended of the row is to be thrown away.
+/// The column whose value is no text in the archive's encoding; what was appended of the row is to be thrown away.
 pub(super) fn push_row<'a>(
     out: &mut Vec<u8>,
     columns: &'a [String],
     row: &[u8],
+    encoding: TextEncoding,
 ) -> Result<(), &'a str> {
     let mut mark = b'{';
     // A table without columns has rows of one empty field.
@@ -20,10 +22,9 @@ pub(super) fn push_row<'a>(
         mark = b',';
         push_string(out, column);
         out.push(b':');
-        match decode_field(field).map(String::from_utf8) {
+        match decode_field(field) {
             None => out.extend(b"null"),
-            Some(Ok(value)) => push_string(out, &value),
-            Some(Err(_)) => return Err(column),
+            Some(value) => push_string(out, &encoding.decode(&value).ok_or(column.as_str())?),
         }
     }
     if mark == b'{' {
@@ -45,7 +46,7 @@ mod tests {
     fn json(columns: &[&str], row: &[u8]) -> Result<String, String> {
         let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
         let mut out = Vec::new();
-        push_row(&mut out, &columns, row).map_err(str::to_owned)?;
+        push_row(&mut out, &columns, row, TextEncoding::UTF8).map_err(str::to_owned)?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -14,7 +14,7 @@ use super::table_rows::{RowFormat, TableRows};
 use super::text_table;
 use crate::archive::{
     ArchiveReader, Condition, DumpId, Header, Index, Member, MemberId, MemberRole, Section,
-    TocEntry, copy_rows,
+    TocEntry, cannot_hold, copy_rows,
 };
 use crate::dump::selection::Selection;
 use crate::objects::quote;
@@ -269,7 +269,10 @@ fn write_sql(
                     let text = reader.read_member(id)?;
                     let copy = copy_rows(&text)
                         .map_err(|e| e.detail(format!("{}.", index.describe(id))))?;
-                    let statements = inserts.render(table, &rows.columns, copy.rows);
+                    let encoding = index.header.text_encoding();
+                    let statements = inserts
+                        .render(table, &rows.columns, copy.rows, encoding)
+                        .map_err(|c| cannot_hold(encoding, c, &entry.qualified_name()))?;
                     out.write_all(&statements).map_err(failed)?;
                 }
             }

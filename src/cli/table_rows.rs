@@ -1,11 +1,13 @@
 //! One table's rows out of an archive, without any server: for `show --rows` and `extract`.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use super::stdout::failed;
 use super::{csv, inserts, jsonl};
 use crate::archive::{
-    ArchiveReader, Condition, Index, PlacedFilter, RowFilter, TocEntry, copy_rows,
+    ArchiveReader, Condition, Index, PlacedFilter, RowFilter, TextEncoding, TocEntry, cannot_hold,
+    copy_rows,
 };
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::objects::quote;
@@ -45,7 +47,8 @@ impl<'a> TableRows<'a> {
         let table = table_with_rows(reader.index(), pattern)?;
         let rows = table.rows.as_ref();
         let columns = rows.map(|rows| &rows.columns[..]).unwrap_or_default();
-        let filter = RowFilter::new(conditions.to_vec());
+        let encoding = reader.index().header.text_encoding();
+        let filter = RowFilter::new(conditions.to_vec()).encoded(encoding)?;
         let filter = filter.place(columns).map_err(|column| {
             let column = quote::ident(column);
             let column = quote::one_line(&column);
@@ -76,7 +79,7 @@ impl<'a> TableRows<'a> {
     pub(super) fn write(&self, format: RowFormat, out: &mut dyn Write) -> Result<u64> {
         let mut buffer = Vec::new();
         if format == RowFormat::Csv {
-            csv::push_header(&mut buffer, self.columns);
+            csv::push_header(&mut buffer, &self.encoded_columns()?);
             out.write_all(&buffer).map_err(failed)?;
         }
         let mut count = 0;
@@ -96,14 +99,16 @@ impl<'a> TableRows<'a> {
                 }
                 RowFormat::Jsonl => {
                     for row in each_row(&rows) {
-                        jsonl::push_row(&mut buffer, self.columns, row)
+                        jsonl::push_row(&mut buffer, self.columns, row, self.encoding())
                             .map_err(|column| self.no_text(column))?;
                     }
                     &buffer
                 }
                 RowFormat::Insert => {
                     let table = self.table.loaded_into().unwrap_or_default();
-                    buffer = inserts::InsertArgs::default().render(table, self.columns, &rows);
+                    buffer = inserts::InsertArgs::default()
+                        .render(table, self.columns, &rows, self.encoding())
+                        .map_err(|character| self.no_name(character))?;
                     &buffer
                 }
             };
@@ -112,14 +117,30 @@ impl<'a> TableRows<'a> {
         Ok(count)
     }
 
+    fn encoding(&self) -> TextEncoding {
+        self.reader.index().header.text_encoding()
+    }
+
+    /// The names as the rows are: in the archive's encoding.
+    fn encoded_columns(&self) -> Result<Vec<Cow<'_, [u8]>>> {
+        let encode = |name: &'a String| self.encoding().encode(name);
+        let names: Result<_, char> = self.columns.iter().map(encode).collect();
+        names.map_err(|character| self.no_name(character))
+    }
+
+    fn no_name(&self, character: char) -> Error {
+        cannot_hold(self.encoding(), character, &self.table.qualified_name())
+    }
+
     fn no_text(&self, column: &str) -> Error {
         let column = quote::ident(column);
         Error::new(
             ErrorKind::Data,
             format!(
-                "{} of {} holds bytes that are no UTF-8",
+                "{} of {} holds bytes that are no {}",
                 quote::one_line(&column),
-                self.table.qualified_name()
+                self.table.qualified_name(),
+                self.encoding().name()
             ),
         )
         .hint("JSON is UTF-8. --format csv and copy print bytes as they are.")

@@ -4,14 +4,20 @@ use std::num::NonZeroU32;
 
 use super::{Definitions, Tables, tables_of};
 use crate::Result;
-use crate::archive::Compression;
+use crate::archive::{Compression, TextEncoding};
 use crate::conn::{ConnectSettings, ServerVersion};
 use crate::dump::selection::Selection;
-use crate::dump::{
-    ContentOptions, CreateOptions, ScriptOptions, SessionOptions, SnapshotOptions, create,
-    read_definitions,
-};
+use crate::dump::{ContentOptions, CreateOptions, SnapshotOptions, create, read_definitions};
 use crate::event::Events;
+
+/// Whether rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowsRead {
+    /// Definitions alone.
+    None,
+    /// In this encoding, as [`CreateOptions::encoding`] has it: digests of the same rows are equal in the same one only.
+    InEncoding(Option<TextEncoding>),
+}
 
 /// What a database was under one snapshot.
 pub struct DatabaseSide {
@@ -25,7 +31,7 @@ pub struct DatabaseSide {
     pub unsupported: Vec<String>,
 }
 
-/// Reads a database as a dump with these options would: the definitions, and the rows once if `with_rows`.
+/// Reads a database as a dump with these options would: the definitions, and the rows once if they are asked for.
 ///
 /// # Errors
 /// Those of [`create`].
@@ -34,29 +40,25 @@ pub async fn read_database(
     jobs: NonZeroU32,
     selection: &Selection,
     contents: &ContentOptions,
-    with_rows: bool,
+    rows: RowsRead,
     events: &Events,
 ) -> Result<DatabaseSide> {
     let held = read_definitions(settings, selection, contents).await?;
     let definitions = Definitions::of_database(&held.contents.entries);
     let server = held.session.version();
-    let tables = match with_rows {
-        false => None,
-        true => {
+    let tables = match rows {
+        RowsRead::None => None,
+        RowsRead::InEncoding(encoding) => {
             let options = CreateOptions {
-                jobs,
                 compression: Compression::None,
                 selection: selection.clone(),
                 contents: contents.clone(),
-                session: SessionOptions::default(),
                 snapshot: SnapshotOptions {
                     imported: Some(held.snapshot.clone()),
                     ..SnapshotOptions::default()
                 },
-                globals: None,
-                script: ScriptOptions::default(),
-                restrict_key: None,
-                partial: Vec::new(),
+                encoding,
+                ..CreateOptions::whole(jobs)
             };
             // A dump to nowhere: it reads with all connections, and its index has the digests.
             let read = create(settings, options, std::io::sink(), events.clone()).await?;

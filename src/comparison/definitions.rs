@@ -160,6 +160,14 @@ pub fn is_of_every_database(object: &ObjectKey) -> bool {
         || (object.kind == Kind::Schema.as_str() && object.name == "public")
 }
 
+/// Statements as the catalogs have them. What cannot be decoded is no text that a database could have given.
+fn decoded(archive: &ArchiveReader, bytes: &[u8]) -> String {
+    match archive.index().header.text_encoding().decode(bytes) {
+        Some(text) => text.into_owned(),
+        None => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
 /// Reads each statement member once: spans come in the order of the file.
 struct MemberTexts<'a> {
     archive: &'a ArchiveReader,
@@ -172,9 +180,7 @@ impl MemberTexts<'_> {
             Some((member, text)) if member == span.member => text,
             _ => self.archive.read_member(span.member)?,
         };
-        let slice = span
-            .slice(&text)
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let slice = span.slice(&text).map(|bytes| decoded(self.archive, bytes));
         self.last = Some((span.member, text));
         slice.ok_or_else(|| Error::internal("a span exceeds its member"))
     }

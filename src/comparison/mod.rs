@@ -7,7 +7,7 @@ mod database;
 mod definitions;
 mod rows;
 
-pub use database::{DatabaseSide, read_database};
+pub use database::{DatabaseSide, RowsRead, read_database};
 pub use definitions::{
     DefinitionDifference, Definitions, ObjectKey, compare_definitions, is_of_every_database,
 };

@@ -11,8 +11,7 @@ use super::valued::Valued;
 use crate::backup::retention::{Kind, Policy, Scheduled};
 use crate::backup::{BackupJob, Repository, Thresholds, backup_name};
 use crate::conn::{ConnectArgs, ConnectSettings};
-use crate::dump::selection::Selection;
-use crate::dump::{ContentOptions, CreateOptions, ScriptOptions, SessionOptions, SnapshotOptions};
+use crate::dump::CreateOptions;
 use crate::hooks::Hooks;
 use crate::storage::{Encryption, Identity, Location};
 use crate::{Error, ErrorKind, Result};
@@ -312,16 +311,8 @@ impl Profile {
         Ok(BackupJob {
             settings: self.connect_settings()?,
             options: CreateOptions {
-                jobs: self.jobs(),
                 compression: compression.map_or_else(Default::default, |method| method.value.0),
-                selection: Selection::default(),
-                contents: ContentOptions::default(),
-                session: SessionOptions::default(),
-                snapshot: SnapshotOptions::default(),
-                globals: None,
-                script: ScriptOptions::default(),
-                restrict_key: None,
-                partial: Vec::new(),
+                ..CreateOptions::whole(self.jobs())
             },
             repository: self.repository()?,
             name: self.name()?,

@@ -10,7 +10,9 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::archive::{Compression, FORMAT_VERSION, Header, Index, Section, WrittenArchive};
+use crate::archive::{
+    Compression, FORMAT_VERSION, Header, Index, Section, TextEncoding, WrittenArchive,
+};
 use crate::conn::{Canceler, ConnectSettings, ServerVersion, Session, connect};
 use crate::event::{Event, Events, Phase};
 use crate::objects::{Oid, database, quote};
@@ -23,17 +25,15 @@ pub use super::script::ScriptOptions;
 use super::script::{Frame, Heading, closing, preamble};
 use super::selection::Selection;
 pub use super::snapshot::SnapshotOptions;
+use super::table_data::TableCopy;
 use super::writer::{ScriptWriter, spawn_data_phase, writer_result};
 use super::{
-    ContentEntry, ContentOptions, Contents, DataSource, large_objects, read_contents, snapshot,
-    table_data,
+    ContentEntry, ContentOptions, Contents, DataSource, encoding, large_objects, read_contents,
+    snapshot, table_data,
 };
 
 /// Members that may wait for the writer. Together with two blocks per worker this bounds memory.
 const MEMBERS_IN_FLIGHT: usize = 2;
-
-/// The encoding that is none: text is bytes, and the server cannot convert it.
-const SQL_ASCII: &str = "SQL_ASCII";
 
 /// What the user chose.
 #[derive(Clone, Debug)]
@@ -56,8 +56,29 @@ pub struct CreateOptions {
     pub script: ScriptOptions,
     /// Wraps the script in `\restrict KEY` and `\unrestrict KEY`.
     pub restrict_key: Option<String>,
+    /// `--encoding`: of the archive's text; `None` for UTF-8, or bytes as they are of a database in SQL_ASCII.
+    pub encoding: Option<TextEncoding>,
     /// The options that make this less than the whole database, for the header.
     pub partial: Vec<String>,
+}
+
+impl CreateOptions {
+    /// A whole database, as most backups are.
+    pub fn whole(jobs: NonZeroU32) -> CreateOptions {
+        CreateOptions {
+            jobs,
+            compression: Compression::default(),
+            selection: Selection::default(),
+            contents: ContentOptions::default(),
+            session: SessionOptions::default(),
+            snapshot: SnapshotOptions::default(),
+            globals: None,
+            script: ScriptOptions::default(),
+            restrict_key: None,
+            encoding: None,
+            partial: Vec::new(),
+        }
+    }
 }
 
 /// What the sessions are told that is not the same for every dump.
@@ -136,7 +157,9 @@ pub async fn create<W: Write + Send + 'static>(
         Some(aide) => Some(share_snapshot(aide, &snapshot).await?),
         None => None,
     };
-    let header = read_header(&leader, &options, &started, snapshot).await?;
+    let text_encoding = encoding::choose(options.encoding, leader.encoding())?;
+    let header = read_header(&leader, &options, &started, snapshot, text_encoding).await?;
+    let text_encoding = header.text_encoding();
     let contents = match options.globals {
         Some(globals) => read_globals(&leader, globals, &options.contents).await?,
         None => {
@@ -157,6 +180,7 @@ pub async fn create<W: Write + Send + 'static>(
         events.warn(warning);
     }
     let entries: Arc<[ContentEntry]> = entries.into();
+    encoding::check(&leader, &entries, text_encoding).await?;
     let sizes = read_sizes(&leader, &entries).await?;
     events.emit(Event::Planned {
         items: sizes.len() as u64,
@@ -164,13 +188,19 @@ pub async fn create<W: Write + Send + 'static>(
     });
 
     events.phase(Phase::PreData);
-    let writer = ScriptWriter::new(sink, options.compression, entries.len(), events.clone());
+    let writer = ScriptWriter::new(
+        sink,
+        options.compression,
+        text_encoding,
+        entries.len(),
+        events.clone(),
+    );
     let frame = Frame::new(&header, &options, &entries, leader.version())?;
     let preamble = preamble(&Heading {
         database: &header.database,
         server_version: &header.server_version,
         started: &header.started,
-        encoding: client_encoding(&header.encoding),
+        encoding: text_encoding.name(),
         restrict_key: options.restrict_key.as_deref(),
         frame: &frame,
     });
@@ -181,6 +211,7 @@ pub async fn create<W: Write + Send + 'static>(
         settings: leader.settings_of_this_server(),
         snapshot: header.snapshot.clone(),
         compression: options.compression,
+        encoding: text_encoding,
         items: work_items(&entries, &sizes, options.jobs),
         entries: Arc::clone(&entries),
         next: AtomicUsize::new(0),
@@ -274,19 +305,12 @@ async fn write_pre_data<W: Write + Send + 'static>(
     writer_result(written.await)
 }
 
-/// The encoding that the script is in: UTF-8, except that SQL_ASCII cannot be converted.
-fn client_encoding(encoding: &str) -> &str {
-    match encoding {
-        SQL_ASCII => SQL_ASCII,
-        _ => "UTF8",
-    }
-}
-
 async fn read_header(
     leader: &Session,
     options: &CreateOptions,
     started: &jiff::Timestamp,
     snapshot: String,
+    text_encoding: Option<TextEncoding>,
 ) -> Result<Header> {
     let row = leader
         .query_one(
@@ -310,6 +334,7 @@ async fn read_header(
         server_version_num: leader.version().num(),
         database: row.get("datname"),
         encoding: leader.encoding().to_owned(),
+        text_encoding,
         properties: Some(properties),
         lc_collate: row.get("datcollate"),
         lc_ctype: row.get("datctype"),
@@ -387,6 +412,7 @@ struct Shared {
     settings: ConnectSettings,
     snapshot: String,
     compression: Compression,
+    encoding: TextEncoding,
     entries: Arc<[ContentEntry]>,
     items: Vec<WorkItem>,
     next: AtomicUsize,
@@ -547,7 +573,7 @@ async fn import_snapshot(session: &Session, snapshot: &str) -> Result<()> {
 
 /// Nobody knows what the bytes of a SQL_ASCII database mean: they pass as they are, not as checked UTF-8.
 async fn pass_bytes_through(session: &Session) -> Result<()> {
-    if session.encoding() != SQL_ASCII {
+    if session.encoding() != TextEncoding::SQL_ASCII.name() {
         return Ok(());
     }
     session
@@ -571,8 +597,13 @@ async fn copy_item(
     });
     match &entry.data {
         Some(DataSource::Table(table)) => {
-            table_data::copy_table(session, worker, entry.id, table, item.range, stream, events)
-                .await?;
+            let copy = TableCopy {
+                entry: entry.id,
+                table,
+                range: item.range,
+                encoding: shared.encoding,
+            };
+            table_data::copy_table(session, worker, copy, stream, events).await?;
         }
         Some(DataSource::LargeObjects(data)) => {
             large_objects::copy_large_objects(session, worker, entry.id, data, stream, events)

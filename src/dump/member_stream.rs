@@ -86,8 +86,8 @@ impl MemberStream {
     }
 
     /// Adds text that is no row: the COPY statement and its end.
-    pub(crate) fn push_text(&mut self, text: &str) {
-        self.filling.text.extend_from_slice(text.as_bytes());
+    pub(crate) fn push_text(&mut self, text: &[u8]) {
+        self.filling.text.extend_from_slice(text);
     }
 
     /// Adds one row of COPY text with its newline.
@@ -105,7 +105,7 @@ impl MemberStream {
     pub(crate) fn push_call(&mut self, call: &str) {
         self.filling.contained.rows += 1;
         self.filling.contained.bytes += call.len() as u64;
-        self.push_text(call);
+        self.push_text(call.as_bytes());
     }
 
     /// Closes the block: it is compressed in the background while the next one fills.

@@ -3,6 +3,7 @@
 mod catalog;
 mod contents;
 mod create;
+mod encoding;
 pub mod filter_file;
 mod globals;
 mod large_objects;

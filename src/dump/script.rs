@@ -1,6 +1,6 @@
 //! The parts of the script that are not data: settings, comments and statements. Pure.
 
-use crate::archive::{Header, MemberId, Section, Span};
+use crate::archive::{Header, MemberId, Section, Span, TextEncoding, cannot_hold};
 use crate::conn::ServerVersion;
 use crate::objects::Kind;
 use crate::objects::quote::{self, one_line};
@@ -125,6 +125,7 @@ pub(crate) fn preamble(heading: &Heading<'_>) -> String {
         text.push_str(&format!("\\restrict {key}\n\n"));
     }
     if let Some((database, statements)) = &heading.frame.database {
+        text.push_str(&format!("SET client_encoding = '{}';\n", heading.encoding));
         text.push_str(&lines(statements));
         let restrict = |word: &str| match heading.restrict_key {
             Some(key) => format!("\\{word} {key}\n"),
@@ -166,7 +167,7 @@ pub(crate) fn closing(restrict_key: Option<&str>, frame: &Frame) -> String {
 /// One statement member with the places of its entries' statements in it.
 pub(crate) struct StatementMember {
     /// The script's text.
-    pub(crate) text: String,
+    pub(crate) text: Vec<u8>,
     /// Offset and length of the create statements and of ALTER ... OWNER, by index into the entries.
     pub(crate) places: Vec<(usize, Option<Place>, Option<Place>)>,
 }
@@ -190,10 +191,14 @@ impl Place {
 }
 
 /// Writes the statements of one section, in order, cut into members at the borders of entries.
+///
+/// # Errors
+/// `Unsupported`, naming the object whose text the encoding cannot hold.
 pub(crate) fn statement_members(
     entries: &[ContentEntry],
     section: Section,
-) -> Vec<StatementMember> {
+    encoding: TextEncoding,
+) -> Result<Vec<StatementMember>> {
     let mut members: Vec<StatementMember> = Vec::new();
     let of_section = entries
         .iter()
@@ -206,35 +211,57 @@ pub(crate) fn statement_members(
             .is_none_or(|member| member.text.len() >= STATEMENT_MEMBER_BYTES)
         {
             members.push(StatementMember {
-                text: String::new(),
+                text: Vec::new(),
                 places: Vec::new(),
             });
         }
         let member = members.last_mut().expect("pushed above if there was none");
-        push_entry(member, index, entry);
+        push_entry(member, index, entry, encoding)
+            .map_err(|character| cannot_hold(encoding, character, &entry_name(entry)))?;
     }
-    members
+    Ok(members)
 }
 
-fn push_entry(member: &mut StatementMember, index: usize, entry: &ContentEntry) {
+/// # Errors
+/// The character that the encoding does not have.
+fn push_entry(
+    member: &mut StatementMember,
+    index: usize,
+    entry: &ContentEntry,
+    encoding: TextEncoding,
+) -> Result<(), char> {
     let text = &mut member.text;
-    text.push_str(&entry_comment(entry));
-    let create = push_statements(text, &entry.create);
-    let owner = push_statements(text, entry.alter_owner.as_slice());
-    text.push('\n');
+    text.extend_from_slice(&encoding.encode(&entry_comment(entry))?);
+    let create = push_statements(text, &entry.create, encoding)?;
+    let owner = push_statements(text, entry.alter_owner.as_slice(), encoding)?;
+    text.push(b'\n');
     member.places.push((index, create, owner));
+    Ok(())
 }
 
-fn push_statements(text: &mut String, statements: &[String]) -> Option<Place> {
+fn push_statements(
+    text: &mut Vec<u8>,
+    statements: &[String],
+    encoding: TextEncoding,
+) -> Result<Option<Place>, char> {
     let offset = text.len();
     for statement in statements {
-        text.push_str(statement);
-        text.push('\n');
+        text.extend_from_slice(&encoding.encode(statement)?);
+        text.push(b'\n');
     }
-    (!statements.is_empty()).then(|| Place {
+    Ok((!statements.is_empty()).then(|| Place {
         offset,
         length: text.len() - offset,
-    })
+    }))
+}
+
+/// An entry for messages: kind and name on one line.
+pub(crate) fn entry_name(entry: &ContentEntry) -> String {
+    let name = match &entry.schema {
+        Some(schema) => quote::qualified(schema, &entry.tag),
+        None => quote::ident(&entry.tag),
+    };
+    format!("{} {}", entry.kind, one_line(&name))
 }
 
 /// The comment above an entry. No byte of a name leaves its line.
@@ -279,7 +306,35 @@ mod tests {
     }
 
     fn text_at(member: &StatementMember, place: Option<Place>) -> Option<&str> {
-        place.map(|place| &member.text[place.offset..place.offset + place.length])
+        let place = place?;
+        std::str::from_utf8(&member.text[place.offset..place.offset + place.length]).ok()
+    }
+
+    fn members_of(entries: &[ContentEntry]) -> Vec<StatementMember> {
+        statement_members(entries, Section::PreData, TextEncoding::UTF8).expect("UTF-8 has all")
+    }
+
+    #[test]
+    fn places_are_those_of_the_encoded_text() {
+        let latin1: TextEncoding = "LATIN1".parse().expect("it is known");
+        let entries = [
+            entry(1, Section::PreData, &["CREATE é;"], None),
+            entry(2, Section::PreData, &["CREATE ü;"], None),
+        ];
+        let members = statement_members(&entries, Section::PreData, latin1).expect("it has both");
+        let (_, create, _) = members[0].places[1];
+        let place = create.expect("there is a statement");
+        let statement = &members[0].text[place.offset..place.offset + place.length];
+        assert_eq!(statement, b"CREATE \xfc;\n");
+        let foreign = [entry(1, Section::PreData, &["CREATE €;"], None)];
+        let error = statement_members(&foreign, Section::PreData, latin1).err();
+        let error = error.expect("it has no euro");
+        assert_eq!(error.message(), "LATIN1 has no character for U+20AC");
+        assert!(
+            error.details()[0].contains("TABLE \"s\".\"a\\nb\""),
+            "{:?}",
+            error.details()
+        );
     }
 
     #[test]
@@ -295,7 +350,7 @@ mod tests {
             entry(3, Section::PreData, &[], Some("OWNER 3;")),
             entry(4, Section::PreData, &[], None),
         ];
-        let members = statement_members(&entries, Section::PreData);
+        let members = members_of(&entries);
         assert_eq!(members.len(), 1);
         let member = &members[0];
         let found: Vec<_> = member
@@ -318,7 +373,7 @@ mod tests {
         let entries: Vec<_> = (1..=5)
             .map(|id| entry(id, Section::PreData, &[&long], None))
             .collect();
-        let members = statement_members(&entries, Section::PreData);
+        let members = members_of(&entries);
         assert_eq!(members.len(), 3);
         let indexes: Vec<usize> = members
             .iter()

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, pin_mut};
 
-use crate::archive::{DumpId, copy_statement};
+use crate::archive::{DumpId, TextEncoding, cannot_hold, copy_statement};
 use crate::conn::Session;
 use crate::event::{Event, Events};
 use crate::objects::{TableData, quote};
@@ -17,18 +17,34 @@ const REPORT_BYTES: u64 = 1 << 20;
 
 /// The COPY that reads a table, or a range of its blocks.
 ///
-/// A plain COPY reads the table alone, without children. Extension conditions and ranges need a query.
-pub(crate) fn copy_out_statement(table: &TableData, range: Option<BlockRange>) -> String {
+/// A plain COPY reads the table alone, without children. Extension conditions and ranges need a query. The server converts
+/// to the archive's encoding.
+pub(crate) fn copy_out_statement(
+    table: &TableData,
+    range: Option<BlockRange>,
+    encoding: TextEncoding,
+) -> String {
+    let from = copy_source(table, range);
+    match encoding.is_as_is() {
+        true => format!("COPY {from} TO STDOUT"),
+        false => format!(
+            "COPY {from} TO STDOUT WITH (ENCODING {})",
+            quote::literal(encoding.name())
+        ),
+    }
+}
+
+fn copy_source(table: &TableData, range: Option<BlockRange>) -> String {
     let name = quote::qualified(&table.schema, &table.name);
     let columns: Vec<String> = table.columns.iter().map(|c| quote::ident(c)).collect();
     let columns = columns.join(", ");
     let filter = match (range, &table.condition) {
-        (None, None) if columns.is_empty() => return format!("COPY {name} TO STDOUT"),
-        (None, None) => return format!("COPY {name} ({columns}) TO STDOUT"),
+        (None, None) if columns.is_empty() => return name,
+        (None, None) => return format!("{name} ({columns})"),
         (Some(range), _) => format!("WHERE {}", range_condition(range)),
         (None, Some(condition)) => condition.clone(),
     };
-    format!("COPY (SELECT {columns} FROM ONLY {name} {filter}) TO STDOUT")
+    format!("(SELECT {columns} FROM ONLY {name} {filter})")
 }
 
 fn range_condition(range: BlockRange) -> String {
@@ -63,7 +79,26 @@ pub(crate) async fn lock_at_once(session: &Session, table: &TableData) -> Result
     }
 }
 
-/// Copies one work item into members of `entry`. Returns when the last member is on its way and the
+/// The COPY statement at the head of the table's members.
+pub(crate) fn member_statement(table: &TableData) -> String {
+    let (schema, name) = match &table.root {
+        Some((schema, root)) => (schema, root),
+        None => (&table.schema, &table.name),
+    };
+    copy_statement(schema, name, &table.columns)
+}
+
+/// What is copied, and into what.
+pub(crate) struct TableCopy<'a> {
+    pub(crate) entry: DumpId,
+    pub(crate) table: &'a TableData,
+    /// Which blocks; `None` for all.
+    pub(crate) range: Option<BlockRange>,
+    /// The archive's.
+    pub(crate) encoding: TextEncoding,
+}
+
+/// Copies one work item into members of its entry. Returns when the last member is on its way and the
 /// server has confirmed the end of the COPY.
 ///
 /// # Errors
@@ -71,12 +106,16 @@ pub(crate) async fn lock_at_once(session: &Session, table: &TableData) -> Result
 pub(crate) async fn copy_table(
     session: &Session,
     worker: usize,
-    entry: DumpId,
-    table: &TableData,
-    range: Option<BlockRange>,
+    copy: TableCopy<'_>,
     stream: &mut MemberStream,
     events: &Events,
 ) -> Result<()> {
+    let TableCopy {
+        entry,
+        table,
+        range,
+        encoding,
+    } = copy;
     let name = quote::qualified(&table.schema, &table.name);
     let failed = |e| {
         Error::from_server(
@@ -85,13 +124,11 @@ pub(crate) async fn copy_table(
             e,
         )
     };
-    let (schema, root) = match &table.root {
-        Some((schema, root)) => (schema, root),
-        None => (&table.schema, &table.name),
-    };
-    let header = copy_statement(schema, root, &table.columns);
+    let statement = member_statement(table);
+    let statement = (encoding.encode(&statement))
+        .map_err(|character| cannot_hold(encoding, character, &quote::one_line(&name)))?;
     let rows = session
-        .copy_out(copy_out_statement(table, range).as_str())
+        .copy_out(copy_out_statement(table, range, encoding).as_str())
         .await
         .map_err(failed)?;
     pin_mut!(rows);
@@ -99,8 +136,8 @@ pub(crate) async fn copy_table(
     while let Some(row) = rows.next().await {
         let row: Bytes = row.map_err(failed)?;
         if stream.is_empty() {
-            stream.push_text(&header);
-            stream.push_text("\n");
+            stream.push_text(&statement);
+            stream.push_text(b"\n");
         }
         stream.push_row(&row);
         if stream.contained().bytes - told >= REPORT_BYTES {
@@ -126,7 +163,7 @@ async fn close(
     entry: DumpId,
     events: &Events,
 ) -> Result<()> {
-    stream.push_text("\\.\n\n");
+    stream.push_text(b"\\.\n\n");
     let contained = stream.contained();
     stream.close_member(entry).await?;
     events.emit(Event::WorkerAdvanced {

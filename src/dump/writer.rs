@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::archive::{
     ArchiveWriter, Compression, DumpId, Header, MemberEncoder, MemberId, MemberRole, RowDigest,
-    Section, Span, TableRows, TocEntry, WrittenArchive,
+    Section, Span, TableRows, TextEncoding, TocEntry, WrittenArchive, cannot_hold,
 };
 use crate::event::{Event, Events};
 use crate::{Error, Result};
@@ -35,6 +35,7 @@ struct Totals {
 pub(crate) struct ScriptWriter<W: Write> {
     archive: ArchiveWriter<W>,
     encoder: MemberEncoder,
+    encoding: TextEncoding,
     spans: Vec<Spans>,
     totals: BTreeMap<DumpId, Totals>,
     events: Events,
@@ -42,10 +43,17 @@ pub(crate) struct ScriptWriter<W: Write> {
 
 impl<W: Write> ScriptWriter<W> {
     /// A writer on an empty sink.
-    pub(crate) fn new(sink: W, compression: Compression, entries: usize, events: Events) -> Self {
+    pub(crate) fn new(
+        sink: W,
+        compression: Compression,
+        encoding: TextEncoding,
+        entries: usize,
+        events: Events,
+    ) -> Self {
         ScriptWriter {
             archive: ArchiveWriter::new(sink, compression),
             encoder: MemberEncoder::new(compression),
+            encoding,
             spans: vec![Spans::default(); entries],
             totals: BTreeMap::new(),
             events,
@@ -54,8 +62,7 @@ impl<W: Write> ScriptWriter<W> {
 
     /// Settings at the top of the script.
     pub(crate) fn write_preamble(&mut self, text: &str) -> Result<()> {
-        self.append_text(MemberRole::Preamble, Section::PreData, text)?;
-        Ok(())
+        self.append_preamble(Section::PreData, text)
     }
 
     /// The statements of one section.
@@ -64,8 +71,8 @@ impl<W: Write> ScriptWriter<W> {
         entries: &[ContentEntry],
         section: Section,
     ) -> Result<()> {
-        for member in statement_members(entries, section) {
-            let id = self.append_text(MemberRole::Statements, section, &member.text)?;
+        for member in statement_members(entries, section, self.encoding)? {
+            let id = self.append(MemberRole::Statements, section, &member.text)?;
             for (index, create, alter_owner) in member.places {
                 self.spans[index] = Spans {
                     create: create.map(|place| place.span(id)),
@@ -79,7 +86,7 @@ impl<W: Write> ScriptWriter<W> {
     /// The last lines of the script, if there are any.
     pub(crate) fn write_closing(&mut self, text: &str) -> Result<()> {
         if !text.is_empty() {
-            self.append_text(MemberRole::Preamble, Section::PostData, text)?;
+            self.append_preamble(Section::PostData, text)?;
         }
         Ok(())
     }
@@ -112,10 +119,15 @@ impl<W: Write> ScriptWriter<W> {
         self.archive.finish(header, toc)
     }
 
-    fn append_text(&mut self, role: MemberRole, section: Section, text: &str) -> Result<MemberId> {
-        let member = self
-            .encoder
-            .encode(role, section, text.as_bytes(), None, None)?;
+    fn append_preamble(&mut self, section: Section, text: &str) -> Result<()> {
+        let whose = "the database's properties";
+        let text = (self.encoding.encode(text))
+            .map_err(|character| cannot_hold(self.encoding, character, whose))?;
+        self.append(MemberRole::Preamble, section, &text).map(drop)
+    }
+
+    fn append(&mut self, role: MemberRole, section: Section, text: &[u8]) -> Result<MemberId> {
+        let member = self.encoder.encode(role, section, text, None, None)?;
         let bytes = member.stored_length();
         let id = self.archive.append(member)?;
         self.events.emit(Event::Stored { bytes });

@@ -379,12 +379,16 @@ async fn check_encoding_and_locale(
     header: &Header,
     findings: &mut Findings,
 ) -> Result<()> {
+    let text_encoding = header.text_encoding();
     let row = session
         .query_one(
             "SELECT pg_catalog.pg_encoding_to_char(encoding)::text AS encoding, \
-             datcollate::text AS collation, datctype::text AS ctype \
-             FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()",
-            &[],
+             datcollate::text AS collation, datctype::text AS ctype, \
+             encoding = text_encoding OR EXISTS (SELECT FROM pg_catalog.pg_conversion c \
+               WHERE c.condefault AND c.conforencoding = text_encoding AND c.contoencoding = encoding) AS can_convert \
+             FROM pg_catalog.pg_database, pg_catalog.pg_char_to_encoding($1::pg_catalog.text::pg_catalog.name) AS text_encoding \
+             WHERE datname = pg_catalog.current_database()",
+            &[&text_encoding.name()],
         )
         .await
         .map_err(cannot_check)?;
@@ -399,6 +403,15 @@ async fn check_encoding_and_locale(
             Check::Encoding,
             format!("the source database has the encoding {source}, the target {encoding}: rows with characters that it lacks will be refused"),
         ),
+    }
+    if !text_encoding.is_as_is() && !row.get::<_, bool>("can_convert") {
+        findings.problem(
+            Check::Encoding,
+            format!(
+                "the target's server cannot convert the archive's {} to {encoding}",
+                text_encoding.name()
+            ),
+        );
     }
     let (collation, ctype): (&str, &str) = (row.get("collation"), row.get("ctype"));
     if (collation, ctype) != (&header.lc_collate, &header.lc_ctype) {

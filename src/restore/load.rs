@@ -203,7 +203,10 @@ impl Loader {
         text: Vec<u8>,
     ) -> Result<u64> {
         let copy = copy_rows(&text)?;
-        let statement = copy.statement.to_owned();
+        let (statement, statement_length) = (
+            self.copy_statement(item, copy.statement)?,
+            copy.statement.len(),
+        );
         let (mut rows, expected) = match &item.filter {
             Some(filter) => {
                 let (chosen, count) = filter.choose(copy.rows);
@@ -214,7 +217,7 @@ impl Loader {
             }
             None => {
                 // The newline between statement and rows.
-                let start = statement.len() + 1;
+                let start = statement_length + 1;
                 let end = start + copy.rows.len();
                 (Bytes::from(text).slice(start..end), item.member.rows)
             }
@@ -250,6 +253,23 @@ impl Loader {
             .hint("Does a trigger or rule of the target drop rows?"));
         }
         Ok(rows)
+    }
+
+    /// The archive's COPY statement for this session, which speaks UTF-8. The server converts the rows.
+    fn copy_statement(&self, item: &LoadItem, statement: &[u8]) -> Result<String> {
+        let encoding = self.reader.index().header.text_encoding();
+        let statement = encoding.decode(statement).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Damaged,
+                format!("{} is not {}", item.label, encoding.name()),
+            )
+        })?;
+        Ok(match statement.strip_suffix(';') {
+            Some(copy) if !encoding.is_as_is() => {
+                format!("{copy} WITH (ENCODING {})", quote::literal(encoding.name()))
+            }
+            _ => statement.into_owned(),
+        })
     }
 
     /// Runs the calls that fill large objects, as one transaction.

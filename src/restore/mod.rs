@@ -172,6 +172,10 @@ pub async fn look(
     events: &Events,
 ) -> Result<Prepared> {
     let started = Instant::now();
+    let mut options = options;
+    let encoding = reader.index().header.text_encoding();
+    let rows = options.rows.map(|rows| rows.encoded(encoding));
+    options.rows = rows.transpose()?;
     let mut plan = plan::plan_restore(reader.index(), &options)?;
     // The preamble is not run, but a whole restore of an archive that `verify` calls damaged helps nobody.
     let preamble = reader

@@ -750,6 +750,7 @@ mod tests {
             server_version_num: 150_000,
             database: "db".into(),
             encoding: "UTF8".into(),
+            text_encoding: None,
             properties: None,
             lc_collate: "C".into(),
             lc_ctype: "C".into(),

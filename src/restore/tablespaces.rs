@@ -27,7 +27,7 @@ pub(super) async fn create(
         }
         for span in step.spans() {
             let statement = texts.span(span, step)?;
-            session.batch_execute(statement).await.map_err(failed)?;
+            session.batch_execute(&statement).await.map_err(failed)?;
         }
     }
     Ok(())

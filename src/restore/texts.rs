@@ -1,15 +1,16 @@
 //! The SQL of a plan's statements, read from the archive once and verified.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-use crate::archive::{ArchiveReader, MemberId, Span};
+use crate::archive::{ArchiveReader, MemberId, Span, TextEncoding};
 use crate::{Error, ErrorKind, Result};
 
 use super::plan::Step;
 
 /// The decompressed members that hold statements.
-#[derive(Default)]
 pub(crate) struct StatementTexts {
+    encoding: TextEncoding,
     members: HashMap<MemberId, Vec<u8>>,
 }
 
@@ -23,7 +24,10 @@ impl StatementTexts {
             .iter()
             .map(|id| Ok((*id, reader.read_member(*id)?)))
             .collect::<Result<_>>()?;
-        Ok(StatementTexts { members })
+        Ok(StatementTexts {
+            encoding: reader.index().header.text_encoding(),
+            members,
+        })
     }
 
     /// The statements of a step, as one text for the simple protocol.
@@ -33,7 +37,7 @@ impl StatementTexts {
     pub(crate) fn sql(&self, step: &Step) -> Result<String> {
         let mut sql = String::new();
         for span in step.spans() {
-            sql.push_str(self.span(span, step)?);
+            sql.push_str(&self.span(span, step)?);
             sql.push('\n');
         }
         Ok(sql)
@@ -43,11 +47,11 @@ impl StatementTexts {
     ///
     /// # Errors
     /// `Damaged` if they are not where the index says.
-    pub(crate) fn span(&self, span: Span, step: &Step) -> Result<&str> {
+    pub(crate) fn span(&self, span: Span, step: &Step) -> Result<Cow<'_, str>> {
         self.members
             .get(&span.member)
             .and_then(|text| span.slice(text))
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .and_then(|bytes| self.encoding.decode(bytes))
             .ok_or_else(|| {
                 Error::new(
                     ErrorKind::Damaged,

@@ -17,6 +17,7 @@ mod consistency;
 mod crash;
 mod damage;
 mod documents;
+mod encodings;
 mod exact;
 mod extract;
 mod harness;
