@@ -5,7 +5,7 @@
 //! not hold and that is no part of what it holds is foreign, and stops the restore unless `--cascade` was given.
 //! After that check DROP ... CASCADE is safe, whatever depends on whatever.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::archive::DumpId;
 use crate::conn::Session;
@@ -16,6 +16,7 @@ use crate::{Error, ErrorKind, Result};
 use super::exact;
 use super::plan::{HeldObjects, RestorePlan, Step};
 use super::progress::RunState;
+use super::statement_words::name_after;
 use super::texts::StatementTexts;
 
 /// How many objects an error or a plan names.
@@ -51,9 +52,9 @@ pub(crate) struct ExistingObject {
     pub kind: String,
     /// Qualified and quoted by the server; routines with argument types.
     pub identity: String,
-    /// Of indexes: their table.
+    /// Of indexes and identity sequences: their table.
     table: Option<Oid>,
-    /// Of indexes behind a constraint: ALTER TABLE ... DROP CONSTRAINT. Of other kinds of objects: the archive's own.
+    /// Of indexes behind a constraint and identity sequences: ALTER TABLE. Of other kinds of objects: the archive's own.
     drop: Option<OwnDrop>,
     is_lockable: bool,
     /// The archive does not hold it: it goes for `--exact` alone.
@@ -235,7 +236,8 @@ fn unzip<'a>(
         .unzip()
 }
 
-/// Relations, indexes, types and routines of the archive's names. Indexes of tables that go are left out.
+/// Relations, indexes, types and routines of the archive's names. Indexes and identity sequences of tables that go are
+/// left out.
 async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<ExistingObject>> {
     let (schemas, names) = unzip(&held.relations);
     let (routine_schemas, routines) = unzip(&held.routines);
@@ -249,28 +251,33 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname), \
              found AS ( \
              SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AS classid, c.oid AS objid, \
-             i.indrelid, con.conname::text AS conname, c.relkind IN ('r', 'p') AS is_lockable \
+             COALESCE(i.indrelid, identity.attrelid) AS table_oid, con.conname::text AS conname, \
+             identity.attname::text AS identity_column, c.relkind IN ('r', 'p') AS is_lockable \
              FROM pg_catalog.pg_class c \
              JOIN wanted w ON w.nspoid = c.relnamespace AND w.name = c.relname \
              LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid \
              LEFT JOIN pg_catalog.pg_constraint con ON con.conindid = c.oid AND con.contype IN ('p', 'u', 'x') \
+             LEFT JOIN pg_catalog.pg_depend d ON c.relkind = 'S' AND d.deptype = 'i' AND d.objid = c.oid \
+             AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid \
+             LEFT JOIN pg_catalog.pg_attribute identity \
+             ON identity.attrelid = d.refobjid AND identity.attnum = d.refobjsubid \
              WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'i', 'I') \
              UNION ALL \
-             SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, NULL, NULL, false \
+             SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, NULL, NULL, NULL, false \
              FROM pg_catalog.pg_type t \
              JOIN wanted w ON w.nspoid = t.typnamespace AND w.name = t.typname \
              LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid \
              WHERE (t.typrelid = 0 OR c.relkind = 'c') AND t.typtype <> 'm' \
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.oid = t.typelem AND e.typarray = t.oid) \
              UNION ALL \
-             SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, NULL, NULL, false \
+             SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, NULL, NULL, NULL, false \
              FROM pg_catalog.pg_proc p \
              JOIN routine r ON r.nspoid = p.pronamespace \
              AND r.tag IN (p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', \
              CASE WHEN p.pronargs = 0 THEN p.proname || '(*)' END)) \
-             SELECT f.classid, f.objid, f.indrelid, f.conname, f.is_lockable, i.type, i.identity, \
-             (SELECT t.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, f.indrelid, 0) t \
-             WHERE f.indrelid IS NOT NULL) AS table_identity \
+             SELECT f.classid, f.objid, f.table_oid, f.conname, f.identity_column, f.is_lockable, i.type, i.identity, \
+             (SELECT t.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, f.table_oid, 0) t \
+             WHERE f.table_oid IS NOT NULL) AS table_identity \
              FROM found f CROSS JOIN LATERAL pg_catalog.pg_identify_object(f.classid, f.objid, 0) i \
              ORDER BY i.type COLLATE \"C\", i.identity COLLATE \"C\"",
             &[&schemas, &names, &routine_schemas, &routines],
@@ -279,19 +286,16 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
     let found: Vec<ExistingObject> = rows
         .into_iter()
         .map(|row| {
-            let constraint: Option<&str> = row.get("conname");
             let table: Option<&str> = row.get("table_identity");
+            let change = render_change_of_table(row.get("conname"), row.get("identity_column"));
             ExistingObject {
                 class: row.get("classid"),
                 oid: row.get("objid"),
                 kind: row.get("type"),
                 identity: row.get("identity"),
-                table: row.get("indrelid"),
-                drop: constraint.zip(table).map(|(constraint, table)| OwnDrop {
-                    statement: format!(
-                        "ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {} CASCADE;",
-                        quote::ident(constraint)
-                    ),
+                table: row.get("table_oid"),
+                drop: table.zip(change).map(|(table, change)| OwnDrop {
+                    statement: format!("ALTER TABLE {table} {change};"),
                     turn: DropTurn::Early,
                 }),
                 is_lockable: row.get("is_lockable"),
@@ -304,6 +308,19 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
         .into_iter()
         .filter(|object| object.table.is_none_or(|table| !oids.contains(&table)))
         .collect())
+}
+
+/// How the table gives up the index behind a constraint, or the sequence behind an identity column.
+fn render_change_of_table(
+    constraint: Option<&str>,
+    identity_column: Option<&str>,
+) -> Option<String> {
+    let of_constraint =
+        constraint.map(|name| format!("DROP CONSTRAINT IF EXISTS {} CASCADE", quote::ident(name)));
+    let of_identity = || {
+        identity_column.map(|name| format!("ALTER {} DROP IDENTITY IF EXISTS", quote::ident(name)))
+    };
+    of_constraint.or_else(of_identity)
 }
 
 /// A kind of which the target is asked by the archive's names: the catalog `r` with joins, the column of the schema,
@@ -780,7 +797,10 @@ pub(crate) async fn clean_and_create(
     }
     events.phase(Phase::PreData);
     let kept: HashSet<&str> = now.kept_schemas.iter().map(String::as_str).collect();
-    create_pre_data(session, &plan.pre_data, &kept, texts, events).await?;
+    let extensions = schemas_of_extensions(session)
+        .await
+        .map_err(failed("could not look up the extensions"))?;
+    create_pre_data(session, &plan.pre_data, &kept, &extensions, texts, events).await?;
     state.definitions_commit();
     session.batch_execute("COMMIT").await.map_err(|error| {
         Error::from_server(
@@ -884,6 +904,7 @@ async fn create_pre_data(
     session: &Session,
     steps: &[Step],
     kept_schemas: &HashSet<&str>,
+    extensions: &HashMap<String, String>,
     texts: &StatementTexts,
     events: &Events,
 ) -> Result<()> {
@@ -893,7 +914,8 @@ async fn create_pre_data(
     });
     let mut sent = VecDeque::new();
     for step in steps {
-        let sql = texts.sql(&existing_schema_kept(step, kept_schemas))?;
+        let mut sql = texts.sql(&existing_schema_kept(step, kept_schemas))?;
+        sql.extend(render_move(step, &sql, extensions));
         let mut answer = Box::pin(async move { session.batch_execute(&sql).await });
         // The first poll sends the statement; the order of the calls is the order on the wire.
         if let std::task::Poll::Ready(result) = futures::poll!(answer.as_mut()) {
@@ -920,6 +942,30 @@ fn existing_schema_kept(step: &Step, kept_schemas: &HashSet<&str>) -> Step {
         step.create = None;
     }
     step
+}
+
+/// The target's extensions with their schemas. Extensions are not dropped: theirs are more objects than the archive knows.
+async fn schemas_of_extensions(session: &Session) -> Found<HashMap<String, String>> {
+    let query = "SELECT e.extname::text AS name, n.nspname::text AS schema FROM pg_catalog.pg_extension e \
+                 JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace";
+    let rows = session.query(query, &[]).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.get("name"), row.get("schema")))
+        .collect())
+}
+
+/// An extension that the target has in another schema goes to that of the archive, whose objects look for it there.
+fn render_move(step: &Step, create: &str, extensions: &HashMap<String, String>) -> Option<String> {
+    let is = extensions.get(&step.name)?;
+    let wanted = name_after(create, "SCHEMA")?;
+    (step.kind == Kind::Extension && *is != wanted).then(|| {
+        format!(
+            "\nALTER EXTENSION {} SET SCHEMA {};",
+            quote::ident(&step.name),
+            quote::ident(&wanted)
+        )
+    })
 }
 
 fn not_created(step: &Step, error: tokio_postgres::Error) -> Error {

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod clean;
 mod cli;
 mod cluster;
 mod conn;

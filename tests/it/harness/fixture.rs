@@ -62,6 +62,11 @@ impl Fixture {
         (self.min..=self.max).contains(&major)
     }
 
+    /// What it says.
+    pub(crate) fn text(&self) -> String {
+        std::fs::read_to_string(&self.path).expect("a fixture is readable UTF-8")
+    }
+
     /// A database as the fixture wants it, empty.
     pub(crate) fn empty_database(&self, server: &'static Server) -> Database {
         Database::with_options(server, &self.database_options)
