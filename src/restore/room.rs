@@ -24,15 +24,17 @@ pub(crate) async fn check_room(
     dropped: &[Oid],
     findings: &mut Findings,
 ) -> Result<()> {
+    // Pages as of the last VACUUM or ANALYZE: to ask for exact sizes would wait for whoever has locked a table.
     let row = session
         .query_one(
             "SELECT CASE WHEN pg_catalog.pg_has_role('pg_read_all_settings', 'MEMBER') \
              THEN pg_catalog.current_setting('data_directory', true) END AS directory, \
              pg_catalog.current_setting('port') AS port, \
              NULLIF(pg_catalog.pg_tablespace_location(d.dattablespace), '') AS location, \
-             (SELECT COALESCE(pg_catalog.sum(pg_catalog.pg_total_relation_size(w.oid)), 0)::bigint \
-             FROM pg_catalog.unnest($1::oid[]) AS w(oid) JOIN pg_catalog.pg_class c ON c.oid = w.oid \
-             WHERE c.relkind IN ('r', 'm')) AS dropped \
+             (SELECT (COALESCE(pg_catalog.sum(c.relpages), 0) * pg_catalog.current_setting('block_size')::int)::bigint \
+             FROM pg_catalog.pg_class c WHERE c.oid = ANY($1::oid[]) \
+             OR c.oid IN (SELECT t.reltoastrelid FROM pg_catalog.pg_class t WHERE t.oid = ANY($1::oid[])) \
+             OR c.oid IN (SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = ANY($1::oid[]))) AS dropped \
              FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
             &[&dropped],
         )

@@ -130,6 +130,14 @@ fn sessions_whose_locks_are_in_the_way_are_named() {
             "{warnings:?}"
         );
         writer.release();
+        // A look waits for nobody.
+        let mut changer = target.hold("BEGIN; LOCK users IN ACCESS EXCLUSIVE MODE");
+        let warnings = findings(&plan(&host, &file, &[], 0), "warning");
+        assert!(
+            warnings[0].contains("AccessExclusiveLock on table public.users"),
+            "{warnings:?}"
+        );
+        changer.release();
     });
 }
 
