@@ -13,8 +13,12 @@ use super::selection::{PartsArgs, SelectionArgs};
 use crate::archive::{Condition, RowFilter};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::Selection;
+use crate::event::Events;
 use crate::objects::quote;
-use crate::restore::{DumpSource, Preview, RestoreOptions, RestoreReport, Severity, look};
+use crate::restore::{
+    DumpSource, Prepared, PreparedSwap, Preview, RestoreOptions, RestoreReport, Severity,
+    SwapPreview, look, look_at_swap,
+};
 use crate::{Error, ErrorKind, Result};
 
 /// Restore an archive into a database
@@ -56,6 +60,13 @@ pub(crate) struct RestoreArgs {
     /// Make the database; it must not exist. Its name is the archive's unless given
     #[arg(short = 'C', long, conflicts_with_all = ["cascade", "data_only"])]
     create: bool,
+    /// Build and check a new database beside the target, then exchange the names: all or nothing, and parallel. The old one
+    /// is kept as DB_before_TIME
+    #[arg(long, conflicts_with_all = ["create", "no_clean", "cascade", "exact", "data_only", "conditions"])]
+    swap: bool,
+    /// With --swap: drop the old database in the end
+    #[arg(long, requires = "swap")]
+    drop_old: bool,
     /// Everything belongs to the role that restores
     #[arg(short = 'O', long)]
     no_owner: bool,
@@ -108,7 +119,14 @@ impl RestoreArgs {
         // Bars of the verification must be gone before the question is asked.
         let prepared = {
             let events = self.progress.events();
-            look(reader, settings, options, &events).await?
+            match self.swap {
+                true => Planned::Swap(Box::new(
+                    look_at_swap(reader, settings, options, self.drop_old, &events).await?,
+                )),
+                false => {
+                    Planned::InPlace(Box::new(look(reader, settings, options, &events).await?))
+                }
+            }
         };
         let preview = prepared.preview();
         if self.dry_run {
@@ -124,7 +142,7 @@ impl RestoreArgs {
         }
         let report = {
             let events = self.progress.events();
-            prepared.run(super::stop_signal(), &events).await?
+            prepared.run(&events).await?
         };
         self.print(&report)
     }
@@ -138,6 +156,7 @@ impl RestoreArgs {
             exact: self.exact,
             create: self.create,
             properties: true,
+            like: None,
             no_owner: self.no_owner,
             role: self.role.clone(),
             selection: Selection::parse(&patterns)?,
@@ -197,6 +216,13 @@ impl RestoreArgs {
             }
             false => String::new(),
         };
+        if let Some(kept) = &report.kept {
+            let kept = quote::ident(kept);
+            eprintln!(
+                "the database that it was is kept as {}",
+                quote::one_line(&kept)
+            );
+        }
         eprintln!(
             "restored {} into {}: {} tables, {} rows, {} in {}.{} s{share}",
             quote::one_line(&self.file.display().to_string()),
@@ -208,6 +234,28 @@ impl RestoreArgs {
             report.elapsed_ms % 1000 / 100,
         );
         Ok(())
+    }
+}
+
+/// A restore that has not begun.
+enum Planned {
+    InPlace(Box<Prepared>),
+    Swap(Box<PreparedSwap>),
+}
+
+impl Planned {
+    fn preview(&self) -> Preview {
+        match self {
+            Planned::InPlace(prepared) => prepared.preview(),
+            Planned::Swap(prepared) => prepared.preview(),
+        }
+    }
+
+    async fn run(self, events: &Events) -> Result<RestoreReport> {
+        match self {
+            Planned::InPlace(prepared) => prepared.run(super::stop_signal(), events).await,
+            Planned::Swap(prepared) => prepared.run(super::stop_signal(), events).await,
+        }
     }
 }
 
@@ -224,10 +272,11 @@ fn show_warnings(preview: &Preview) {
 fn describe_plan(preview: &Preview, named: usize) -> Vec<String> {
     let database = quote::ident(&preview.database);
     let database = quote::one_line(&database);
-    let mut lines = vec![match preview.creates_database {
-        true => format!("database {database} will be made"),
-        false => format!("in database {database}:"),
-    }];
+    let mut lines = match &preview.swap {
+        Some(swap) => describe_swap(&database, swap),
+        None if preview.creates_database => vec![format!("database {database} will be made")],
+        None => vec![format!("in database {database}:")],
+    };
     let lists = [
         ("dropped", &preview.dropped, named),
         ("dropped for good (--cascade)", &preview.foreign, named),
@@ -254,6 +303,32 @@ fn describe_plan(preview: &Preview, named: usize) -> Vec<String> {
         summary.rows,
         indicatif::HumanBytes(summary.bytes),
     ));
+    lines
+}
+
+fn describe_swap(database: &str, swap: &SwapPreview) -> Vec<String> {
+    let name = |name: &str| quote::one_line(&quote::ident(name)).into_owned();
+    let size = indicatif::HumanBytes(swap.old_bytes);
+    let old = match swap.drops_old {
+        true => "dropped in the end".to_owned(),
+        false => format!("kept as {}", name(&swap.before)),
+    };
+    let mut lines = vec![
+        format!(
+            "database {database} will be exchanged for a new one, built as {}:",
+            name(&swap.new)
+        ),
+        format!(
+            "  the old one ({} tables, {size}) is {old}; whatever it holds and the archive does not is only there",
+            swap.old_tables
+        ),
+    ];
+    add_list(
+        &mut lines,
+        "sessions that will be ended",
+        &swap.sessions,
+        NAMED,
+    );
     lines
 }
 

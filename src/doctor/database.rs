@@ -56,6 +56,20 @@ pub(super) async fn checks(profile: &Profile) -> (Vec<Check>, Option<u64>) {
         }
         Err(error) => Check::of_error("rights", &error),
     });
+    match crate::restore::left_behind(&session).await {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => checks.push(
+            Check::warn(
+                "swap",
+                format!(
+                    "databases that a restore --swap is building, or was when it died: {}",
+                    one_line(&names.join(", "))
+                ),
+            )
+            .hint("If none is at work, the next restore --swap into the same target drops them."),
+        ),
+        Err(error) => checks.push(Check::of_error("swap", &error)),
+    }
     match size(&session).await {
         Ok(bytes) => (checks, Some(bytes)),
         Err(error) => {

@@ -128,6 +128,11 @@ impl Database {
         Ok(roles)
     }
 
+    /// Its encoding by PostgreSQL's name.
+    pub fn encoding(&self) -> &str {
+        &self.encoding
+    }
+
     /// Its tablespace, unless it is the cluster's default.
     pub fn tablespace(&self) -> Option<&str> {
         self.tablespace.as_deref()

@@ -7,6 +7,11 @@ use crate::{Error, ErrorKind, Result};
 
 use super::{RestoreOptions, connect_for_create};
 
+/// The comment of a database that is being built to take the place of another one: a run that finds it after the builder's
+/// death may drop it.
+pub(crate) const BUILDING: &str =
+    "pgstow is building this database; if no restore --swap is at work, it may be dropped";
+
 /// Makes the database as the source was, and gives it to its owner.
 ///
 /// # Errors
@@ -19,8 +24,9 @@ pub(super) async fn create(
     made: impl FnOnce(),
 ) -> Result<()> {
     let shown = || quote::one_line(&quote::ident(name)).into_owned();
-    let sql = match &header.properties {
-        Some(properties) => properties.render_create(name, session.version(), options.properties),
+    let with_tablespace = options.properties || options.like.is_some();
+    let sql = match options.like.as_ref().or(header.properties.as_ref()) {
+        Some(properties) => properties.render_create(name, session.version(), with_tablespace),
         // Archives of earlier versions.
         None => format!(
             "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
@@ -40,6 +46,13 @@ pub(super) async fn create(
         }
     })?;
     made();
+    if options.like.is_some() {
+        let mark = quote::comment_on(&format!("DATABASE {}", quote::ident(name)), BUILDING);
+        session.batch_execute(&mark).await.map_err(|error| {
+            let message = format!("could not mark database {}", shown());
+            Error::from_server(ErrorKind::Restore, message, error)
+        })?;
+    }
     let properties = header.properties.as_ref();
     let Some(properties) = properties.filter(|_| options.properties && !options.no_owner) else {
         return Ok(());

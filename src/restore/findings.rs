@@ -117,6 +117,10 @@ impl Findings {
         });
     }
 
+    pub(crate) fn append(&mut self, others: &Findings) {
+        self.0.extend_from_slice(&others.0);
+    }
+
     /// Those of one severity, in the order in which they were found.
     pub fn of(&self, severity: Severity) -> impl Iterator<Item = &Finding> {
         self.0

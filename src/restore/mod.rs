@@ -27,6 +27,7 @@ mod room;
 mod sessions;
 mod source;
 mod statement_words;
+mod swap;
 mod tablespaces;
 mod texts;
 
@@ -40,7 +41,7 @@ use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
 use crate::event::{Event, Events, Phase};
-use crate::objects::quote;
+use crate::objects::{Database, quote};
 use crate::{Error, ErrorKind, Result};
 
 use check::{Needs, check_members, check_target, check_version, loaded_only};
@@ -50,9 +51,11 @@ pub use findings::{Check, Finding, Findings, Severity};
 pub use plan::PlanSummary;
 use plan::RestorePlan;
 pub(crate) use plan::chosen_entries;
-pub use preview::{Preview, PreviewLoad};
+pub use preview::{Preview, PreviewLoad, SwapPreview};
 use progress::RunState;
 pub(crate) use source::{DumpSource, recognize};
+pub(crate) use swap::left_behind;
+pub use swap::{PreparedSwap, look_at_swap};
 use texts::StatementTexts;
 
 /// How long a run that failed waits for its own backends to be told so.
@@ -73,6 +76,8 @@ pub struct RestoreOptions {
     pub create: bool,
     /// With `create`: give it the owner, comment, privileges and settings of the source.
     pub properties: bool,
+    /// With `create`: make it as this one is, not as the source was.
+    pub like: Option<Database>,
     /// `-O`: everything belongs to the role that restores.
     pub no_owner: bool,
     /// SET ROLE on every connection.
@@ -97,6 +102,7 @@ impl RestoreOptions {
             exact: false,
             create: false,
             properties: true,
+            like: None,
             no_owner: false,
             role: None,
             selection: Selection::default(),
@@ -129,6 +135,9 @@ pub struct Prepared {
 pub struct RestoreReport {
     /// The target database.
     pub database: String,
+    /// With `--swap`: the name of the database that it was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
     /// How many objects were dropped, as shown in the preview.
     pub dropped: usize,
     /// What was created and loaded.
@@ -356,6 +365,7 @@ impl Prepared {
         let planned = self.plan.summary();
         Ok(RestoreReport {
             database: self.settings.database().to_owned(),
+            kept: None,
             dropped: self.survey.describe_drops().len() + self.survey.describe_extras().len(),
             summary: match self.options.rows {
                 Some(_) => PlanSummary {

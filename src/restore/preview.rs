@@ -17,6 +17,9 @@ pub struct Preview {
     pub permitted: bool,
     /// Whether the database will be made.
     pub creates_database: bool,
+    /// With `--swap`: what is exchanged for what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swap: Option<SwapPreview>,
     /// The objects of the target that will be dropped, in words.
     pub dropped: Vec<String>,
     /// Objects that the archive does not hold and that will be dropped with them (`--cascade`).
@@ -33,6 +36,23 @@ pub struct Preview {
     pub summary: PlanSummary,
     /// What was found in the target and in the archive.
     pub findings: Findings,
+}
+
+/// A database that takes the place of another one.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SwapPreview {
+    /// The name of the new one while it is built.
+    pub new: String,
+    /// The name of the old one afterwards.
+    pub before: String,
+    /// Whether the old one is dropped in the end.
+    pub drops_old: bool,
+    /// The size of the old one.
+    pub old_bytes: u64,
+    /// How many tables it has.
+    pub old_tables: u64,
+    /// Its sessions, which will be ended.
+    pub sessions: Vec<String>,
 }
 
 /// A table, or all large objects, to be loaded.
@@ -59,6 +79,7 @@ impl Prepared {
             server_version: self.session.version().to_string(),
             permitted: self.findings.permit(),
             creates_database: self.options.create,
+            swap: None,
             dropped: self.survey.describe_drops(),
             foreign: foreign.iter().map(one_line).collect(),
             extra: self.survey.describe_extras(),

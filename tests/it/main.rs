@@ -36,5 +36,6 @@ mod service;
 mod sets;
 mod statistics;
 mod storage;
+mod swap;
 mod target;
 mod unsupported;

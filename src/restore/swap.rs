@@ -1,0 +1,700 @@
+//! `--swap`: a new database is built beside the target, checked, and takes its name.
+//!
+//! Until the exchange nothing touches the target, and a failure drops the new database. The exchange is ONE transaction: it
+//! ends the target's sessions and renames both databases. ALTER DATABASE ... RENAME locks a database against
+//! new sessions from its start to the end of its transaction, so no session slips in between, and whatever dies half-way, pgstow or the
+//! server, the target is the old database or the new one under its own name, never none. Nothing has to be undone or repaired; ALLOW_CONNECTIONS
+//! is left alone for that reason: it would outlive a kill.
+//!
+//! What a killed run leaves behind is a database under a name that nobody uses. A comment marks it, and the next run with the same target
+//! drops it; the mark goes in the exchange.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_postgres::error::SqlState;
+
+use crate::archive::{ArchiveReader, Header};
+use crate::comparison::{RowsRead, compare_rows, read_database, tables_of};
+use crate::conn::{ConnectSettings, Session, connect};
+use crate::dump::ContentOptions;
+use crate::dump::parts::Parts;
+use crate::dump::selection::Selection;
+use crate::event::{Event, Events, Phase};
+use crate::failpoint::failpoint;
+use crate::objects::{Database, Oid, database, quote};
+use crate::{Error, ErrorKind, Result};
+
+use super::check::cannot_check;
+use super::database::{BUILDING, drop_database};
+use super::findings::{Check, Findings};
+use super::preview::{Preview, SwapPreview};
+use super::sessions::other_sessions;
+use super::{Prepared, RestoreOptions, RestoreReport, connect_for_create, look};
+
+/// How often the exchange is tried while sessions of the target do not end.
+const ATTEMPTS: u32 = 5;
+
+/// The longest name that the server keeps whole (NAMEDATALEN - 1).
+const LONGEST_NAME: usize = 63;
+
+/// Options of a dump that leave all rows and all objects in the archive.
+const WHOLE: &[&str] = &[
+    "--no-owner",
+    "--no-privileges",
+    "--no-comments",
+    "--no-security-labels",
+    "--no-tablespaces",
+    "--no-table-access-method",
+    "--no-toast-compression",
+];
+
+/// A swap that is verified and planned and has changed nothing.
+pub struct PreparedSwap {
+    reader: Arc<ArchiveReader>,
+    /// Into the new database.
+    build: Prepared,
+    settings: ConnectSettings,
+    names: Names,
+    old: OldDatabase,
+    drop_old: bool,
+    jobs: NonZeroU32,
+    findings: Findings,
+    started: Instant,
+}
+
+/// The databases' names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Names {
+    /// The target's, before and after.
+    live: String,
+    /// Of the new database while it is built.
+    new: String,
+    /// Of the old one afterwards.
+    before: String,
+}
+
+/// What the target is now.
+#[derive(Debug)]
+struct OldDatabase {
+    oid: Oid,
+    properties: Database,
+    bytes: u64,
+    tables: u64,
+    sessions: Vec<String>,
+}
+
+/// Verifies, plans and looks at the target as [`look`] does; the new database will have the target's properties.
+///
+/// # Errors
+/// Those of [`look`]; `Usage` if archive or options are less than a whole database.
+pub async fn look_at_swap(
+    reader: Arc<ArchiveReader>,
+    settings: ConnectSettings,
+    options: RestoreOptions,
+    drop_old: bool,
+    events: &Events,
+) -> Result<PreparedSwap> {
+    let started = Instant::now();
+    refuse_parts(&reader.index().header, &options)?;
+    let mut findings = Findings::default();
+    let (names, old) = {
+        let session = connect(&settings).await?;
+        let taken = database_names(&session).await?;
+        let names = Names::free(settings.database(), jiff::Timestamp::now(), &taken)?;
+        let old = OldDatabase::read(&session).await?;
+        check_old(&session, drop_old, &mut findings).await?;
+        old.check_encoding(&reader.index().header, &mut findings);
+        (names, old)
+    };
+    let jobs = u32::try_from(options.jobs.get()).ok();
+    let build = RestoreOptions {
+        clean: false,
+        create: true,
+        // They are the target's, and come when the rows are checked.
+        properties: false,
+        like: Some(old.properties.clone()),
+        ..options
+    };
+    let new = settings.with_database(&names.new);
+    let build = look(Arc::clone(&reader), new, build, events).await?;
+    findings.append(&build.findings);
+    Ok(PreparedSwap {
+        reader,
+        build,
+        settings,
+        names,
+        old,
+        drop_old,
+        jobs: jobs.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
+        findings,
+        started,
+    })
+}
+
+/// A part of a database in the place of the whole would be a loss.
+fn refuse_parts(header: &Header, options: &RestoreOptions) -> Result<()> {
+    let cut = (header.partial.iter()).find(|option| !WHOLE.contains(&option.as_str()));
+    if let Some(option) = cut {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "--swap needs the archive of a whole database",
+        )
+        .detail(format!(
+            "This one was made with {}.",
+            quote::one_line(option)
+        )));
+    }
+    let cut = options
+        .parts
+        .options()
+        .into_iter()
+        .find(|option| !WHOLE.contains(&option.as_str()));
+    if !options.selection.is_everything() || cut.is_some() || options.rows.is_some() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "--swap replaces the whole database and takes no selection",
+        ));
+    }
+    Ok(())
+}
+
+impl Names {
+    /// Names that no database has. What a killed run left may have the names of this second.
+    fn free(live: &str, now: jiff::Timestamp, taken: &HashSet<String>) -> Result<Names> {
+        (0..60)
+            .map(|seconds| Names::of(live, now + jiff::SignedDuration::from_secs(seconds)))
+            .find(|names| !taken.contains(&names.new) && !taken.contains(&names.before))
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Restore,
+                    "there are too many databases of earlier swaps",
+                )
+            })
+    }
+
+    fn of(live: &str, now: jiff::Timestamp) -> Names {
+        let time = now.strftime("%Y%m%d_%H%M%S").to_string();
+        Names {
+            live: live.to_owned(),
+            new: beside(live, &format!("_pgstow_{time}")),
+            before: beside(live, &format!("_before_{time}")),
+        }
+    }
+}
+
+/// The name with an ending, shortened so that the server keeps the ending.
+fn beside(name: &str, ending: &str) -> String {
+    let mut end = name.len().min(LONGEST_NAME.saturating_sub(ending.len()));
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{ending}", &name[..end])
+}
+
+impl OldDatabase {
+    async fn read(session: &Session) -> Result<OldDatabase> {
+        let row = session
+            .query_one(
+                "SELECT d.oid, pg_catalog.pg_database_size(d.oid) AS bytes, \
+                 (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c \
+                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') AS tables \
+                 FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
+                &[],
+            )
+            .await
+            .map_err(cannot_check)?;
+        Ok(OldDatabase {
+            oid: row.get("oid"),
+            properties: database::read(session).await?,
+            bytes: u64::try_from(row.get::<_, i64>("bytes")).unwrap_or(0),
+            tables: u64::try_from(row.get::<_, i64>("tables")).unwrap_or(0),
+            sessions: other_sessions(session, session.database()).await?,
+        })
+    }
+
+    fn check_encoding(&self, header: &Header, findings: &mut Findings) {
+        let (ours, theirs) = (self.properties.encoding(), header.encoding.as_str());
+        if ours != theirs {
+            findings.warning(
+                Check::Encoding,
+                format!("the source database has the encoding {theirs}, the target {ours}: rows with characters that it lacks will be refused"),
+            );
+        }
+    }
+}
+
+async fn database_names(session: &Session) -> Result<HashSet<String>> {
+    let query = "SELECT datname::text AS datname FROM pg_catalog.pg_database";
+    let rows = session.query(query, &[]).await.map_err(cannot_check)?;
+    Ok(rows.iter().map(|row| row.get("datname")).collect())
+}
+
+/// What is in the way of the exchange, and what would stay behind with the old database.
+async fn check_old(session: &Session, drop_old: bool, findings: &mut Findings) -> Result<()> {
+    let row = session
+        .query_one(
+            "SELECT r.rolsuper OR (r.rolcreatedb AND pg_catalog.pg_has_role(d.datdba, 'MEMBER')) AS may_swap, \
+             (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts x WHERE x.database = d.datname) AS prepared, \
+             ARRAY(SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots s WHERE s.database = d.datname ORDER BY 1) AS slots \
+             FROM pg_catalog.pg_database d, pg_catalog.pg_roles r \
+             WHERE d.datname = pg_catalog.current_database() AND r.rolname = CURRENT_USER",
+            &[],
+        )
+        .await
+        .map_err(cannot_check)?;
+    if !row.get::<_, bool>("may_swap") {
+        findings.problem(
+            Check::Swap,
+            "the exchange needs a superuser, or the database's owner with CREATEDB",
+        );
+    }
+    if row.get::<_, i64>("prepared") > 0 {
+        findings.problem(
+            Check::Swap,
+            "the database has prepared transactions, which keep it from being renamed: COMMIT PREPARED or ROLLBACK PREPARED them",
+        );
+    }
+    for slot in row.get::<_, Vec<String>>("slots") {
+        let slot = quote::ident(&slot);
+        match drop_old {
+            true => findings.problem(
+                Check::Swap,
+                format!("replication slot {slot} is the old database's and keeps --drop-old from dropping it"),
+            ),
+            false => findings.warning(
+                Check::Swap,
+                format!("replication slot {slot} stays with the old database: who reads from it must begin anew"),
+            ),
+        }
+    }
+    for subscription in enabled_subscriptions(session).await? {
+        findings.warning(
+            Check::Swap,
+            format!(
+                "subscription {} is the old database's and goes on there: disable it, then enable the new one",
+                quote::ident(&subscription)
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// None where they are superusers' affair and the role is none.
+async fn enabled_subscriptions(session: &Session) -> Result<Vec<String>> {
+    let may_read = session
+        .query_one(
+            "SELECT pg_catalog.has_column_privilege('pg_catalog.pg_subscription', 'subenabled', 'SELECT') AS may_read",
+            &[],
+        )
+        .await
+        .map_err(cannot_check)?;
+    if !may_read.get::<_, bool>("may_read") {
+        return Ok(Vec::new());
+    }
+    let rows = session
+        .query(
+            "SELECT s.subname::text AS subname FROM pg_catalog.pg_subscription s \
+             JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+             WHERE d.datname = pg_catalog.current_database() AND s.subenabled ORDER BY 1",
+            &[],
+        )
+        .await
+        .map_err(cannot_check)?;
+    Ok(rows.iter().map(|row| row.get("subname")).collect())
+}
+
+impl PreparedSwap {
+    /// What [`PreparedSwap::run`] will do.
+    pub fn preview(&self) -> Preview {
+        Preview {
+            database: self.names.live.clone(),
+            permitted: self.findings.permit(),
+            findings: self.findings.clone(),
+            swap: Some(SwapPreview {
+                new: self.names.new.clone(),
+                before: self.names.before.clone(),
+                drops_old: self.drop_old,
+                old_bytes: self.old.bytes,
+                old_tables: self.old.tables,
+                sessions: self.old.sessions.clone(),
+            }),
+            ..self.build.preview()
+        }
+    }
+
+    /// Builds, checks and exchanges. Once the exchange has begun, `interrupt` is not heard: it takes a moment.
+    ///
+    /// # Errors
+    /// Those of a restore, `Restore` where that has `RestoreIncomplete`: the target is the old database. `Locked`: another swap of it
+    /// is at work. `SideJob`: the exchange is done, the old database could not be dropped.
+    pub async fn run(
+        self,
+        interrupt: impl Future<Output = u8>,
+        events: &Events,
+    ) -> Result<RestoreReport> {
+        let maintenance = connect_for_maintenance(&self.settings).await?;
+        lock(&maintenance, &self.names.live).await?;
+        drop_leftovers(&maintenance, &self.settings, &self.names.live, events).await?;
+        let (settings, names) = (self.settings.clone(), self.names.clone());
+        let new = settings.with_database(&names.new);
+        let (drop_old, started) = (self.drop_old, self.started);
+        let exchange = Exchange {
+            live: self.old.oid,
+            names: names.clone(),
+            properties: self.old.properties.clone(),
+        };
+        let report = match self.build_and_check(&new, interrupt, events).await {
+            Ok(report) => report,
+            Err(error) => return Err(undo(error, &new).await),
+        };
+        if let Err(error) = exchange.give_properties(&maintenance).await {
+            return Err(undo(error, &new).await);
+        }
+        failpoint("swap.before_exchange");
+        match exchange.run(&maintenance, &settings).await {
+            Ok(()) => {}
+            // Nobody knows which database is which.
+            Err(error) if error.kind() == ErrorKind::RestoreIncomplete => return Err(error),
+            Err(error) => return Err(undo(error, &new).await),
+        }
+        failpoint("swap.after_exchange");
+        let kept = match drop_old {
+            false => Some(names.before.clone()),
+            true => {
+                let before = settings.with_database(&names.before);
+                drop_database(&before)
+                    .await
+                    .map_err(|error| error.with_kind(ErrorKind::SideJob))?;
+                None
+            }
+        };
+        Ok(RestoreReport {
+            database: names.live,
+            kept,
+            elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            ..report
+        })
+    }
+
+    async fn build_and_check(
+        self,
+        new: &ConnectSettings,
+        interrupt: impl Future<Output = u8>,
+        events: &Events,
+    ) -> Result<RestoreReport> {
+        let mut interrupt = pin!(interrupt);
+        let report = self.build.run(interrupt.as_mut(), events).await?;
+        failpoint("swap.built");
+        events.phase(Phase::Verify);
+        tokio::select! {
+            checked = check_rows(&self.reader, new, self.jobs) => checked?,
+            signal = interrupt => return Err(Error::new(
+                ErrorKind::Interrupted(signal),
+                "the restore was interrupted",
+            )),
+        }
+        Ok(report)
+    }
+}
+
+/// Drops what was built. The target is as it was.
+async fn undo(error: Error, new: &ConnectSettings) -> Error {
+    let kind = match error.kind() {
+        ErrorKind::RestoreIncomplete | ErrorKind::SideJob => ErrorKind::Restore,
+        other => other,
+    };
+    let mut told = Error::new(kind, error.message());
+    // How far it got does not matter any more.
+    for detail in error.details() {
+        let of_target = detail.starts_with("The target is unchanged")
+            || detail.contains(" post-data entries are done");
+        if !of_target {
+            told = told.detail(detail.as_str());
+        }
+    }
+    let told = told.detail("The target is unchanged.").caused_by(error);
+    let name = quote::ident(new.database());
+    match drop_database(new).await {
+        Ok(()) => told,
+        Err(left) => told
+            .detail(format!(
+                "The new database {} is left behind: {}.",
+                quote::one_line(&name),
+                left.message()
+            ))
+            .hint("The next restore --swap into this target drops it."),
+    }
+}
+
+/// Compares the number of rows and the digest of each table with the index.
+async fn check_rows(reader: &ArchiveReader, new: &ConnectSettings, jobs: NonZeroU32) -> Result<()> {
+    let contents = ContentOptions {
+        skip_unsupported: true,
+        // Rows are what is looked at, and not everybody may read subscriptions.
+        parts: Parts {
+            no_subscriptions: true,
+            ..Parts::default()
+        },
+        ..ContentOptions::default()
+    };
+    let everything = Selection::default();
+    let rows = RowsRead::InEncoding(reader.index().header.text_encoding);
+    let built = read_database(new, jobs, &everything, &contents, rows, &Events::none()).await?;
+    let archived = tables_of(&reader.index().entries)?;
+    let differences = compare_rows(&archived, &built.tables.unwrap_or_default());
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let error = Error::new(
+        ErrorKind::Restore,
+        "the rows that were restored are not the archive's",
+    );
+    Err(differences.iter().fold(error, |error, difference| {
+        let (schema, table) = &difference.table;
+        let count =
+            |side: Option<crate::comparison::TableContents>| side.map_or(0, |side| side.rows);
+        error.detail(format!(
+            "{}: {} rows in the archive, {} restored.",
+            quote::one_line(&quote::qualified(schema, table)),
+            count(difference.before),
+            count(difference.after),
+        ))
+    }))
+}
+
+/// A database that is neither the target nor the new one.
+async fn connect_for_maintenance(settings: &ConnectSettings) -> Result<Session> {
+    match settings.database() {
+        "postgres" => connect(&settings.with_database("template1")).await,
+        _ => connect_for_create(settings).await,
+    }
+}
+
+/// One swap of a target at a time. The lock goes with the session.
+async fn lock(maintenance: &Session, live: &str) -> Result<()> {
+    let key = xxhash_rust::xxh3::xxh3_64(format!("pgstow swap {live}").as_bytes());
+    let row = maintenance
+        .query_one(
+            "SELECT pg_catalog.pg_try_advisory_lock($1) AS alone",
+            &[&key.cast_signed()],
+        )
+        .await
+        .map_err(cannot_check)?;
+    match row.get("alone") {
+        true => Ok(()),
+        false => Err(Error::new(
+            ErrorKind::Locked,
+            format!(
+                "another restore --swap of {} is at work",
+                quote::one_line(&quote::ident(live))
+            ),
+        )),
+    }
+}
+
+/// Databases that killed swaps of this target were building: their names begin as ours do, and they bear the mark.
+async fn drop_leftovers(
+    maintenance: &Session,
+    settings: &ConnectSettings,
+    live: &str,
+    events: &Events,
+) -> Result<()> {
+    for name in left_behind(maintenance).await? {
+        // All names of one target are cut at the same place.
+        let ending = name.len().checked_sub("_pgstow_20260101_000000".len());
+        let is_ours =
+            ending.is_some_and(|at| name.is_char_boundary(at) && beside(live, &name[at..]) == name);
+        if is_ours {
+            events.emit(Event::Note {
+                message: format!(
+                    "database {} of a restore that died is dropped",
+                    quote::one_line(&quote::ident(&name))
+                ),
+            });
+            drop_database(&settings.with_database(&name)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Databases that were being built when their restore died, or that are being built now.
+///
+/// # Errors
+/// `Restore` if the catalogs cannot be read.
+pub(crate) async fn left_behind(session: &Session) -> Result<Vec<String>> {
+    let rows = session
+        .query(
+            "SELECT d.datname::text AS datname FROM pg_catalog.pg_database d \
+             JOIN pg_catalog.pg_shdescription c ON c.objoid = d.oid \
+             AND c.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass \
+             WHERE c.description = $1 AND d.datname ~ '_pgstow_[0-9]{8}_[0-9]{6}$' ORDER BY 1",
+            &[&BUILDING],
+        )
+        .await
+        .map_err(cannot_check)?;
+    Ok(rows.iter().map(|row| row.get("datname")).collect())
+}
+
+/// The exchange of the names.
+struct Exchange {
+    /// The old database.
+    live: Oid,
+    names: Names,
+    properties: Database,
+}
+
+impl Exchange {
+    /// Owner, privileges and settings of the old database. The comment comes with the exchange.
+    async fn give_properties(&self, maintenance: &Session) -> Result<()> {
+        let new = &self.names.new;
+        let mut statements = vec![self.properties.render_owner(new)];
+        statements.extend(self.properties.render_acl(new, maintenance.version())?);
+        statements.extend(self.properties.render_settings(new));
+        for statement in statements {
+            maintenance
+                .batch_execute(&statement)
+                .await
+                .map_err(|error| {
+                    Error::from_server(
+                        ErrorKind::Restore,
+                        "could not give the new database the properties of the old one",
+                        error,
+                    )
+                    .detail(quote::one_line(&statement))
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Exchanges the names, or changes nothing.
+    async fn run(&self, maintenance: &Session, settings: &ConnectSettings) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            let Err(error) = self.exchange(maintenance).await else {
+                return Ok(());
+            };
+            if error.as_db_error().is_none() {
+                return self.find_out(settings, error).await;
+            }
+            // What failed is gone with the transaction.
+            let ended = maintenance.batch_execute("ROLLBACK").await;
+            let is_in_use = error.code() == Some(&SqlState::OBJECT_IN_USE);
+            if !is_in_use || attempt == ATTEMPTS || ended.is_err() {
+                return Err(cannot_exchange(error));
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn exchange(&self, maintenance: &Session) -> Result<(), tokio_postgres::Error> {
+        let (live, new) = (
+            quote::ident(&self.names.live),
+            quote::ident(&self.names.new),
+        );
+        let before = quote::ident(&self.names.before);
+        // One message: between the end of the sessions and the lock on the database there is no time for another one. Our own sessions in
+        // the new database are ending by themselves; RENAME waits for them, and tells autovacuum to go.
+        maintenance
+            .batch_execute(&format!(
+                "BEGIN; \
+                 SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
+                 WHERE datname = {} AND pid <> pg_catalog.pg_backend_pid() AND backend_type <> 'autovacuum worker'; \
+                 ALTER DATABASE {live} RENAME TO {before};",
+                quote::literal(&self.names.live)
+            ))
+            .await?;
+        failpoint("swap.between_renames");
+        let comment = self.properties.render_comment(&self.names.new);
+        let comment = comment.unwrap_or_else(|| format!("COMMENT ON DATABASE {new} IS NULL;"));
+        maintenance
+            .batch_execute(&format!("{comment} ALTER DATABASE {new} RENAME TO {live};"))
+            .await?;
+        failpoint("swap.before_commit");
+        maintenance.batch_execute("COMMIT").await
+    }
+
+    /// The connection was lost, perhaps with the answer to COMMIT: what bears the target's name?
+    async fn find_out(
+        &self,
+        settings: &ConnectSettings,
+        error: tokio_postgres::Error,
+    ) -> Result<()> {
+        let unknown = |error: tokio_postgres::Error| {
+            Error::from_server(
+                ErrorKind::RestoreIncomplete,
+                "the connection was lost during the exchange, and its outcome is unknown",
+                error,
+            )
+            .detail(format!(
+                "The target is the old database or the new one. If there is a database {}, it is the new one.",
+                quote::one_line(&quote::ident(&self.names.before))
+            ))
+        };
+        let Ok(session) = connect_for_maintenance(settings).await else {
+            return Err(unknown(error));
+        };
+        let query = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1";
+        match session.query_opt(query, &[&self.names.live]).await {
+            Ok(Some(row)) if row.get::<_, Oid>("oid") == self.live => Err(cannot_exchange(error)),
+            Ok(Some(_)) => Ok(()),
+            Ok(None) | Err(_) => Err(unknown(error)),
+        }
+    }
+}
+
+fn cannot_exchange(error: tokio_postgres::Error) -> Error {
+    let is_in_use = error.code() == Some(&SqlState::OBJECT_IN_USE);
+    let error = Error::from_server(
+        ErrorKind::Restore,
+        "could not exchange the databases",
+        error,
+    );
+    match is_in_use {
+        true => error.hint(
+            "Sessions of the target do not end. Stop what uses it, and run the restore again.",
+        ),
+        false => error,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_beside_the_targets_and_keep_their_endings() {
+        let now = jiff::Timestamp::from_second(0).unwrap();
+        let names = Names::of("shop", now);
+        assert_eq!(names.new, "shop_pgstow_19700101_000000");
+        assert_eq!(names.before, "shop_before_19700101_000000");
+        let long = Names::of(&"ä".repeat(31), now);
+        assert_eq!(long.new.len(), 63);
+        assert!(
+            long.new.ends_with("_pgstow_19700101_000000"),
+            "{}",
+            long.new
+        );
+        assert_ne!(long.new, long.before);
+        let taken = HashSet::from([names.before.clone()]);
+        let next = Names::free("shop", now, &taken).unwrap();
+        assert_eq!(next.new, "shop_pgstow_19700101_000001");
+    }
+
+    #[test]
+    fn options_that_cut_something_out_are_refused() {
+        let mut header = crate::archive::Index::empty().header;
+        let options = RestoreOptions::whole(std::num::NonZeroUsize::MIN);
+        assert!(refuse_parts(&header, &options).is_ok());
+        header.partial = vec!["--no-owner".to_owned()];
+        assert!(refuse_parts(&header, &options).is_ok());
+        header.partial = vec!["--schema-only".to_owned()];
+        assert!(refuse_parts(&header, &options).is_err());
+    }
+}

@@ -1,0 +1,323 @@
+//! `restore --swap`: the target is the old database or the new one, whatever happens.
+
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::harness::server::wanted_majors;
+use crate::harness::{
+    Database, Host, Server, Snapshot, differences, on_every_major, on_newest, pgstow,
+};
+
+const SOURCE: &str = "
+    CREATE TABLE t (id int PRIMARY KEY, v text);
+    INSERT INTO t SELECT n, 'new ' || n FROM generate_series(1, 2000) n;
+    CREATE INDEX ON t (v);
+    CREATE VIEW w AS SELECT count(*) FROM t;";
+
+const OLD: &str =
+    "CREATE TABLE t (id int); INSERT INTO t VALUES (7); CREATE TABLE only_here (a int)";
+
+/// A set of a database, and an old database that will be swapped for it.
+struct Swap {
+    host: Host,
+    source: Database,
+    target: Database,
+    id: String,
+}
+
+impl Swap {
+    fn new(server: &'static Server, source: &str) -> Swap {
+        let source = Database::filled(server, source);
+        let host = Host::of(&source);
+        let id = host.create("manual");
+        Swap {
+            host,
+            source,
+            target: Database::filled(server, OLD),
+            id,
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = self.host.command();
+        command.args(["restore", &self.id, &self.target.url(), "--swap", "--yes"]);
+        command
+    }
+
+    /// Starts it; it dies at the place.
+    fn start(&self, failpoint: Option<&str>) -> Child {
+        let mut command = self.command();
+        if let Some(place) = failpoint {
+            command.env("PGSTOW_FAILPOINT", place);
+        }
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Databases that were made for the target.
+    fn others(&self, word: &str) -> String {
+        self.source.sql(&format!(
+            "SELECT string_agg(datname, ' ') FROM pg_database WHERE datname ~ '^{}_{word}_'",
+            self.target.name
+        ))
+    }
+
+    #[track_caller]
+    fn expect_old(&self) {
+        assert_eq!(self.target.sql("SELECT id FROM t"), "7\n");
+        assert_eq!(self.target.sql("SELECT count(*) FROM only_here"), "0\n");
+        assert_eq!(self.others("before"), "\n");
+    }
+
+    #[track_caller]
+    fn expect_new(&self) {
+        let source = Snapshot::of(&self.source).unwrap();
+        if let Some(difference) = differences(&source, &Snapshot::of(&self.target).unwrap()) {
+            panic!("{difference}");
+        }
+    }
+
+    /// Drops what a swap kept, so that it does not outlive the test.
+    fn drop_before(&self) {
+        for name in self.others("before").split_whitespace() {
+            self.source.sql(&format!("DROP DATABASE {name}"));
+        }
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.drop_before();
+        }
+    }
+}
+
+/// What a database has beside its contents.
+fn properties(target: &Database) -> String {
+    target.sql(
+        "SELECT pg_get_userbyid(datdba), (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(datacl) a), datconnlimit, datcollate, datctype, pg_encoding_to_char(encoding), \
+         shobj_description(oid, 'pg_database'), datallowconn, dattablespace \
+         FROM pg_database WHERE datname = current_database(); \
+         SELECT setrole::regrole, setconfig FROM pg_db_role_setting \
+         WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1",
+    )
+}
+
+#[test]
+fn the_new_database_has_the_properties_of_the_old_and_the_contents_of_the_archive() {
+    on_every_major(|server| {
+        let swap = Swap::new(server, SOURCE);
+        let name = &swap.target.name;
+        let role = format!("owner_{name}");
+        swap.target.sql(&format!(
+            "CREATE ROLE {role}; ALTER DATABASE {name} OWNER TO {role}; \
+             REVOKE CONNECT ON DATABASE {name} FROM PUBLIC; GRANT TEMP ON DATABASE {name} TO pg_monitor; \
+             COMMENT ON DATABASE {name} IS 'the shop''s'; ALTER DATABASE {name} SET work_mem TO '5MB'; \
+             ALTER ROLE {role} IN DATABASE {name} SET search_path TO a, \"B c\"; ALTER DATABASE {name} CONNECTION LIMIT 30"
+        ));
+        let before = properties(&swap.target);
+        // Somebody is at work in it, and will be sent away.
+        let mut reader = swap.target.hold("BEGIN; SELECT * FROM t");
+        let plan = swap
+            .command()
+            .args(["--dry-run", "--json"])
+            .output()
+            .unwrap();
+        let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+        assert_eq!(plan["swap"]["old_tables"], 2, "{plan}");
+        assert_eq!(plan["swap"]["sessions"].as_array().unwrap().len(), 1);
+        let outcome = pgstow::finish(swap.command().arg("--json")).expect_status(0);
+        let report: Value = serde_json::from_str(&outcome.stdout()).unwrap();
+        reader.release();
+        assert_eq!(
+            report["kept"].as_str().unwrap(),
+            swap.others("before").trim()
+        );
+        assert_eq!(report["rows"], 2000);
+        swap.expect_new();
+        assert_eq!(properties(&swap.target), before);
+        let kept = Database {
+            server,
+            name: swap.others("before").trim().to_owned(),
+        };
+        assert_eq!(kept.sql("SELECT id FROM t"), "7\n");
+        drop(kept);
+        pgstow::finish(swap.command().arg("--drop-old")).expect_status(0);
+        assert_eq!(swap.others("(before|pgstow)"), "\n");
+        swap.expect_new();
+        swap.target.drop_now();
+        swap.source.sql(&format!("DROP ROLE {role}"));
+    });
+}
+
+#[test]
+fn a_failure_before_the_exchange_leaves_nothing_behind() {
+    on_newest(|server| {
+        // An index that cannot be built anywhere else.
+        let name = server.fresh_name();
+        let source = format!(
+            "{SOURCE} CREATE FUNCTION here(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN \
+             IF current_database() ~ 'pgstow' THEN RAISE 'not in {name}'; END IF; RETURN $1; END $$; \
+             CREATE INDEX ON t (here(id))"
+        );
+        let swap = Swap::new(server, &source);
+        let outcome = pgstow::finish(&mut swap.command()).expect_status(1);
+        let told = outcome.stderr();
+        assert!(told.contains(&format!("not in {name}")), "{told}");
+        assert!(told.contains("The target is unchanged."), "{told}");
+        assert!(!told.contains("post-data entries are done"), "{told}");
+        swap.expect_old();
+        assert_eq!(swap.others("pgstow"), "\n");
+    });
+}
+
+#[test]
+fn killed_at_every_step() {
+    on_newest(|server| {
+        let swap = Swap::new(server, SOURCE);
+        for place in [
+            "swap.built",
+            "swap.before_exchange",
+            "swap.between_renames",
+            "swap.before_commit",
+        ] {
+            let output = swap.start(Some(place)).wait_with_output().unwrap();
+            let (status, told) = (output.status, String::from_utf8_lossy(&output.stderr));
+            assert_eq!(status.code(), None, "{place} was never reached: {told}");
+            swap.expect_old();
+            assert_ne!(swap.others("pgstow"), "\n", "{place}");
+            let doctor = swap.host.run(["doctor"]).stdout();
+            assert!(doctor.contains(swap.others("pgstow").trim()), "{doctor}");
+        }
+        let status = swap.start(Some("swap.after_exchange")).wait_with_output();
+        assert_eq!(status.unwrap().status.code(), None);
+        swap.expect_new();
+        // What the first ones left went with the others; of the last one only the old database is there.
+        assert_eq!(swap.others("pgstow"), "\n");
+        assert_ne!(swap.others("before"), "\n");
+        pgstow::finish(&mut swap.command()).expect_status(0);
+        swap.expect_new();
+    });
+}
+
+/// Waits until a session waits for a lock on a database.
+fn wait_for_exchange(source: &Database) -> String {
+    let query = "SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'object' \
+         AND classid = 'pg_database'::regclass";
+    for _ in 0..2000 {
+        let waiting = source.sql(query);
+        if !waiting.is_empty() {
+            return waiting.trim().to_owned();
+        }
+    }
+    panic!(
+        "no session waits for a database: {}",
+        source.sql("SELECT query FROM pg_stat_activity")
+    );
+}
+
+#[test]
+fn a_server_that_dies_in_the_exchange_has_the_old_database() {
+    let newest = wanted_majors().into_iter().max().unwrap();
+    // Its death must not be another test's.
+    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let swap = Swap::new(server, SOURCE);
+    let elsewhere = Database::empty(server);
+    let mut holder = elsewhere.hold(&format!(
+        "BEGIN; COMMENT ON DATABASE {} IS 'locked'",
+        swap.target.name
+    ));
+    let child = swap.start(None);
+    let backend = wait_for_exchange(&swap.source);
+    Command::new("kill")
+        .args(["-9", &backend])
+        .status()
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_ne!(output.status.code(), Some(0));
+    holder.release();
+    while swap.target.try_sql("SELECT").is_err() {}
+    swap.expect_old();
+    pgstow::finish(&mut swap.command()).expect_status(0);
+    swap.expect_new();
+    assert_eq!(swap.others("pgstow"), "\n");
+}
+
+#[test]
+fn one_swap_of_a_target_at_a_time() {
+    on_newest(|server| {
+        let swap = Swap::new(server, SOURCE);
+        let key =
+            xxhash_rust::xxh3::xxh3_64(format!("pgstow swap {}", swap.target.name).as_bytes());
+        // It must outlive the test.
+        let maintenance = std::mem::ManuallyDrop::new(Database {
+            server,
+            name: "postgres".to_owned(),
+        });
+        let mut other =
+            maintenance.hold(&format!("SELECT pg_advisory_lock({})", key.cast_signed()));
+        pgstow::finish(&mut swap.command()).expect_status(11);
+        swap.expect_old();
+        other.release();
+        pgstow::finish(&mut swap.command()).expect_status(0);
+    });
+}
+
+#[test]
+fn the_owner_may_swap_without_being_a_superuser() {
+    on_every_major(|server| {
+        let swap = Swap::new(server, SOURCE);
+        let name = &swap.target.name;
+        let role = format!("plain_{name}");
+        swap.source.sql(&format!("CREATE ROLE {role} LOGIN"));
+        swap.target
+            .sql(&format!("ALTER DATABASE {name} OWNER TO {role}"));
+        let url = swap.target.url().replace("postgres@", &format!("{role}@"));
+        let restore = |status| {
+            swap.host
+                .run(["restore", &swap.id, &url, "--swap", "-O", "-x", "--yes"])
+                .expect_status(status)
+        };
+        let told = restore(1).stderr();
+        assert!(told.contains("CREATEDB"), "{told}");
+        swap.expect_old();
+        swap.source.sql(&format!("ALTER ROLE {role} CREATEDB"));
+        // Before 14 only superusers may read what a comparison reads of subscriptions.
+        if server.major < 14 {
+            restore(1);
+            swap.expect_old();
+        } else {
+            restore(0);
+            assert_eq!(swap.target.sql("SELECT count(*) FROM t"), "2000\n");
+        }
+        swap.drop_before();
+        swap.target.drop_now();
+        swap.source.sql(&format!("DROP ROLE {role}"));
+    });
+}
+
+#[test]
+fn less_than_a_whole_database_is_refused() {
+    on_newest(|server| {
+        let swap = Swap::new(server, SOURCE);
+        for option in [["-t", "t"], ["--section", "data"], ["-n", "public"]] {
+            pgstow::finish(swap.command().args(option)).expect_status(2);
+        }
+        pgstow::finish(swap.command().arg("-s")).expect_status(2);
+        let part = swap.host.dir().join("part.sql.gz");
+        let part = part.to_str().unwrap();
+        swap.host.run(["create", "-s", "-o", part]).expect_status(0);
+        let told = swap
+            .host
+            .run(["restore", part, &swap.target.url(), "--swap", "--yes"])
+            .expect_status(2)
+            .stderr();
+        assert!(told.contains("--schema-only"), "{told}");
+        swap.expect_old();
+    });
+}
