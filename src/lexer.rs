@@ -59,6 +59,13 @@ pub enum GuardViolation {
         /// Where the name starts.
         at: usize,
     },
+    /// A backslash where an `E''` string goes on behind a line break: the server still takes it for an escape, psql, which
+    /// reads line by line, does not.
+    #[error("a backslash in a string that goes on behind a line break, at byte {at}")]
+    ContinuedEscape {
+        /// Where.
+        at: usize,
+    },
     /// A vertical tab outside of quotes is white space to psql 16 and later only.
     #[error("a vertical tab outside of quotes at byte {at}")]
     VerticalTab {
@@ -427,8 +434,11 @@ impl Scanner<'_> {
     fn string(&mut self, opening: usize, kind: Quoted) -> Result<Token, GuardViolation> {
         let start = self.at;
         self.at += opening;
+        let mut goes_on = false;
         while let Some(byte) = self.peek(0) {
-            if byte == b'\\' && kind == Quoted::Escape {
+            if byte == b'\\' && kind == Quoted::Escape && goes_on {
+                return Err(GuardViolation::ContinuedEscape { at: self.at });
+            } else if byte == b'\\' && kind == Quoted::Escape {
                 self.at += 2;
             } else if byte != b'\'' {
                 self.at += 1;
@@ -440,6 +450,7 @@ impl Scanner<'_> {
                     Some(length) => self.at += length,
                     None => return Ok(Token::Other),
                 }
+                goes_on = true;
             }
         }
         Err(open("a string", start))
@@ -598,7 +609,7 @@ mod tests {
             "SELECT $$;$$, $a$;$$;$b$;$a$, a$b$ ; ".trim_end(),
             "CREATE RULE r AS ON INSERT TO t DO ALSO (SELECT 1; SELECT 2;);",
             "SELECT /* ; /* ; */ ; */ 1 -- ;\n;",
-            "SELECT E'a' -- comment;\n  \t\n '\\';b';",
+            "SELECT E'a' -- comment;\n  \t\n ';b';",
             "SELECT 'it''s;';",
             "SELECT '\\';",
             "SELECT a[1:2], b::text, c := 1, d[lo:hi], 1.5e-7, 1e10, x'ff';",
@@ -676,6 +687,14 @@ mod tests {
             ("SELECT 1e5$$\\! id\n$$;", V::JunkNumber { at: 10 }),
             ("SELECT $1$$;$$;", V::JunkNumber { at: 9 }),
             ("SELECT\x0b1;", V::VerticalTab { at: 6 }),
+            (
+                "SELECT E'a'\n'\\';\\! id\n';",
+                V::ContinuedEscape { at: 13 },
+            ),
+            (
+                "SELECT E'a' -- \n '\\''; b';",
+                V::ContinuedEscape { at: 18 },
+            ),
         ] {
             assert_eq!(guard(text), Err(violation), "{text}");
         }

@@ -8,10 +8,9 @@ use crate::archive::{DumpId, Section};
 use crate::conn::{ServerVersion, Session};
 use crate::lexer;
 use crate::objects::quote::{self, one_line};
-use crate::objects::security_label::SecurityLabel;
 use crate::objects::{
-    Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext, RenderOptions,
-    Rendered, TableData,
+    CatalogId, Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext,
+    RenderOptions, Rendered, TableData,
 };
 use crate::order::{Fold, Node, OrderError, order};
 use crate::{Error, ErrorKind, Result};
@@ -135,9 +134,16 @@ pub async fn read_contents(
             .into_iter()
             .map(|name| format!("{name} (needs one of these)")),
     );
-    let labels = labels_by_object(&catalog, &swept.labels);
+    let labels = swept.labels.iter();
+    let labels = labels.map(|label| (label.row, label.statement.clone()));
+    let comments = swept.side_comments.iter();
+    let comments = comments.filter_map(|comment| Some((comment.row, comment.statement.clone()?)));
+    let about = About {
+        labels: by_object(&catalog, labels),
+        comments: by_object(&catalog, comments),
+    };
     Ok(Contents {
-        entries: render(session.version(), &catalog, &ordered, &labels, options)?,
+        entries: render(session.version(), &catalog, &ordered, &about, options)?,
         unsupported: lines,
         warnings: lost_passwords(&catalog, &wanted),
     })
@@ -184,16 +190,24 @@ fn lost_passwords(catalog: &Catalog, wanted: &[bool]) -> Vec<String> {
         .collect()
 }
 
-/// The statements of the objects' security labels.
-fn labels_by_object(catalog: &Catalog, labels: &[SecurityLabel]) -> HashMap<usize, Vec<String>> {
-    let mut statements: HashMap<usize, Vec<String>> = HashMap::new();
-    for label in labels {
-        if let Some(object) = catalog.claimant(label.row) {
-            let of_object = statements.entry(object).or_default();
-            of_object.push(label.statement.clone());
+/// Statements about objects that their kinds do not render, by object.
+struct About {
+    labels: HashMap<usize, Vec<String>>,
+    comments: HashMap<usize, Vec<String>>,
+}
+
+/// Gives statements to the objects that account for their rows.
+fn by_object(
+    catalog: &Catalog,
+    statements: impl Iterator<Item = (CatalogId, String)>,
+) -> HashMap<usize, Vec<String>> {
+    let mut of_objects: HashMap<usize, Vec<String>> = HashMap::new();
+    for (row, statement) in statements {
+        if let Some(object) = catalog.claimant(row) {
+            of_objects.entry(object).or_default().push(statement);
         }
     }
-    statements
+    of_objects
 }
 
 /// Checks the patterns against the database, and finds out what unqualified ones may mean: what is
@@ -412,7 +426,7 @@ fn render(
     server: ServerVersion,
     catalog: &Catalog,
     ordered: &Ordered,
-    labels: &HashMap<usize, Vec<String>>,
+    about: &About,
     options: &ContentOptions,
 ) -> Result<Vec<ContentEntry>> {
     let context = RenderContext {
@@ -444,8 +458,8 @@ fn render(
     for &index in of_sections.iter().filter(|index| !is_last(index)) {
         let rendered = catalog.objects[index].as_dump_object().render(&context);
         script.add(index, &rendered)?;
-        script.add_comment(index, &rendered)?;
-        script.add_labels(index, labels)?;
+        script.add_comment(index, &rendered, &about.comments)?;
+        script.add_labels(index, &about.labels)?;
         privileges.push((index, rendered.acl));
     }
     for (index, acl) in privileges {
@@ -456,8 +470,8 @@ fn render(
     for index in last {
         let rendered = catalog.objects[index].as_dump_object().render(&context);
         script.add(index, &rendered)?;
-        script.add_comment(index, &rendered)?;
-        script.add_labels(index, labels)?;
+        script.add_comment(index, &rendered, &about.comments)?;
+        script.add_labels(index, &about.labels)?;
     }
     Ok(script.entries)
 }
@@ -540,9 +554,16 @@ impl Script<'_> {
         Ok(())
     }
 
-    fn add_comment(&mut self, index: usize, rendered: &Rendered) -> Result<()> {
+    fn add_comment(
+        &mut self,
+        index: usize,
+        rendered: &Rendered,
+        more: &HashMap<usize, Vec<String>>,
+    ) -> Result<()> {
         let section = self.ordered.section[&index];
-        self.add_about(index, Kind::Comment, section, rendered.comments.clone())
+        let mut comments = rendered.comments.clone();
+        comments.extend(more.get(&index).into_iter().flatten().cloned());
+        self.add_about(index, Kind::Comment, section, comments)
     }
 
     fn add_labels(&mut self, index: usize, labels: &HashMap<usize, Vec<String>>) -> Result<()> {

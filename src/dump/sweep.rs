@@ -2,13 +2,15 @@
 //!
 //! Every row of every catalog that can hold objects is either the system's, an extension's, temporary, or claimed
 //! by an object. Whatever else is found is named, so that nothing is left out in silence. So are properties that no
-//! object renders: security labels of members of extensions, dependencies on extensions of what cannot say so.
+//! object renders: security labels of members of extensions, dependencies on extensions of what cannot say so, comments that nobody
+//! would find again.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::conn::{ServerVersion, Session};
 use crate::objects::quote::{one_line, unquoted};
 use crate::objects::security_label::{self, SecurityLabel};
+use crate::objects::side_comment::{self, SideComment};
 use crate::objects::{CatalogId, Object, Oid, catalog};
 use crate::{Error, ErrorKind, Result};
 
@@ -29,6 +31,10 @@ pub(super) struct Swept {
     rows: Vec<SweptRow>,
     /// Security labels of all objects.
     pub(super) labels: Vec<SecurityLabel>,
+    /// Comments on what comes along with objects.
+    pub(super) side_comments: Vec<SideComment>,
+    /// What has a comment.
+    commented: Vec<CatalogId>,
 }
 
 /// Reads what is to be swept.
@@ -36,9 +42,28 @@ pub(super) struct Swept {
 /// # Errors
 /// `Catalog` if a query fails.
 pub(super) async fn read_swept(session: &Session) -> Result<Swept> {
-    match futures::join!(read_rows(session), security_label::read(session)) {
-        (Ok(rows), Ok(labels)) => Ok(Swept { rows, labels }),
-        (rows, labels) => Err(cause([rows.err(), labels.err()].into_iter().flatten())),
+    let (rows, labels, side_comments, commented) = futures::join!(
+        read_rows(session),
+        security_label::read(session),
+        side_comment::read(session),
+        read_commented(session),
+    );
+    match (rows, labels, side_comments, commented) {
+        (Ok(rows), Ok(labels), Ok(side_comments), Ok(commented)) => Ok(Swept {
+            rows,
+            labels,
+            side_comments,
+            commented,
+        }),
+        (rows, labels, side_comments, commented) => {
+            let errors = [
+                rows.err(),
+                labels.err(),
+                side_comments.err(),
+                commented.err(),
+            ];
+            Err(cause(errors.into_iter().flatten()))
+        }
     }
 }
 
@@ -52,7 +77,8 @@ pub(super) async fn sweep(
     swept: &Swept,
     selection: &Selection,
 ) -> Result<Leftovers> {
-    let rows = unaccounted(found, &swept.rows);
+    let covered = covered(found, &swept.rows);
+    let rows = unaccounted(found, &swept.rows, &covered);
     let parts = parts_among(found, &rows);
     let mut leftovers = Leftovers::default();
     for (row, name) in identify(session, &rows).await? {
@@ -66,6 +92,7 @@ pub(super) async fn sweep(
     let properties = [
         ("security label of", labels_of_others(found, &swept.labels)),
         ("dependency on an extension of", extension_dependents(found)),
+        ("comment on", comments_of_others(found, swept, &covered)),
     ];
     for (property, rows) in properties {
         for (_, name) in identify(session, &rows).await? {
@@ -109,8 +136,8 @@ struct SweptRow {
     passing: bool,
 }
 
-/// Rows that are neither claimed nor part of an extension, of something temporary, or of another row.
-fn unaccounted(found: &Catalog, rows: &[SweptRow]) -> Vec<CatalogId> {
+/// Rows that are part of an extension or of something temporary.
+fn covered(found: &Catalog, rows: &[SweptRow]) -> HashMap<CatalogId, ()> {
     let mut covered: HashMap<CatalogId, ()> = extension_members(found)
         .into_keys()
         .map(|row| (row, ()))
@@ -121,11 +148,36 @@ fn unaccounted(found: &Catalog, rows: &[SweptRow]) -> Vec<CatalogId> {
             .map(|row| (row.id, ())),
     );
     spread(found, &mut covered);
+    covered
+}
+
+/// Rows that are neither claimed nor covered nor part of another row.
+fn unaccounted(
+    found: &Catalog,
+    rows: &[SweptRow],
+    covered: &HashMap<CatalogId, ()>,
+) -> Vec<CatalogId> {
     let internal = internal_rows(found);
     rows.iter()
         .map(|row| row.id)
         .filter(|row| found.claimant(*row).is_none())
         .filter(|row| !covered.contains_key(row) && !internal.contains(row))
+        .collect()
+}
+
+/// Rows with comments that no object accounts for, or whose name is not known before they are restored.
+fn comments_of_others(
+    found: &Catalog,
+    swept: &Swept,
+    covered: &HashMap<CatalogId, ()>,
+) -> Vec<CatalogId> {
+    let commented = swept.commented.iter().copied();
+    let unclaimed = commented.filter(|row| found.claimant(*row).is_none());
+    let unnamed = swept.side_comments.iter();
+    let unnamed = unnamed.filter(|comment| comment.statement.is_none());
+    unclaimed
+        .chain(unnamed.map(|comment| comment.row))
+        .filter(|row| !covered.contains_key(row))
         .collect()
 }
 
@@ -310,6 +362,19 @@ async fn read_rows(session: &Session) -> Result<Vec<SweptRow>> {
             id: CatalogId::new(row.get("classid"), row.get("objid")),
             passing: row.get("passing"),
         })
+        .collect())
+}
+
+async fn read_commented(session: &Session) -> Result<Vec<CatalogId>> {
+    let query =
+        "SELECT DISTINCT classoid, objoid FROM pg_catalog.pg_description WHERE objoid >= 16384";
+    let rows = session
+        .query(query, &[])
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not look for comments", e))?;
+    Ok(rows
+        .iter()
+        .map(|row| CatalogId::new(row.get("classoid"), row.get("objoid")))
         .collect())
 }
 

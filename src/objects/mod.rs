@@ -59,6 +59,7 @@ pub(crate) mod sequence;
 pub(crate) mod sequence_owner;
 pub(crate) mod sequence_set;
 pub(crate) mod shell_type;
+pub(crate) mod side_comment;
 pub(crate) mod subscription;
 pub(crate) mod table;
 pub(crate) mod table_attach;
@@ -363,6 +364,8 @@ pub enum Kind {
     BaseType,
     /// CREATE TYPE ... AS RANGE
     RangeType,
+    /// CREATE CAST: before all that holds expressions, for nothing in `pg_depend` says that an expression needs a cast
+    Cast,
     /// CREATE DOMAIN
     Domain,
     /// CREATE FUNCTION
@@ -371,8 +374,6 @@ pub enum Kind {
     Procedure,
     /// CREATE AGGREGATE
     Aggregate,
-    /// CREATE CAST
-    Cast,
     /// CREATE TRANSFORM
     Transform,
     /// CREATE ACCESS METHOD
@@ -486,11 +487,11 @@ impl Kind {
         Kind::CompositeType,
         Kind::BaseType,
         Kind::RangeType,
+        Kind::Cast,
         Kind::Domain,
         Kind::Function,
         Kind::Procedure,
         Kind::Aggregate,
-        Kind::Cast,
         Kind::Transform,
         Kind::AccessMethod,
         Kind::Operator,

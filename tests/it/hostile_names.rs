@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use crate::harness::database::run_psql;
+use crate::harness::dice::Dice;
 use crate::harness::{Database, Server, Snapshot, differences, on_every_major, pgstow};
 
 /// The objects of more would not fit into the lock table of a server at default settings when they are dropped and
@@ -199,20 +200,6 @@ const PIECES: &[&str] = &[
     "none",
 ];
 
-/// Pseudo-random numbers (SplitMix64): the same for a seed on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let sides = u64::try_from(sides).unwrap();
-        usize::try_from((z ^ (z >> 31)) % sides).unwrap()
-    }
-}
-
 /// Writes a script that makes objects.
 struct Author {
     major: u32,
@@ -232,7 +219,7 @@ impl Author {
     fn new<'a>(major: u32, seed: u64, keywords: impl Iterator<Item = &'a str>) -> Author {
         Author {
             major,
-            dice: Dice(seed),
+            dice: Dice::of_seed(seed),
             keywords: keywords.map(str::to_owned).collect(),
             used: HashSet::new(),
             roles: Vec::new(),

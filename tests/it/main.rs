@@ -13,6 +13,7 @@
 mod clean;
 mod cli;
 mod cluster;
+mod comments;
 mod conn;
 mod consistency;
 mod crash;
@@ -30,6 +31,7 @@ mod kinds;
 mod offsite;
 mod operations;
 mod options;
+mod psql_lexer;
 mod recovery;
 mod roundtrip;
 mod service;

@@ -2,6 +2,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod database;
+pub(crate) mod dice;
 pub(crate) mod fixture;
 pub(crate) mod host;
 pub(crate) mod pgstow;
