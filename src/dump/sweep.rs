@@ -366,8 +366,9 @@ async fn read_rows(session: &Session) -> Result<Vec<SweptRow>> {
 }
 
 async fn read_commented(session: &Session) -> Result<Vec<CatalogId>> {
-    let query =
-        "SELECT DISTINCT classoid, objoid FROM pg_catalog.pg_description WHERE objoid >= 16384";
+    // DROP SUBSCRIPTION leaves the comment behind.
+    let query = "SELECT DISTINCT classoid, objoid FROM pg_catalog.pg_description WHERE objoid >= 16384 \
+                 AND classoid <> 'pg_catalog.pg_subscription'::pg_catalog.regclass";
     let rows = session
         .query(query, &[])
         .await
