@@ -60,6 +60,9 @@ pub(crate) struct RestoreArgs {
     /// Make the database; it must not exist. Its name is the archive's unless given
     #[arg(short = 'C', long, conflicts_with_all = ["cascade", "data_only"])]
     create: bool,
+    /// Leave out, by name, what the role has no right to (never a table or its rows): for managed services
+    #[arg(long)]
+    skip_privileged: bool,
     /// Build and check a new database beside the target, then exchange the names: all or nothing, and parallel. The old one
     /// is kept as DB_before_TIME
     #[arg(long, conflicts_with_all = ["create", "no_clean", "cascade", "exact", "data_only", "conditions"])]
@@ -154,6 +157,7 @@ impl RestoreArgs {
             clean: !self.no_clean && !self.create,
             cascade: self.cascade,
             exact: self.exact,
+            skip_privileged: self.skip_privileged,
             create: self.create,
             properties: true,
             like: None,

@@ -147,6 +147,11 @@ impl Survey {
             .collect()
     }
 
+    /// Catalog and OID of each.
+    pub(crate) fn catalog_ids(&self) -> (Vec<Oid>, Vec<Oid>) {
+        class_and_oid(&self.objects)
+    }
+
     /// The relations among them.
     pub(crate) fn relations(&self) -> Vec<Oid> {
         let objects = self.objects.iter();

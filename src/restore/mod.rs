@@ -23,6 +23,7 @@ mod preview;
 mod progress;
 #[allow(dead_code, reason = "so far the recognizer reads heads only")]
 mod replay;
+mod rights;
 mod room;
 mod sessions;
 mod source;
@@ -70,6 +71,9 @@ pub struct RestoreOptions {
     pub clean: bool,
     /// Drop dependents that the archive does not hold, too.
     pub cascade: bool,
+    /// Leave out what the role has no right to, but never a table or its rows. Without it such statements stop the restore
+    /// before anything changes.
+    pub skip_privileged: bool,
     /// Drop what the target holds in the archive's schemas and the archive does not.
     pub exact: bool,
     /// Make the database, which must not exist.
@@ -99,6 +103,7 @@ impl RestoreOptions {
             jobs,
             clean: true,
             cascade: false,
+            skip_privileged: false,
             exact: false,
             create: false,
             properties: true,
@@ -200,24 +205,27 @@ pub async fn look(
             .await
             .map_err(|error| Error::internal("reading statements died").caused_by(error))??
     };
-    let mut needs = Needs::of_plan(&plan, &texts, &options)?;
 
     events.phase(Phase::Connect);
     let header = &reader.index().header;
-    needs.add_database(header, &options)?;
     let session = if options.create {
         connect_for_create(&settings).await?
     } else {
         open_session(&settings, &options, header).await?
     };
     let mut findings = Findings::default();
+    let mut survey = survey_target(&session, &plan, &options).await?;
+    let rights = rights::read(&session, options.create).await?;
+    let denied = rights::judge(&plan, &texts, &rights, &survey.kept_schemas)?;
+    denied.tell(options.skip_privileged, &mut findings);
+    if options.skip_privileged {
+        plan = plan::plan_restore_without(reader.index(), &options, &denied.exclusions())?;
+        survey = survey_target(&session, &plan, &options).await?;
+    }
     check_version(session.version(), header, &plan, &texts, &mut findings)?;
+    let mut needs = Needs::of_plan(&plan, &texts, &options)?;
+    needs.add_database(header, &options)?;
     check_target(&session, &needs, header, !options.create, &mut findings).await?;
-    let survey = if options.create {
-        Survey::default()
-    } else {
-        clean::survey(&session, &plan.held, options.cascade).await?
-    };
     plan.held.extras_seen = survey.describe_extras().into_iter().collect();
     if !options.cascade {
         for dependent in &survey.foreign {
@@ -230,6 +238,7 @@ pub async fn look(
     let dropped = survey.relations();
     if !options.create {
         let loaded: Vec<_> = loaded_only(&plan).into_iter().collect();
+        rights::check_existing(&session, &plan, &survey, &options, &mut findings).await?;
         sessions::check_sessions(&session, &dropped, &loaded, &mut findings).await?;
     }
     room::check_room(&session, plan.summary().bytes, &dropped, &mut findings).await?;
@@ -244,6 +253,18 @@ pub async fn look(
         session,
         started,
     })
+}
+
+/// What of the target is in the way of the plan; nothing in a database that is yet to be made.
+async fn survey_target(
+    session: &Session,
+    plan: &RestorePlan,
+    options: &RestoreOptions,
+) -> Result<Survey> {
+    match options.create {
+        true => Ok(Survey::default()),
+        false => clean::survey(session, &plan.held, options.cascade).await,
+    }
 }
 
 impl Prepared {

@@ -194,6 +194,17 @@ impl RestorePlan {
             .chain(&self.statistics)
     }
 
+    fn steps_mut(&mut self) -> impl Iterator<Item = &mut Step> {
+        self.tablespaces
+            .iter_mut()
+            .chain(&mut self.pre_data)
+            .chain(&mut self.post_data)
+            .chain(&mut self.privileges)
+            .chain(&mut self.event_triggers)
+            .chain(&mut self.refreshes)
+            .chain(&mut self.statistics)
+    }
+
     /// The plan in numbers.
     pub(crate) fn summary(&self) -> PlanSummary {
         let tables = || {
@@ -218,11 +229,32 @@ impl RestorePlan {
     }
 }
 
+/// What a plan does without, though the options choose it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exclusions {
+    /// Entries.
+    pub entries: HashSet<DumpId>,
+    /// Roles that nothing is given to.
+    pub owners: HashSet<String>,
+}
+
 /// Plans a restore.
 ///
 /// # Errors
 /// `Damaged` if the index contradicts itself, `Usage` if the selection matches nothing.
 pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<RestorePlan> {
+    plan_restore_without(index, options, &Exclusions::default())
+}
+
+/// Plans a restore that leaves something out.
+///
+/// # Errors
+/// Those of [`plan_restore`].
+pub(crate) fn plan_restore_without(
+    index: &Index,
+    options: &RestoreOptions,
+    without: &Exclusions,
+) -> Result<RestorePlan> {
     let chosen = Chosen::new(index, options)?;
     let weights = relation_bytes(index);
     let mut members: HashMap<DumpId, Vec<PlannedMember>> = HashMap::new();
@@ -238,7 +270,8 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
     let mut plan = RestorePlan::default();
     let only_rows =
         |(_, kind): &(&TocEntry, Kind)| options.rows.is_none() || *kind == Kind::TableData;
-    for (entry, kind) in chosen.entries().filter(only_rows) {
+    let is_wanted = |(entry, _): &(&TocEntry, Kind)| !without.entries.contains(&entry.id);
+    for (entry, kind) in chosen.entries().filter(only_rows).filter(is_wanted) {
         if options.clean && !options.parts.data_only {
             plan.held.add(index, entry, kind)?;
         }
@@ -283,6 +316,16 @@ pub(crate) fn plan_restore(index: &Index, options: &RestoreOptions) -> Result<Re
                 plan.pre_data.extend(step(entry, kind, &weights, options));
             }
             _ => plan.post_data.extend(step(entry, kind, &weights, options)),
+        }
+    }
+    for step in plan.steps_mut() {
+        if step
+            .owner
+            .as_ref()
+            .is_some_and(|owner| without.owners.contains(owner))
+        {
+            step.owner = None;
+            step.alter_owner = None;
         }
     }
     if options.exact {

@@ -28,6 +28,7 @@ mod hostile;
 mod hostile_names;
 mod kill;
 mod kinds;
+mod managed;
 mod offsite;
 mod operations;
 mod options;

@@ -1,0 +1,161 @@
+//! Restores by a role that owns its database and is no superuser, as managed services give it.
+
+use crate::harness::{Database, Host, Server, on_every_major};
+
+/// A role that owns a database.
+struct Tenant {
+    role: String,
+    target: Database,
+}
+
+impl Tenant {
+    fn new(server: &'static Server, source: &Database) -> Tenant {
+        let role = format!("tenant_{}", source.name);
+        source.sql(&format!("CREATE ROLE {role} LOGIN CREATEDB"));
+        let target = Database::with_options(server, &format!("OWNER {role}"));
+        Tenant { role, target }
+    }
+
+    fn url(&self) -> String {
+        self.target
+            .url()
+            .replace("postgres@", &format!("{}@", self.role))
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        let role = &self.role;
+        let _ = self.target.try_sql(&format!(
+            "REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}"
+        ));
+    }
+}
+
+/// What needs a superuser, and what does not.
+fn source(server: &'static Server) -> (Database, String) {
+    let source = Database::empty(server);
+    let other = format!("other_{}", source.name);
+    source.sql(&format!(
+        "CREATE ROLE {other};
+         CREATE EXTENSION citext; COMMENT ON EXTENSION citext IS 'ours';
+         CREATE SCHEMA app;
+         CREATE TABLE app.t (id int PRIMARY KEY, v citext);
+         INSERT INTO app.t SELECT n, 'Row ' || n FROM generate_series(1, 100) n;
+         CREATE TABLE app.theirs (id int); ALTER TABLE app.theirs OWNER TO {other};
+         CREATE FUNCTION app.shout(text) RETURNS text LANGUAGE internal IMMUTABLE STRICT AS 'upper';
+         CREATE INDEX shouted ON app.t (app.shout(v::text));
+         CREATE FUNCTION app.plain(int) RETURNS int LANGUAGE sql AS 'SELECT $1';
+         CREATE FUNCTION app.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+         CREATE EVENT TRIGGER watcher ON ddl_command_end EXECUTE FUNCTION app.on_ddl(); ALTER EVENT TRIGGER watcher DISABLE;
+         CREATE PUBLICATION everything FOR ALL TABLES;
+         CREATE PUBLICATION one_table FOR TABLE app.t;
+         CREATE SUBSCRIPTION s CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE);
+         CREATE OPERATOR FAMILY app.f USING btree;
+         ALTER DEFAULT PRIVILEGES FOR ROLE {other} GRANT SELECT ON TABLES TO PUBLIC;"
+    ));
+    (source, other)
+}
+
+#[test]
+fn what_the_role_may_not_is_named_before_anything_changes_and_left_out_on_demand() {
+    on_every_major(|server| {
+        let (source, other) = source(server);
+        let host = Host::of(&source);
+        let id = host.create("manual");
+        let tenant = Tenant::new(server, &source);
+        let told = host
+            .run(["restore", &id, &tenant.url(), "--yes"])
+            .expect_status(1)
+            .stderr();
+        let denied = [
+            "FUNCTION \"app\".shout(text): its language",
+            "INDEX \"app\".\"shouted\": it needs FUNCTION \"app\".shout(text)",
+            "EVENT TRIGGER \"watcher\"",
+            "PUBLICATION \"everything\"",
+            "SUBSCRIPTION \"s\"",
+            "OPERATOR FAMILY \"app\".\"f USING btree\"",
+            &format!("may not give objects to \"{other}\": TABLE \"app\".\"theirs\""),
+            "DEFAULT ACL",
+        ];
+        for part in denied {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert!(told.contains("The target is unchanged."), "{told}");
+        for part in [
+            "DETAIL: FUNCTION \"app\".plain",
+            "DETAIL: PUBLICATION \"one_table\"",
+            "EXTENSION",
+            "DETAIL: TABLE",
+        ] {
+            assert!(!told.contains(part), "{part}: {told}");
+        }
+        assert_eq!(
+            tenant.target.sql("SELECT to_regnamespace('app') IS NULL"),
+            "t\n"
+        );
+        let told = host
+            .run(["restore", &id, &tenant.url(), "--yes", "--skip-privileged"])
+            .expect_status(0)
+            .stderr();
+        for part in denied {
+            assert!(
+                told.contains(&format!("warning: left out: {part}")) || told.contains(part),
+                "{part}: {told}"
+            );
+        }
+        let restored = "SELECT count(*) FROM app.t; SELECT app.plain(7); SELECT pubname FROM pg_publication; \
+            SELECT tableowner FROM pg_tables WHERE tablename = 'theirs'; \
+            SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'citext'";
+        let expected = format!("100\n7\none_table\n{}\nours\n", tenant.role);
+        assert_eq!(tenant.target.sql(restored), expected);
+        // And again, over what is there.
+        host.run(["restore", &id, &tenant.url(), "--yes", "--skip-privileged"])
+            .expect_status(0);
+        assert_eq!(tenant.target.sql(restored), expected);
+        drop(tenant);
+        source.sql(&format!("DROP OWNED BY {other}; DROP ROLE {other}"));
+    });
+}
+
+#[test]
+fn tables_are_never_left_out_and_others_objects_never_dropped() {
+    on_every_major(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE FUNCTION seven() RETURNS int LANGUAGE internal IMMUTABLE AS 'pg_backend_pid'; \
+             CREATE TABLE t (id int DEFAULT seven()); CREATE TABLE u (id int)",
+        );
+        let host = Host::of(&source);
+        let id = host.create("manual");
+        let tenant = Tenant::new(server, &source);
+        let restore = |options: &[&str]| {
+            let url = tenant.url();
+            let arguments = ["restore", &id, &url, "--yes", "--skip-privileged"];
+            let outcome = host.run(arguments.iter().chain(options));
+            outcome.expect_status(1).stderr()
+        };
+        let told = restore(&[]);
+        assert!(
+            told.contains("TABLE \"public\".\"t\": it needs FUNCTION"),
+            "{told}"
+        );
+        tenant.target.sql(
+            "CREATE SCHEMA theirs; CREATE TABLE public.u (id int); ALTER SCHEMA public OWNER TO postgres; \
+             GRANT ALL ON SCHEMA public TO PUBLIC",
+        );
+        let told = restore(&["-t", "u"]);
+        assert!(
+            told.contains("table public.u is owned by \"postgres\""),
+            "{told}"
+        );
+        let told = restore(&["-a", "-t", "u"]);
+        assert!(told.contains("no INSERT on table public.u"), "{told}");
+        tenant.target.sql(&format!(
+            "GRANT INSERT, SELECT ON u TO {}; ALTER TABLE u ENABLE ROW LEVEL SECURITY",
+            tenant.role
+        ));
+        let told = restore(&["-a", "-t", "u"]);
+        assert!(told.contains("row security of table public.u"), "{told}");
+    });
+}
