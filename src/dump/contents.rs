@@ -10,12 +10,12 @@ use crate::lexer;
 use crate::objects::quote::{self, one_line};
 use crate::objects::{
     CatalogId, Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext,
-    RenderOptions, Rendered, TableData,
+    RenderOptions, Rendered, TableData, catalog,
 };
 use crate::order::{Fold, Node, OrderError, order};
 use crate::{Error, ErrorKind, Result};
 
-use super::catalog::{Catalog, cause, describe, read_catalog};
+use super::catalog::{Catalog, cause, describe, extension_members, read_catalog};
 use super::parts::Parts;
 use super::selection::{Inheritance, Selection};
 use super::sweep::{read_swept, sweep, unsupported};
@@ -135,7 +135,13 @@ pub async fn read_contents(
             .map(|name| format!("{name} (needs one of these)")),
     );
     let labels = swept.labels.iter();
-    let labels = labels.map(|label| (label.row, label.statement.clone()));
+    let members = extension_members(&catalog);
+    // A label on a member of an extension can be set once the extension is there.
+    let labelled = |row: CatalogId| match members.get(&row) {
+        Some(extension) => CatalogId::new(catalog::PG_EXTENSION, *extension),
+        None => row,
+    };
+    let labels = labels.map(|label| (labelled(label.row), label.statement.clone()));
     let comments = swept.side_comments.iter();
     let comments = comments.filter_map(|comment| Some((comment.row, comment.statement.clone()?)));
     let about = About {

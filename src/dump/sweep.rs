@@ -2,7 +2,7 @@
 //!
 //! Every row of every catalog that can hold objects is either the system's, an extension's, temporary, or claimed
 //! by an object. Whatever else is found is named, so that nothing is left out in silence. So are properties that no
-//! object renders: security labels of members of extensions, dependencies on extensions of what cannot say so, comments that nobody
+//! object renders: security labels on what nobody accounts for, dependencies on extensions of what cannot say so, comments that nobody
 //! would find again.
 
 use std::collections::{HashMap, HashSet};
@@ -216,10 +216,14 @@ fn parts_among(found: &Catalog, rows: &[CatalogId]) -> HashSet<CatalogId> {
         .collect()
 }
 
-/// Rows with security labels that no object accounts for.
+/// Rows with security labels that neither an object nor an extension accounts for.
 fn labels_of_others(found: &Catalog, labels: &[SecurityLabel]) -> Vec<CatalogId> {
-    let rows = labels.iter().map(|label| label.row);
-    rows.filter(|row| found.claimant(*row).is_none()).collect()
+    let members = extension_members(found);
+    labels
+        .iter()
+        .map(|label| label.row)
+        .filter(|row| found.claimant(*row).is_none() && !members.contains_key(row))
+        .collect()
 }
 
 /// ALTER ... DEPENDS ON EXTENSION of what does not render it.
@@ -231,6 +235,8 @@ fn extension_dependents(found: &Catalog) -> Vec<CatalogId> {
             Some(
                 Object::Function(_)
                     | Object::Index(_)
+                    | Object::Constraint(_)
+                    | Object::Aggregate(_)
                     | Object::MaterializedView(_)
                     | Object::Trigger(_)
             )

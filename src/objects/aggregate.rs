@@ -5,6 +5,7 @@ use tokio_postgres::Row;
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::catalog_query::{self, comment_join, is_users, is_users_schema, unexpected};
 use super::named::function_name;
+use super::relation::{extensions_expression, render_depends_on_extensions};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -25,6 +26,8 @@ pub struct Aggregate {
     comment: Option<String>,
     /// Of CREATE AGGREGATE, rendered, in the manual's order.
     options: Vec<String>,
+    /// Of ALTER ROUTINE ... DEPENDS ON EXTENSION.
+    extensions: Vec<String>,
 }
 
 impl Aggregate {
@@ -68,11 +71,13 @@ impl DumpObject for Aggregate {
         let object = format!("AGGREGATE {signature}");
         // GRANT takes aggregates for functions: it knows neither `*` nor ORDER BY.
         let routine = format!("FUNCTION {name}({})", self.argument_types);
+        let mut create = vec![format!(
+            "CREATE {object} (\n    {}\n);",
+            self.options.join(",\n    ")
+        )];
+        create.extend(render_depends_on_extensions(&routine, &self.extensions));
         Rendered {
-            create: vec![format!(
-                "CREATE {object} (\n    {}\n);",
-                self.options.join(",\n    ")
-            )],
+            create,
             drop: Some(format!("DROP AGGREGATE IF EXISTS {signature};")),
             alter_owner: Some(format!(
                 "ALTER {object} OWNER TO {};",
@@ -114,7 +119,7 @@ fn aggregates_query(server: ServerVersion) -> String {
            FROM pg_catalog.unnest(p.proargtypes) WITH ORDINALITY AS arg (type, position) \
            ORDER BY arg.position) AS argument_types, \
          a.aggkind::pg_catalog.text, p.proparallel::pg_catalog.text, \
-         {sfunc} AS sfunc, pg_catalog.format_type(a.aggtranstype, NULL) AS stype, a.aggtransspace, \
+         {extensions} AS extensions, {sfunc} AS sfunc, pg_catalog.format_type(a.aggtranstype, NULL) AS stype, a.aggtransspace, \
          {finalfunc} AS finalfunc, a.aggfinalextra, {finalmodify} AS finalfunc_modify, \
          {combinefunc} AS combinefunc, {serialfunc} AS serialfunc, {deserialfunc} AS deserialfunc, \
          a.agginitval, {msfunc} AS msfunc, {minvfunc} AS minvfunc, \
@@ -127,6 +132,7 @@ fn aggregates_query(server: ServerVersion) -> String {
          LEFT JOIN pg_catalog.pg_operator AS so ON so.oid = a.aggsortop \
          LEFT JOIN pg_catalog.pg_namespace AS son ON son.oid = so.oprnamespace {comment} \
          WHERE {users} AND {users_schema} ORDER BY n.nspname, p.proname, arguments",
+        extensions = extensions_expression("pg_proc", "p.oid"),
         sfunc = function_name("a.aggtransfn"),
         finalfunc = function_name("a.aggfinalfn"),
         finalmodify = modify("a.aggfinalmodify"),
@@ -158,6 +164,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Aggregate>> {
                 acl: Acl::from_row(row)?,
                 comment: row.get("description"),
                 options: options(row)?,
+                extensions: row.get("extensions"),
             })
         })
         .collect()
@@ -254,6 +261,7 @@ mod tests {
             .expect("these are the forms of the manual"),
             comment: None,
             options: vec!["SFUNC = s.f".to_owned(), "STYPE = bigint".to_owned()],
+            extensions: Vec::new(),
         };
         aggregate.render(&RenderContext {
             server: ServerVersion::major(15),

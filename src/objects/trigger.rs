@@ -150,12 +150,10 @@ impl Trigger {
                 self.state.words()
             ));
         }
-        if self.parent.is_none() {
-            out.extend(render_depends_on_extensions(
-                &format!("TRIGGER {name} ON {table}"),
-                &self.extensions,
-            ));
-        }
+        out.extend(render_depends_on_extensions(
+            &format!("TRIGGER {name} ON {table}"),
+            &self.extensions,
+        ));
         out
     }
 }

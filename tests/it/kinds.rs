@@ -59,12 +59,13 @@ fn security_labels_are_dumped_whoever_provides_them() {
         // No provider comes with PostgreSQL: the catalog is told directly.
         let source = Database::filled(
             server,
-            "CREATE TABLE \"t t\" (\"a a\" int); CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+            "CREATE EXTENSION citext; CREATE TABLE \"t t\" (\"a a\" int); CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
              SET allow_system_table_mods = on;
              INSERT INTO pg_seclabel (objoid, classoid, objsubid, provider, label) VALUES
                  ('\"t t\"'::regclass, 'pg_class'::regclass, 0, 'it''s', 'la''bel'),
                  ('\"t t\"'::regclass, 'pg_class'::regclass, 1, 'p', 'of the column'),
-                 ('f(int)'::regprocedure, 'pg_proc'::regclass, 0, 'p', 'of the function')",
+                 ('f(int)'::regprocedure, 'pg_proc'::regclass, 0, 'p', 'of the function'),
+                 ('citext'::regtype, 'pg_type'::regclass, 0, 'p', 'of a member')",
         );
         let script = |more: &[&str]| {
             let url = source.url();
@@ -78,6 +79,7 @@ fn security_labels_are_dumped_whoever_provides_them() {
             "SECURITY LABEL FOR \"it's\" ON TABLE public.\"t t\" IS 'la''bel';",
             "SECURITY LABEL FOR \"p\" ON COLUMN public.\"t t\".\"a a\" IS 'of the column';",
             "SECURITY LABEL FOR \"p\" ON FUNCTION public.f(integer) IS 'of the function';",
+            "SECURITY LABEL FOR \"p\" ON TYPE public.citext IS 'of a member';",
         ] {
             assert!(
                 whole.lines().any(|it| it == line),
