@@ -69,6 +69,44 @@ impl ErrorKind {
     }
 }
 
+/// Whether the same may succeed later without anybody changing anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outlook {
+    /// It will fail again.
+    #[default]
+    Lasting,
+    /// A connection broke, a server restarts or is full of connections, a deadlock was lost.
+    Passing,
+    /// A disk is full. Somebody or something may make room.
+    DiskFull,
+}
+
+impl Outlook {
+    /// Of an error of the server or of the connection to it. Manual: "PostgreSQL Error Codes".
+    pub(crate) fn of(error: &tokio_postgres::Error) -> Outlook {
+        match error.as_db_error() {
+            Some(db) => Outlook::of_sqlstate(db.code().code()),
+            None if error.is_closed() || is_io(error) => Outlook::Passing,
+            None => Outlook::Lasting,
+        }
+    }
+
+    fn of_sqlstate(code: &str) -> Outlook {
+        match code {
+            // admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, serialization_failure,
+            // deadlock_detected.
+            "57P01" | "57P02" | "57P03" | "53300" | "40001" | "40P01" => Outlook::Passing,
+            "53100" => Outlook::DiskFull,
+            _ if code.starts_with("08") => Outlook::Passing,
+            _ => Outlook::Lasting,
+        }
+    }
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+}
+
 /// One factual line, then details, then a hint that can be acted on.
 ///
 /// Never holds passwords, keys or row values: whoever builds it filters the server's
@@ -79,6 +117,7 @@ pub struct Error {
     message: String,
     details: Vec<String>,
     hint: Option<String>,
+    outlook: Outlook,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -90,6 +129,7 @@ impl Error {
             message: message.into(),
             details: Vec::new(),
             hint: None,
+            outlook: Outlook::Lasting,
             source: None,
         }
     }
@@ -137,7 +177,10 @@ impl Error {
             }
             None => (kind, format!("Connection: {}", error_chain(&error))),
         };
-        Error::new(kind, message).detail(detail).caused_by(error)
+        Error::new(kind, message)
+            .detail(detail)
+            .with_outlook(Outlook::of(&error))
+            .caused_by(error)
     }
 
     /// Adds a line of detail: which phase, which part, how far.
@@ -169,6 +212,18 @@ impl Error {
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
         self
+    }
+
+    /// Says whether the same may succeed later. [`Error::from_server`] knows by itself.
+    #[must_use]
+    pub fn with_outlook(mut self, outlook: Outlook) -> Self {
+        self.outlook = outlook;
+        self
+    }
+
+    /// Whether the same may succeed later.
+    pub fn outlook(&self) -> Outlook {
+        self.outlook
     }
 
     /// What went wrong.
@@ -221,5 +276,21 @@ impl std::error::Error for Error {
         self.source
             .as_deref()
             .map(|e| e as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restarts_and_deadlocks_pass_and_bad_values_last() {
+        for code in ["57P01", "57P03", "40P01", "08006", "53300"] {
+            assert_eq!(Outlook::of_sqlstate(code), Outlook::Passing, "{code}");
+        }
+        assert_eq!(Outlook::of_sqlstate("53100"), Outlook::DiskFull);
+        for code in ["22001", "57014", "53200", "3D000"] {
+            assert_eq!(Outlook::of_sqlstate(code), Outlook::Lasting, "{code}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod create;
 mod csv;
 mod doctor;
 mod drill;
+mod duration;
 mod extract;
 mod inserts;
 mod jsonl;

@@ -3,8 +3,9 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -17,7 +18,7 @@ use crate::event::Events;
 use crate::objects::quote;
 use crate::restore::{
     DumpSource, Prepared, PreparedSwap, Preview, RestoreOptions, RestoreReport, Severity,
-    SwapPreview, look, look_at_swap,
+    SwapPreview, abandon, look, look_at_swap, unfinished,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -30,8 +31,8 @@ use crate::{Error, ErrorKind, Result};
 #[command(disable_help_flag = true)]
 pub(crate) struct RestoreArgs {
     /// The archive: a file, or a set by its id, `latest` or `latest:KIND`
-    #[arg(value_name = "FILE|ID|latest")]
-    file: PathBuf,
+    #[arg(value_name = "FILE|ID|latest", required_unless_present = "abandon")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) place: PlaceArgs,
     /// Target database, connection URI or keyword string
@@ -84,6 +85,15 @@ pub(crate) struct RestoreArgs {
     /// (repeatable). Sequences stay
     #[arg(long = "where", value_name = "CONDITION", requires_all = ["data_only", "tables"])]
     conditions: Vec<Condition>,
+    /// Go on with an unfinished restore of the same archive, with the options that it was begun with
+    #[arg(long, conflicts_with_all = ["cascade", "exact", "no_clean", "swap", "dry_run"])]
+    resume: bool,
+    /// Forget the unfinished restore of FILE, or any, in DB: nothing is resumed after that. The objects and rows stay
+    #[arg(long, conflicts_with_all = ["resume", "create", "swap", "dry_run", "json"])]
+    abandon: bool,
+    /// How long to try again when connection or server went away: 90, 90s, 5m, 1h. 0: not at all
+    #[arg(long, value_name = "DURATION", default_value = "60", value_parser = super::duration::parse)]
+    retry_for: Duration,
     /// Do not collect the planner's statistics at the end
     #[arg(long)]
     no_analyze: bool,
@@ -107,13 +117,16 @@ impl RestoreArgs {
             )
             .hint("Give --yes to go on without asking."));
         }
+        if self.abandon {
+            return self.abandon().await;
+        }
         let options = self.options()?;
-        let found = self.place.find(&self.file).await?;
-        self.file = PathBuf::from(found.describe());
+        let found = self.place.find(self.file()).await?;
+        self.file = Some(PathBuf::from(found.describe()));
         match found.recognize(false).await? {
             DumpSource::Archive => {}
-            DumpSource::PgDump(format) => return Err(format.unsupported(&self.file)),
-            DumpSource::Script => return Err(DumpSource::script_unsupported(&self.file)),
+            DumpSource::PgDump(format) => return Err(format.unsupported(self.file())),
+            DumpSource::Script => return Err(DumpSource::script_unsupported(self.file())),
         }
         // Retention leaves the set alone until the end.
         let (reader, _lock) = found.open().await?;
@@ -167,7 +180,44 @@ impl RestoreArgs {
             parts: self.parts.parts_of_archive(),
             rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
             analyze: !self.no_analyze,
+            resume: self.resume,
+            retry_for: self.retry_for,
         })
+    }
+
+    /// Empty only with `--abandon`.
+    fn file(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// A single argument is the database, unless an option names that.
+    async fn abandon(mut self) -> Result<()> {
+        if self.target.is_none() && self.connect.dbname.is_none() {
+            let database = self.file.take();
+            self.target = database.map(|text| text.to_string_lossy().into_owned());
+        }
+        let archive_id = match &self.file {
+            Some(file) => {
+                let (reader, _lock) = self.place.find(file).await?.open().await?;
+                Some(reader.index().header.archive_id.clone())
+            }
+            None => None,
+        };
+        let settings = self.settings("")?;
+        let found = unfinished(&settings, archive_id.as_deref()).await?;
+        let database = quote::ident(&found.database);
+        eprintln!("in database {}:", quote::one_line(&database));
+        for restore in &found.restores {
+            eprintln!("  {restore}");
+        }
+        if !self.yes {
+            confirm(&found.database)?;
+        }
+        abandon(&settings, archive_id.as_deref()).await?;
+        eprintln!(
+            "forgotten: what was done stays as it is, what was missing stays missing, and nothing can be resumed"
+        );
+        Ok(())
     }
 
     /// With `--create` and no database given the archive's own name is meant, not libpq's default.
@@ -229,7 +279,7 @@ impl RestoreArgs {
         }
         eprintln!(
             "restored {} into {}: {} tables, {} rows, {} in {}.{} s{share}",
-            quote::one_line(&self.file.display().to_string()),
+            quote::one_line(&self.file().display().to_string()),
             quote::one_line(&quote::ident(&report.database)),
             summary.tables,
             summary.rows,
@@ -281,6 +331,8 @@ fn describe_plan(preview: &Preview, named: usize) -> Vec<String> {
         None if preview.creates_database => vec![format!("database {database} will be made")],
         None => vec![format!("in database {database}:")],
     };
+    let resumes = preview.resumes.iter();
+    lines.extend(resumes.map(|text| format!("  {text}")));
     let lists = [
         ("dropped", &preview.dropped, named),
         ("dropped for good (--cascade)", &preview.foreign, named),

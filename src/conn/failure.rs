@@ -5,6 +5,7 @@ use std::error::Error as _;
 use tokio_postgres::error::SqlState;
 
 use super::settings::{ConnectSettings, KnownPassword};
+use crate::error::Outlook;
 use crate::objects::quote::one_line;
 use crate::{Error, ErrorKind};
 
@@ -115,6 +116,22 @@ impl Failure {
         }
     }
 
+    /// Whether another attempt a moment later may get through: after a restart or a failover.
+    fn may_pass(&self) -> bool {
+        match &self.cause {
+            Cause::Network | Cause::Timeout | Cause::WrongTarget => true,
+            Cause::Server(_) => {
+                let outlook = self.source.as_ref().map(Outlook::of);
+                outlook == Some(Outlook::Passing)
+            }
+            Cause::PasswordMissing
+            | Cause::Authentication
+            | Cause::Tls
+            | Cause::Version
+            | Cause::Settings => false,
+        }
+    }
+
     fn hint(&self) -> Option<&'static str> {
         Some(match &self.cause {
             Cause::Server(state) => match state.code() {
@@ -167,6 +184,10 @@ pub(super) fn into_error(settings: &ConnectSettings, failures: Vec<Failure>) -> 
     );
     for failure in &failures {
         error = error.detail(failure.text.clone());
+    }
+    // One host that may come back is enough.
+    if failures.iter().any(Failure::may_pass) {
+        error = error.with_outlook(Outlook::Passing);
     }
     // The last one is why no further host was tried, or the best that could be had.
     if let Some(hint) = failures.last().and_then(Failure::hint) {

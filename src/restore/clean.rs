@@ -15,7 +15,6 @@ use crate::{Error, ErrorKind, Result};
 
 use super::exact;
 use super::plan::{HeldObjects, RestorePlan, Step};
-use super::progress::RunState;
 use super::statement_words::name_after;
 use super::texts::StatementTexts;
 
@@ -758,26 +757,21 @@ fn render_reset(
     statements
 }
 
-/// Drops and recreates, in one transaction. Gives the schemas that were kept.
+/// Drops and recreates, in the transaction that the session is in.
 ///
 /// # Errors
-/// `Restore`, naming the entry: the transaction was rolled back. `RestoreIncomplete` if the outcome of COMMIT is unknown.
+/// `Restore`, naming the entry: the transaction can only be rolled back.
 pub(crate) async fn clean_and_create(
     session: &Session,
     plan: &RestorePlan,
     texts: &StatementTexts,
     cascade: bool,
-    state: &RunState,
     events: &Events,
 ) -> Result<()> {
     let failed = |what: &'static str| {
         move |error| with_lock_hint(Error::from_server(ErrorKind::Restore, what, error))
     };
     events.phase(Phase::Clean);
-    session
-        .batch_execute("BEGIN")
-        .await
-        .map_err(failed("could not begin the transaction"))?;
     let before = survey(session, &plan.held, cascade).await?;
     if let Some(lock) = render_lock(&before) {
         session
@@ -805,15 +799,7 @@ pub(crate) async fn clean_and_create(
     let extensions = schemas_of_extensions(session)
         .await
         .map_err(failed("could not look up the extensions"))?;
-    create_pre_data(session, &plan.pre_data, &kept, &extensions, texts, events).await?;
-    state.definitions_commit();
-    session.batch_execute("COMMIT").await.map_err(|error| {
-        Error::from_server(
-            ErrorKind::RestoreIncomplete,
-            "could not commit the definitions",
-            error,
-        )
-    })
+    create_pre_data(session, &plan.pre_data, &kept, &extensions, texts, events).await
 }
 
 fn render_lock(survey: &Survey) -> Option<String> {

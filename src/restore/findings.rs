@@ -49,6 +49,8 @@ pub enum Check {
     Triggers,
     /// The exchange of a database for another one.
     Swap,
+    /// A restore that did not end.
+    Unfinished,
 }
 
 impl Check {
@@ -65,6 +67,7 @@ impl Check {
             Check::Rights => {
                 "Restore as a superuser, or leave these out with --skip-privileged and owners with -O; what it does not leave out needs the right itself."
             }
+            Check::Unfinished => "Go on with it (--resume), or forget it (--abandon).",
             Check::Triggers => {
                 "Restore as a superuser, or as the tables' owner with --disable-triggers."
             }

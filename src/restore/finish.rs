@@ -7,33 +7,37 @@ use crate::event::{Event, Events};
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
+use super::journal::Journal;
 use super::plan::{Load, LoadTarget};
 
-/// Analyzes the tables that got rows, largest first, on all sessions.
+/// Analyzes tables, largest first, on all sessions.
 ///
 /// # Errors
 /// `SideJob`: everything is restored, the planner lacks statistics.
-pub(crate) async fn analyze(sessions: &[Session], loads: &[Load], events: &Events) -> Result<()> {
-    let mut loads: Vec<&Load> = loads.iter().filter(|load| load.rows > 0).collect();
+pub(crate) async fn analyze(
+    sessions: &[Session],
+    mut loads: Vec<&Load>,
+    journal: Option<&Journal>,
+    events: &Events,
+) -> Result<()> {
     loads.sort_by_key(|load| load.bytes);
-    let mut tables: Vec<String> = loads
-        .iter()
-        .filter_map(|load| match &load.target {
-            LoadTarget::Table { schema, name } => Some(quote::qualified(schema, name)),
-            LoadTarget::LargeObjects => None,
-        })
-        .collect();
     let mut running = FuturesUnordered::new();
     let mut idle: Vec<usize> = (0..sessions.len()).rev().collect();
     loop {
         while let Some(worker) = idle.pop() {
-            let Some(table) = tables.pop() else { break };
+            let Some(load) = loads.pop() else { break };
+            let LoadTarget::Table { schema, name } = &load.target else {
+                idle.push(worker);
+                continue;
+            };
+            let table = quote::qualified(schema, name);
             events.emit(Event::WorkerStarted {
                 worker,
                 item: format!("ANALYZE {}", quote::one_line(&table)),
             });
             running.push(async move {
-                let sql = format!("ANALYZE {table}");
+                let mut sql = format!("ANALYZE {table};");
+                sql.extend(journal.map(|journal| journal.render_analyze(load)));
                 let result = sessions[worker].batch_execute(&sql).await;
                 (worker, table, result)
             });

@@ -1,20 +1,27 @@
-//! Loading rows: each member is one COPY, which is one transaction. Any number of connections may fill
+//! Loading rows: each member is one COPY, and with the record of it one transaction. Any number of connections may fill
 //! one table; different tables are preferred, for they do not compete for the same file's end.
+//!
+//! The record costs no round trip: BEGIN goes out with the COPY, record and COMMIT with the next member's BEGIN.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures::SinkExt;
+use futures::{FutureExt, SinkExt};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::archive::{ArchiveReader, PlacedFilter, RowFilter, copy_rows};
 use crate::conn::Session;
+use crate::error::Outlook;
 use crate::event::{Event, Events};
+use crate::failpoint::failpoint;
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
+use super::journal::Journal;
 use super::plan::{Load, LoadTarget, PlannedMember};
 use super::progress::RunState;
 
@@ -27,7 +34,7 @@ const CHUNK_BYTES: usize = 128 << 10;
 pub(crate) struct LoadItem {
     table: usize,
     label: Arc<str>,
-    is_table: bool,
+    target: Arc<LoadTarget>,
     /// Which rows of it; `None` for all.
     filter: Option<Arc<PlacedFilter>>,
     member: PlannedMember,
@@ -44,7 +51,7 @@ pub(crate) struct LoadQueue {
 
 struct TableQueue {
     label: Arc<str>,
-    is_table: bool,
+    target: Arc<LoadTarget>,
     filter: Option<Arc<PlacedFilter>>,
     members: VecDeque<PlannedMember>,
     bytes_left: u64,
@@ -64,13 +71,13 @@ impl LoadQueue {
             .filter(|load| !load.members.is_empty())
             .map(|load| TableQueue {
                 label: load.label.as_str().into(),
-                is_table: load.target != LoadTarget::LargeObjects,
+                target: Arc::new(load.target.clone()),
                 // The plan has checked that its columns are there.
                 filter: rows
                     .and_then(|rows| rows.place(&load.columns).ok())
                     .map(Arc::new),
                 members: load.members.iter().copied().collect(),
-                bytes_left: load.bytes,
+                bytes_left: load.bytes_of_members(),
                 busy: 0,
             })
             .collect();
@@ -92,7 +99,7 @@ impl LoadQueue {
         Some(LoadItem {
             table: at,
             label: Arc::clone(&table.label),
-            is_table: table.is_table,
+            target: Arc::clone(&table.target),
             filter: table.filter.clone(),
             member,
         })
@@ -114,6 +121,10 @@ impl LoadQueue {
 struct Loader {
     reader: Arc<ArchiveReader>,
     queue: Arc<Mutex<LoadQueue>>,
+    /// `None`: nothing is recorded, and whoever called began a transaction or wants none.
+    journal: Option<Arc<Journal>>,
+    /// Somebody failed: nothing more is begun.
+    stopped: Arc<AtomicBool>,
     state: Arc<RunState>,
     events: Events,
 }
@@ -121,21 +132,25 @@ struct Loader {
 /// A member that is being read, and its text; `None` when none is left.
 type Fetched = JoinHandle<Result<Option<(LoadItem, Vec<u8>)>>>;
 
-/// Loads all members over the sessions and gives these back. The first failure stops all workers.
+/// Loads all members over the sessions and gives these back.
 ///
 /// # Errors
-/// `RestoreIncomplete`, naming the table; `Damaged`.
+/// `RestoreIncomplete`, naming the table; `Damaged`. If the cause may pass, what other workers do is finished first;
+/// else it is given up.
 pub(crate) async fn load_members(
     sessions: Vec<Session>,
     reader: &Arc<ArchiveReader>,
     loads: &[Load],
     rows: Option<&RowFilter>,
+    journal: Option<&Arc<Journal>>,
     state: &Arc<RunState>,
     events: &Events,
 ) -> Result<Vec<Session>> {
     let loader = Loader {
         reader: Arc::clone(reader),
         queue: Arc::new(Mutex::new(LoadQueue::new(loads, rows))),
+        journal: journal.cloned(),
+        stopped: Arc::default(),
         state: Arc::clone(state),
         events: events.clone(),
     };
@@ -144,10 +159,18 @@ pub(crate) async fn load_members(
         workers.spawn(loader.clone().work(worker, session));
     }
     let mut sessions = Vec::new();
+    let mut failure = None;
     while let Some(joined) = workers.join_next().await {
-        sessions.push(joined.map_err(worker_died)??);
+        match joined.map_err(worker_died)? {
+            Ok(session) => sessions.push(session),
+            Err(error) if error.outlook() == Outlook::Lasting => return Err(error),
+            Err(error) => {
+                loader.stopped.store(true, Ordering::SeqCst);
+                failure = failure.or(Some(error));
+            }
+        }
     }
-    Ok(sessions)
+    failure.map_or(Ok(sessions), Err)
 }
 
 fn worker_died(error: tokio::task::JoinError) -> Error {
@@ -155,33 +178,77 @@ fn worker_died(error: tokio::task::JoinError) -> Error {
 }
 
 impl Loader {
-    /// Takes members until none is left. While one is sent, the next is read and decompressed.
+    /// Takes members until none is left. While one is sent, the next is read and decompressed, and the one before is
+    /// committed.
     async fn work(self, worker: usize, session: Session) -> Result<Session> {
+        self.work_on(worker, &session).await?;
+        Ok(session)
+    }
+
+    async fn work_on(&self, worker: usize, session: &Session) -> Result<()> {
         let mut next = self.fetch();
-        loop {
-            let Some((item, text)) = next.await.map_err(worker_died)?? else {
-                return Ok(session);
-            };
+        let mut before: Option<Sent<'_>> = None;
+        while let Some((item, text)) = next.await.map_err(worker_died)?? {
             next = self.fetch();
             self.events.emit(Event::WorkerStarted {
                 worker,
                 item: item.label.to_string(),
             });
-            let rows = if item.is_table {
-                self.copy(worker, &session, &item, text).await?
-            } else {
-                self.call(worker, &session, &item, text).await?;
-                0
+            let rows = match *item.target {
+                LoadTarget::Table { .. } => {
+                    let begun = self
+                        .journal
+                        .as_ref()
+                        .map(|_| send(session, "BEGIN".to_owned()));
+                    let copied = self.copy(worker, session, &item, text);
+                    // The answers come in the order of the requests.
+                    let (committed, begun, copied) =
+                        futures::join!(self.finished(before.take()), answered(begun), copied);
+                    committed?;
+                    begun.map_err(|error| load_failed(&item, error))?;
+                    copied?
+                }
+                LoadTarget::LargeObjects => {
+                    self.finished(before.take()).await?;
+                    self.call(worker, session, &item, text).await?;
+                    0
+                }
             };
-            self.state.member_done(rows);
-            self.lock_queue().finish(&item);
+            before = Some(self.commit(session, item, rows));
             self.events.emit(Event::WorkerFinished { worker });
         }
+        self.finished(before.take()).await
+    }
+
+    /// Sends record and COMMIT of rows that were copied.
+    fn commit<'a>(&self, session: &'a Session, item: LoadItem, rows: u64) -> Sent<'a> {
+        let record = match (&self.journal, &*item.target) {
+            (Some(journal), LoadTarget::Table { .. }) => {
+                let record = journal.render_member(&item.target, item.member.id, rows);
+                Some(send(session, format!("{record} COMMIT")))
+            }
+            _ => None,
+        };
+        Sent { item, rows, record }
+    }
+
+    /// Waits until a member is there for good.
+    async fn finished(&self, sent: Option<Sent<'_>>) -> Result<()> {
+        let Some(Sent { item, rows, record }) = sent else {
+            return Ok(());
+        };
+        let result = answered(record).await;
+        result.map_err(|error| load_failed(&item, error))?;
+        self.state.member_done(rows);
+        self.lock_queue().finish(&item);
+        failpoint("restore.member");
+        Ok(())
     }
 
     /// Starts to read the next member on a thread that may block.
     fn fetch(&self) -> Fetched {
-        let item = self.lock_queue().take();
+        let stopped = self.stopped.load(Ordering::SeqCst);
+        let item = self.lock_queue().take().filter(|_| !stopped);
         let reader = Arc::clone(&self.reader);
         tokio::task::spawn_blocking(move || {
             let Some(item) = item else { return Ok(None) };
@@ -281,9 +348,12 @@ impl Loader {
         text: Vec<u8>,
     ) -> Result<()> {
         let bytes = text.len() as u64;
-        let sql = String::from_utf8(text).map_err(|error| {
+        let mut sql = String::from_utf8(text).map_err(|error| {
             Error::new(ErrorKind::Damaged, format!("{} is not text", item.label)).caused_by(error)
         })?;
+        if let Some(journal) = &self.journal {
+            sql.push_str(&journal.render_member(&item.target, item.member.id, 0));
+        }
         session
             .batch_execute(&sql)
             .await
@@ -294,6 +364,35 @@ impl Loader {
             bytes,
         });
         Ok(())
+    }
+}
+
+/// A member whose rows the server has taken.
+struct Sent<'a> {
+    item: LoadItem,
+    rows: u64,
+    /// Record and COMMIT; `None` if they are not wanted or came with it.
+    record: Option<Answer<'a>>,
+}
+
+/// The answer to statements that are on their way.
+type Answer<'a> =
+    Pin<Box<dyn Future<Output = std::result::Result<(), tokio_postgres::Error>> + Send + 'a>>;
+
+/// Sends statements without waiting. Whatever is sent after them, the server runs after them.
+fn send(session: &Session, sql: String) -> Answer<'_> {
+    let mut answer: Answer<'_> = Box::pin(async move { session.batch_execute(&sql).await });
+    // The first poll sends. An answer that is there already is an error of the connection, which the next request meets, too.
+    match answer.as_mut().now_or_never() {
+        Some(result) => Box::pin(std::future::ready(result)),
+        None => answer,
+    }
+}
+
+async fn answered(answer: Option<Answer<'_>>) -> std::result::Result<(), tokio_postgres::Error> {
+    match answer {
+        Some(answer) => answer.await,
+        None => Ok(()),
     }
 }
 
@@ -309,12 +408,14 @@ fn load_failed(item: &LoadItem, error: tokio_postgres::Error) -> Error {
         .and_then(copy_line)
         .map(|line| format!(", COPY line {line}"))
         .unwrap_or_default();
-    Error::new(ErrorKind::RestoreIncomplete, message).detail(format!(
-        "Member {}. Server: {} (SQLSTATE {}){line}",
-        item.member.id.0,
-        quote::one_line(without_value(db.message())),
-        db.code().code()
-    ))
+    Error::new(ErrorKind::RestoreIncomplete, message)
+        .detail(format!(
+            "Member {}. Server: {} (SQLSTATE {}){line}",
+            item.member.id.0,
+            quote::one_line(without_value(db.message())),
+            db.code().code()
+        ))
+        .with_outlook(Outlook::of(&error))
 }
 
 /// `invalid input syntax for type integer: "abc"` without its end.
@@ -341,6 +442,7 @@ mod tests {
 
     fn load(id: u32, members: &[(u32, u64)]) -> Load {
         Load {
+            entry: crate::archive::DumpId(id),
             label: format!("t{id}"),
             target: LoadTarget::Table {
                 schema: String::new(),

@@ -7,6 +7,9 @@
 //! 3. `post_data`: indexes, constraints, triggers and the like by dependencies and locks; then privileges; then refreshes.
 //! 4. `finish`: ANALYZE. Rows were counted member by member while they were loaded.
 //!
+//! `journal` keeps in the target what is done. `run` goes through the steps and, after what may pass (`retry`), again,
+//! leaving out what is done; `resume` does the same for a run that died.
+//!
 //! `plan` decides all of it from the index and the options, without a server.
 
 mod check;
@@ -15,6 +18,7 @@ mod database;
 mod exact;
 mod findings;
 mod finish;
+mod journal;
 mod load;
 mod newer_syntax;
 mod plan;
@@ -23,16 +27,19 @@ mod preview;
 mod progress;
 #[allow(dead_code, reason = "so far the recognizer reads heads only")]
 mod replay;
+mod resume;
+mod retry;
 mod rights;
 mod room;
+mod run;
 mod sessions;
 mod source;
 mod statement_words;
 mod swap;
 mod tablespaces;
 mod texts;
+mod turn;
 
-use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +48,7 @@ use crate::archive::{ArchiveReader, Header, MemberRole, RowFilter};
 use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
-use crate::event::{Event, Events, Phase};
+use crate::event::{Events, Phase};
 use crate::objects::{Database, quote};
 use crate::{Error, ErrorKind, Result};
 
@@ -53,14 +60,14 @@ pub use plan::PlanSummary;
 use plan::RestorePlan;
 pub(crate) use plan::chosen_entries;
 pub use preview::{Preview, PreviewLoad, SwapPreview};
-use progress::RunState;
+pub use resume::{Abandoned, abandon, unfinished};
 pub(crate) use source::{DumpSource, recognize};
 pub(crate) use swap::left_behind;
 pub use swap::{PreparedSwap, look_at_swap};
 use texts::StatementTexts;
 
-/// How long a run that failed waits for its own backends to be told so.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a run tries to go on after the connection or the server went away.
+pub(crate) const RETRY_FOR: Duration = Duration::from_secs(60);
 
 /// What the user chose.
 #[derive(Clone, Debug)]
@@ -94,6 +101,10 @@ pub struct RestoreOptions {
     pub rows: Option<RowFilter>,
     /// Collect the planner's statistics at the end.
     pub analyze: bool,
+    /// Go on with an unfinished restore of the same archive.
+    pub resume: bool,
+    /// How long to try again after failures that may pass, without anything getting done. Zero: not at all.
+    pub retry_for: Duration,
 }
 
 impl RestoreOptions {
@@ -117,6 +128,8 @@ impl RestoreOptions {
             },
             rows: None,
             analyze: true,
+            resume: false,
+            retry_for: RETRY_FOR,
         }
     }
 }
@@ -130,8 +143,12 @@ pub struct Prepared {
     texts: StatementTexts,
     survey: Survey,
     findings: Findings,
+    /// How far an earlier run got that this one continues, in words.
+    resumes: Option<String>,
     /// In the target; in a maintenance database if the target is yet to be made.
-    session: Session,
+    session: Option<Session>,
+    /// Of the server that `session` leads to.
+    server_version: ServerVersion,
     started: Instant,
 }
 
@@ -190,6 +207,9 @@ pub async fn look(
     let encoding = reader.index().header.text_encoding();
     let rows = options.rows.map(|rows| rows.encoded(encoding));
     options.rows = rows.transpose()?;
+    if options.resume {
+        return resume::look(reader, settings, options, events).await;
+    }
     let mut plan = plan::plan_restore(reader.index(), &options)?;
     // The preamble is not run, but a whole restore of an archive that `verify` calls damaged helps nobody.
     let preamble = reader
@@ -199,12 +219,7 @@ pub async fn look(
         .map(|(id, _)| id);
     let members = plan.members().into_iter().chain(preamble).collect();
     check_members(&reader, members, options.jobs.get(), events).await?;
-    let texts = {
-        let (reader, members) = (Arc::clone(&reader), plan.statement_members());
-        tokio::task::spawn_blocking(move || StatementTexts::read(&reader, &members))
-            .await
-            .map_err(|error| Error::internal("reading statements died").caused_by(error))??
-    };
+    let texts = read_texts(&reader, &plan).await?;
 
     events.phase(Phase::Connect);
     let header = &reader.index().header;
@@ -240,6 +255,7 @@ pub async fn look(
         let loaded: Vec<_> = loaded_only(&plan).into_iter().collect();
         rights::check_existing(&session, &plan, &survey, &options, &mut findings).await?;
         sessions::check_sessions(&session, &dropped, &loaded, &mut findings).await?;
+        resume::check_unfinished(&session, &options, &mut findings).await?;
     }
     room::check_room(&session, plan.summary().bytes, &dropped, &mut findings).await?;
     Ok(Prepared {
@@ -250,7 +266,9 @@ pub async fn look(
         texts,
         survey,
         findings,
-        session,
+        resumes: None,
+        server_version: session.version(),
+        session: Some(session),
         started,
     })
 }
@@ -267,139 +285,11 @@ async fn survey_target(
     }
 }
 
-impl Prepared {
-    /// Restores. `interrupt` ends with the number of a signal if one arrives; then the run stops.
-    ///
-    /// # Errors
-    /// `Restore` and others while the target is unchanged; `RestoreIncomplete` with the state once it is not.
-    pub async fn run(
-        self,
-        interrupt: impl Future<Output = u8>,
-        events: &Events,
-    ) -> Result<RestoreReport> {
-        let in_one = self.plan.pre_data.len() + self.plan.tablespaces.len();
-        let statements = self.plan.steps().count() - in_one;
-        let state = Arc::new(RunState::new(
-            self.plan.member_count(),
-            statements as u64,
-            self.options.clean && !self.options.parts.data_only,
-        ));
-        let (settings, creates) = (self.settings.clone(), self.options.create);
-        let result = tokio::select! {
-            result = self.run_all(&state, events) => result.map_err(|error| match error.kind() {
-                ErrorKind::SideJob => error,
-                _ => state.explain(error),
-            }),
-            signal = interrupt => Err(state.interrupted(signal)),
-        };
-        if result.is_err() {
-            cancel_backends(&settings, &state.backends()).await;
-            if creates && state.is_database_made() && !state.is_changed() {
-                drop_database(&settings).await?;
-            }
-        }
-        result
-    }
-
-    async fn run_all(self, state: &Arc<RunState>, events: &Events) -> Result<RestoreReport> {
-        let header = &self.reader.index().header;
-        let (first, maintenance) = if self.options.create {
-            database::create(
-                &self.session,
-                self.settings.database(),
-                header,
-                &self.options,
-                || {
-                    state.database_made();
-                },
-            )
-            .await?;
-            let first = open_session(&self.settings, &self.options, header).await?;
-            (first, Some(self.session))
-        } else {
-            (self.session, None)
-        };
-        state.add_backend(backend_pid(&first).await?);
-        if self.plan.changes_definitions() {
-            clean::clean_and_create(
-                &first,
-                &self.plan,
-                &self.texts,
-                self.options.cascade,
-                state,
-                events,
-            )
-            .await?;
-        }
-
-        // Their owners are roles that the transaction made; the privileges on them come later.
-        tablespaces::create(&first, &self.plan.tablespaces, &self.texts).await?;
-
-        let mut sessions = vec![first];
-        while sessions.len() < self.options.jobs.get() {
-            let session = open_session(&self.settings, &self.options, header).await?;
-            state.add_backend(backend_pid(&session).await?);
-            sessions.push(session);
-        }
-        events.phase(Phase::Data);
-        events.emit(Event::Planned {
-            items: self.plan.member_count(),
-            bytes: self.plan.summary().bytes,
-        });
-        let sessions = load::load_members(
-            sessions,
-            &self.reader,
-            &self.plan.loads,
-            self.options.rows.as_ref(),
-            state,
-            events,
-        )
-        .await?;
-
-        events.phase(Phase::PostData);
-        let passes = [
-            &self.plan.post_data,
-            &self.plan.privileges,
-            &self.plan.event_triggers,
-            &self.plan.refreshes,
-            &self.plan.statistics,
-        ];
-        events.emit(Event::Planned {
-            items: passes.iter().map(|steps| steps.len() as u64).sum(),
-            bytes: 0,
-        });
-        for steps in passes {
-            post_data::run_steps(&sessions, steps, &self.texts, state, events).await?;
-        }
-
-        events.phase(Phase::Finish);
-        // Statistics that came with the archive are as good, where the server could take them.
-        let has_statistics =
-            !self.plan.statistics.is_empty() && sessions[0].version() >= ServerVersion::major(18);
-        if self.options.analyze && !has_statistics {
-            finish::analyze(&sessions, &self.plan.loads, events).await?;
-        }
-        if let Some(session) = &maintenance {
-            database::set_properties(session, self.settings.database(), header, &self.options)
-                .await?;
-        }
-        let planned = self.plan.summary();
-        Ok(RestoreReport {
-            database: self.settings.database().to_owned(),
-            kept: None,
-            dropped: self.survey.describe_drops().len() + self.survey.describe_extras().len(),
-            summary: match self.options.rows {
-                Some(_) => PlanSummary {
-                    rows: state.rows_loaded(),
-                    ..planned
-                },
-                None => planned,
-            },
-            bytes_read: self.reader.bytes_read(),
-            archive_bytes: self.reader.size(),
-            elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
-    }
+async fn read_texts(reader: &Arc<ArchiveReader>, plan: &RestorePlan) -> Result<StatementTexts> {
+    let (reader, members) = (Arc::clone(reader), plan.statement_members());
+    tokio::task::spawn_blocking(move || StatementTexts::read(&reader, &members))
+        .await
+        .map_err(|error| Error::internal("reading statements died").caused_by(error))?
 }
 
 /// Opens a connection to the target with the settings that restoring needs on top of the usual ones.
@@ -435,35 +325,15 @@ async fn open_session(
     session.batch_execute(&sql).await.map_err(|error| {
         Error::from_server(ErrorKind::Restore, "could not set up the session", error)
     })?;
+    // So that the server stops within a second what it does for a pgstow that was killed. Since PostgreSQL 14, where the
+    // operating system tells.
+    let _ = session
+        .batch_execute(
+            "SELECT pg_catalog.set_config(name, '1s', false) \
+             FROM pg_catalog.pg_settings WHERE name = 'client_connection_check_interval'",
+        )
+        .await;
     Ok(session)
-}
-
-async fn backend_pid(session: &Session) -> Result<i32> {
-    let row = session
-        .query_one("SELECT pg_catalog.pg_backend_pid() AS pid", &[])
-        .await
-        .map_err(|error| {
-            Error::from_server(ErrorKind::Restore, "could not set up the session", error)
-        })?;
-    Ok(row.get("pid"))
-}
-
-/// Stops what our own backends still do: a server notices only at the end of a statement that its client is gone. Best effort.
-async fn cancel_backends(settings: &ConnectSettings, pids: &[i32]) {
-    let cancel = async {
-        let session = connect(settings).await.ok()?;
-        session
-            .execute(
-                "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity \
-                 WHERE pid = ANY($1) AND datname = pg_catalog.current_database()",
-                &[&pids],
-            )
-            .await
-            .ok()
-    };
-    if !pids.is_empty() {
-        let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancel).await;
-    }
 }
 
 /// Connects to a database of the server that is there anyway.

@@ -8,6 +8,7 @@ use crate::dump::selection::Selection;
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
+use super::journal::{Done, Work};
 use super::{RestoreOptions, exact};
 
 /// The whole restore: what may have to go, what is created when, what is loaded.
@@ -25,12 +26,12 @@ pub(crate) struct RestorePlan {
     pub post_data: Vec<Step>,
     /// Privileges: after everything whose creation they could forbid.
     pub privileges: Vec<Step>,
-    /// Event triggers: nothing that this restore makes is their affair.
-    pub event_triggers: Vec<Step>,
-    /// Refreshes of materialized views: last, for their queries run with the owner's privileges.
+    /// Refreshes of materialized views: late, for their queries run with the owner's privileges.
     pub refreshes: Vec<Step>,
     /// The planner's statistics: whatever else is made changes them.
     pub statistics: Vec<Step>,
+    /// Event triggers: last, for nothing that this restore does is their affair.
+    pub event_triggers: Vec<Step>,
 }
 
 /// The statements of one entry, to be run together.
@@ -70,6 +71,8 @@ impl Step {
 /// The data members of one entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
+    /// The entry.
+    pub entry: DumpId,
     /// The entry in words: `TABLE DATA "s"."t"`.
     pub label: String,
     /// What is loaded.
@@ -82,6 +85,21 @@ pub(crate) struct Load {
     pub bytes: u64,
     /// The members in file order.
     pub members: Vec<PlannedMember>,
+}
+
+impl Load {
+    /// The members that are not done. What is said about the whole table stays.
+    fn without(&self, done: &Done) -> Load {
+        let mut load = self.clone();
+        load.members
+            .retain(|member| !done.has(Work::Member(member.id)));
+        load
+    }
+
+    /// Bytes of the members.
+    pub(crate) fn bytes_of_members(&self) -> u64 {
+        self.members.iter().map(|member| member.length).sum()
+    }
 }
 
 /// What members are loaded into.
@@ -189,9 +207,9 @@ impl RestorePlan {
             .chain(&self.pre_data)
             .chain(&self.post_data)
             .chain(&self.privileges)
-            .chain(&self.event_triggers)
             .chain(&self.refreshes)
             .chain(&self.statistics)
+            .chain(&self.event_triggers)
     }
 
     fn steps_mut(&mut self) -> impl Iterator<Item = &mut Step> {
@@ -217,6 +235,40 @@ impl RestorePlan {
             tables: tables().count() as u64,
             rows: tables().map(|load| load.rows).sum(),
             bytes: self.loads.iter().map(|load| load.bytes).sum(),
+        }
+    }
+
+    /// The passes after the rows, in order. Event triggers come with the last transaction.
+    pub(crate) fn passes(&self) -> [&Vec<Step>; 4] {
+        [
+            &self.post_data,
+            &self.privileges,
+            &self.refreshes,
+            &self.statistics,
+        ]
+    }
+
+    /// Number of steps in these passes.
+    pub(crate) fn steps_after_rows(&self) -> u64 {
+        self.passes().iter().map(|steps| steps.len() as u64).sum()
+    }
+
+    /// What is left of it once the definitions are there and `done` is done.
+    pub(crate) fn without(&self, done: &Done) -> RestorePlan {
+        let left = |steps: &[Step]| -> Vec<Step> {
+            let left = |step: &&Step| !done.has(Work::Step(step.id));
+            steps.iter().filter(left).cloned().collect()
+        };
+        RestorePlan {
+            held: HeldObjects::default(),
+            pre_data: Vec::new(),
+            tablespaces: self.tablespaces.clone(),
+            loads: self.loads.iter().map(|load| load.without(done)).collect(),
+            post_data: left(&self.post_data),
+            privileges: left(&self.privileges),
+            event_triggers: self.event_triggers.clone(),
+            refreshes: left(&self.refreshes),
+            statistics: left(&self.statistics),
         }
     }
 
@@ -412,6 +464,7 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
         _ => LoadTarget::LargeObjects,
     };
     Ok(Load {
+        entry: entry.id,
         label: label(entry, kind),
         target,
         columns: entry

@@ -8,9 +8,12 @@ use tokio_postgres::error::SqlState;
 
 use crate::archive::DumpId;
 use crate::conn::Session;
+use crate::error::Outlook;
 use crate::event::{Event, Events};
+use crate::failpoint::failpoint;
 use crate::{Error, ErrorKind, Result};
 
+use super::journal::Journal;
 use super::plan::Step;
 use super::progress::RunState;
 use super::texts::StatementTexts;
@@ -124,53 +127,64 @@ impl<'a> StepQueue<'a> {
     }
 }
 
-/// Runs the steps on all sessions in parallel. The statements of one step are one transaction.
+/// Runs the steps on all sessions in parallel. The statements of one step and its record are one transaction.
 ///
 /// # Errors
-/// `RestoreIncomplete`, naming the entry. Steps that run at that moment are given up.
+/// `RestoreIncomplete`, naming the entry. If the cause may pass, what the others do is finished first; else it is
+/// given up.
 pub(crate) async fn run_steps(
     sessions: &[Session],
     steps: &[Step],
     texts: &StatementTexts,
+    journal: Option<&Journal>,
     state: &RunState,
     events: &Events,
 ) -> Result<()> {
     let mut queue = StepQueue::new(steps);
     let mut idle: Vec<usize> = (0..sessions.len()).rev().collect();
     let mut running = FuturesUnordered::new();
+    let mut failure = None;
     loop {
-        while let Some(worker) = idle.pop() {
+        while failure.is_none()
+            && let Some(worker) = idle.pop()
+        {
             let Some(at) = queue.take() else {
                 idle.push(worker);
                 break;
             };
             let step = &steps[at];
-            let sql = texts.sql(step)?;
+            let mut sql = texts.sql(step)?;
+            sql.extend(journal.map(|journal| journal.render_step(step)));
             events.emit(Event::WorkerStarted {
                 worker,
                 item: step.label.clone(),
             });
             running.push(async move {
-                run_step(&sessions[worker], step, &sql)
-                    .await
-                    .map(|()| (worker, at))
+                let result = run_step(&sessions[worker], step, &sql).await;
+                (worker, at, result)
             });
         }
-        let Some(finished) = running.next().await else {
+        let Some((worker, at, result)) = running.next().await else {
             break;
         };
-        let (worker, at) = finished?;
-        queue.finish(at);
-        idle.push(worker);
-        state.statement_done();
         events.emit(Event::WorkerFinished { worker });
+        match result {
+            Ok(()) => {
+                queue.finish(at);
+                idle.push(worker);
+                state.statement_done();
+                failpoint("restore.step");
+            }
+            Err(error) if error.outlook() == Outlook::Lasting => return Err(error),
+            Err(error) => failure = failure.or(Some(error)),
+        }
     }
-    if queue.is_done() {
-        Ok(())
-    } else {
-        Err(Error::internal(
+    match failure {
+        Some(error) => Err(error),
+        None if queue.is_done() => Ok(()),
+        None => Err(Error::internal(
             "entries of the archive wait for each other in a circle",
-        ))
+        )),
     }
 }
 

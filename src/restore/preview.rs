@@ -20,6 +20,9 @@ pub struct Preview {
     /// With `--swap`: what is exchanged for what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap: Option<SwapPreview>,
+    /// How far the restore got that this one continues, in words (`--resume`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<String>,
     /// The objects of the target that will be dropped, in words.
     pub dropped: Vec<String>,
     /// Objects that the archive does not hold and that will be dropped with them (`--cascade`).
@@ -76,10 +79,11 @@ impl Prepared {
         let one_line = |text: &String| quote::one_line(text).into_owned();
         Preview {
             database: self.settings.database().to_owned(),
-            server_version: self.session.version().to_string(),
+            server_version: self.server_version.to_string(),
             permitted: self.findings.permit(),
-            creates_database: self.options.create,
+            creates_database: self.options.create && !self.options.resume,
             swap: None,
+            resumes: self.resumes.clone(),
             dropped: self.survey.describe_drops(),
             foreign: foreign.iter().map(one_line).collect(),
             extra: self.survey.describe_extras(),

@@ -5,12 +5,23 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{Error, ErrorKind};
 
+use super::journal::Done;
+
+/// How an unfinished restore ends.
+const GO_ON: &str = "The same command with --resume goes on where this one stopped; restore --abandon leaves it as it is.";
+
 /// Counters of one run, shared by its workers.
 #[derive(Debug, Default)]
 pub(crate) struct RunState {
     starts_afresh: bool,
     database_made: AtomicBool,
     defined: AtomicBool,
+    /// There is a journal, or nobody knows.
+    journaled: AtomicBool,
+    /// The last transaction, which removes the journal, is on its way.
+    ending: AtomicBool,
+    /// Everything that was ever done, also if a crash of the server undid it.
+    advances: AtomicU64,
     backends: Mutex<Vec<i32>>,
     members: u64,
     members_loaded: AtomicU64,
@@ -31,10 +42,52 @@ impl RunState {
         }
     }
 
-    /// The definitions are there for good. Called before COMMIT is sent: nobody knows the outcome of
-    /// one that was cut off.
-    pub(crate) fn definitions_commit(&self) {
-        self.defined.store(true, Ordering::SeqCst);
+    /// The definitions, if there are any, and the journal are there for good. Called before COMMIT is sent: nobody
+    /// knows the outcome of one that was cut off.
+    pub(crate) fn beginning_commits(&self, has_definitions: bool, has_journal: bool) {
+        self.defined.store(has_definitions, Ordering::SeqCst);
+        self.journaled.store(has_journal, Ordering::SeqCst);
+    }
+
+    /// The transaction that was to make definitions and journal has not committed after all.
+    pub(crate) fn beginning_is_undone(&self) {
+        self.beginning_commits(false, false);
+    }
+
+    /// Everything is done but for the last transaction. Called before its COMMIT is sent.
+    pub(crate) fn end_commits(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether all is done if the journal is gone.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
+    }
+
+    /// The last transaction has committed: there is nothing to resume.
+    pub(crate) fn all_done(&self) {
+        self.journaled.store(false, Ordering::SeqCst);
+    }
+
+    /// What a journal says is done takes the place of what we counted.
+    pub(crate) fn recall(&self, done: &Done) {
+        self.members_loaded.store(done.members(), Ordering::SeqCst);
+        self.rows_loaded.store(done.rows, Ordering::SeqCst);
+        self.statements_done.store(done.steps(), Ordering::SeqCst);
+    }
+
+    /// A number that grows whenever something gets done.
+    pub(crate) fn advances(&self) -> u64 {
+        self.advances.load(Ordering::SeqCst)
+    }
+
+    fn advance(&self) {
+        self.advances.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether there is a journal and nothing else.
+    pub(crate) fn has_only_begun(&self) -> bool {
+        self.journaled.load(Ordering::SeqCst) && !self.is_changed()
     }
 
     /// CREATE DATABASE succeeded.
@@ -63,6 +116,7 @@ impl RunState {
     }
 
     pub(crate) fn member_done(&self, rows: u64) {
+        self.advance();
         self.members_loaded.fetch_add(1, Ordering::SeqCst);
         self.rows_loaded.fetch_add(rows, Ordering::SeqCst);
     }
@@ -73,6 +127,7 @@ impl RunState {
     }
 
     pub(crate) fn statement_done(&self) {
+        self.advance();
         self.statements_done.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -108,7 +163,15 @@ impl RunState {
                 self.statements,
             ));
         match error.hint_text() {
+            // What to do about the cause comes first; how to go on must not be missing.
+            Some(hint) if self.journaled.load(Ordering::SeqCst) => {
+                let hint = format!("{hint} {GO_ON}");
+                error.hint(hint)
+            }
             Some(_) => error,
+            None if self.journaled.load(Ordering::SeqCst) => {
+                error.hint(format!("Remove the cause. {GO_ON}"))
+            }
             None if self.starts_afresh => error.hint(
                 "Remove the cause and run the same restore again: it drops what it made and starts afresh.",
             ),
@@ -142,13 +205,25 @@ mod tests {
     #[test]
     fn failure_after_the_commit_tells_how_far_it_got() {
         let state = RunState::new(3, 2, true);
-        state.definitions_commit();
+        state.beginning_commits(true, false);
         state.member_done(7);
         let error = state.explain(Error::new(ErrorKind::Data, "x"));
         assert_eq!(error.kind(), ErrorKind::RestoreIncomplete);
         assert!(
             error.details()[0].contains("1 of 3 data members (7 rows) and 0 of 2 post-data"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn a_journal_is_a_reason_to_resume() {
+        let state = RunState::new(3, 2, true);
+        state.beginning_commits(true, true);
+        let error = state.explain(Error::new(ErrorKind::Data, "x").hint("Make room."));
+        let hint = error.hint_text().unwrap_or_default();
+        assert!(
+            hint.starts_with("Make room. ") && hint.contains("--resume"),
+            "{hint}"
         );
     }
 }

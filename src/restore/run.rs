@@ -1,0 +1,437 @@
+//! A restore from its first change to its last, and again from where it stopped after what may pass.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
+use crate::error::Outlook;
+use crate::event::{Event, Events, Phase};
+use crate::failpoint::failpoint;
+use crate::{Error, ErrorKind, Result};
+
+use super::journal::{Done, Journal, Work};
+use super::plan::{Load, PlanSummary};
+use super::progress::RunState;
+use super::retry::Patience;
+use super::{Prepared, RestoreReport};
+use super::{
+    clean, connect_for_create, database, drop_database, finish, journal, load, open_session,
+    post_data, tablespaces, turn,
+};
+
+/// How long a run that failed waits for its own backends to be told so.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a run waits for what a killed one left working on the server.
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Makes the commit of a transaction durable, and with it all that were committed before.
+const DURABLY: &str = "SELECT pg_catalog.set_config(name, CASE reset_val WHEN 'off' THEN 'local' ELSE reset_val END, true) \
+     FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit';";
+
+impl Prepared {
+    /// Restores. `interrupt` ends with the number of a signal if one arrives; then the run stops.
+    ///
+    /// # Errors
+    /// `Restore` and others while the target is unchanged; `RestoreIncomplete` with the state once it is not; `Locked`.
+    pub async fn run(
+        self,
+        interrupt: impl Future<Output = u8>,
+        events: &Events,
+    ) -> Result<RestoreReport> {
+        let state = Arc::new(RunState::new(
+            self.plan.member_count(),
+            self.plan.steps_after_rows(),
+            self.options.clean && !self.options.parts.data_only,
+        ));
+        let (settings, creates) = (self.settings.clone(), self.options.create);
+        let undo = Journal::new(&self.reader.index().header.archive_id);
+        let result = tokio::select! {
+            result = self.run_all(&state, events) => result.map_err(|error| match error.kind() {
+                ErrorKind::SideJob => error,
+                _ => state.explain(error),
+            }),
+            signal = interrupt => Err(state.interrupted(signal)),
+        };
+        if result.is_err() {
+            cancel_backends(&settings, &state.backends()).await;
+            if creates && state.is_database_made() && !state.is_changed() {
+                drop_database(&settings).await?;
+            } else if state.has_only_begun() {
+                forget(&settings, &undo).await;
+            }
+        }
+        result
+    }
+
+    /// Tries until all is done or patience ends.
+    async fn run_all(mut self, state: &Arc<RunState>, events: &Events) -> Result<RestoreReport> {
+        let mut session = self.take_first_session(state).await?;
+        let run = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+        let mut patience = Patience::new(self.options.retry_for);
+        let side_job = loop {
+            let result = self.attempt(session.take(), &run, state, events).await;
+            let error = match result {
+                Ok(side_job) => break side_job,
+                Err(error) => error,
+            };
+            let Some(pause) = patience.pause_after(&error, state.advances(), Instant::now()) else {
+                return Err(patience.explain(error, Instant::now()));
+            };
+            let details = error.details().join(" ");
+            events.warn(format!(
+                "{}: {details} Trying again in {:.1} s.",
+                error.message(),
+                pause.as_secs_f64()
+            ));
+            tokio::time::sleep(pause).await;
+        };
+        if let Some(error) = side_job {
+            return Err(error);
+        }
+        let planned = self.plan.summary();
+        Ok(RestoreReport {
+            database: self.settings.database().to_owned(),
+            kept: None,
+            dropped: self.survey.describe_drops().len() + self.survey.describe_extras().len(),
+            summary: match self.options.rows {
+                Some(_) => PlanSummary {
+                    rows: state.rows_loaded(),
+                    ..planned
+                },
+                None => planned,
+            },
+            bytes_read: self.reader.bytes_read(),
+            archive_bytes: self.reader.size(),
+            elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// The session of the preparations, if it is one in the target. Makes the target if that is to be done.
+    async fn take_first_session(&mut self, state: &RunState) -> Result<Option<Session>> {
+        let session = self.session.take();
+        let (true, false, Some(session)) = (self.options.create, self.options.resume, &session)
+        else {
+            return Ok(session);
+        };
+        let header = &self.reader.index().header;
+        let name = self.settings.database();
+        let made = || state.database_made();
+        database::create(session, name, header, &self.options, made).await?;
+        Ok(None)
+    }
+
+    async fn open_session(&self) -> Result<Session> {
+        open_session(&self.settings, &self.options, &self.reader.index().header).await
+    }
+
+    /// Goes once through all that is not done. Gives the error of a side job that failed after all else was done.
+    async fn attempt(
+        &self,
+        session: Option<Session>,
+        run: &str,
+        state: &Arc<RunState>,
+        events: &Events,
+    ) -> Result<Option<Error>> {
+        let first = match session {
+            Some(session) => session,
+            None => self.open_session().await?,
+        };
+        let Some((journal, done)) = self.begin(&first, run, state, events).await? else {
+            return Ok(None);
+        };
+        let journal = journal.map(Arc::new);
+        let left = self.plan.without(&done);
+
+        // Their owners are roles that the first transaction made; the privileges on them come later.
+        tablespaces::create(&first, &left.tablespaces, &self.texts).await?;
+
+        let mut sessions = vec![first];
+        while sessions.len() < self.options.jobs.get() {
+            let session = self.open_session().await?;
+            turn::join(&session).await?;
+            state.add_backend(session.backend_pid());
+            sessions.push(session);
+        }
+        if left.member_count() > 0 {
+            if done.steps() > 0 {
+                quieten_triggers(&sessions, events).await?;
+            }
+            events.phase(Phase::Data);
+            events.emit(Event::Planned {
+                items: left.member_count(),
+                bytes: left.loads.iter().map(Load::bytes_of_members).sum(),
+            });
+            sessions = load::load_members(
+                sessions,
+                &self.reader,
+                &left.loads,
+                self.options.rows.as_ref(),
+                journal.as_ref(),
+                state,
+                events,
+            )
+            .await?;
+            if done.steps() > 0 {
+                wake_triggers(&sessions).await?;
+            }
+        }
+
+        events.phase(Phase::PostData);
+        events.emit(Event::Planned {
+            items: left.steps_after_rows(),
+            bytes: 0,
+        });
+        let journal = journal.as_deref();
+        for steps in left.passes() {
+            post_data::run_steps(&sessions, steps, &self.texts, journal, state, events).await?;
+        }
+
+        events.phase(Phase::Finish);
+        let side_job = match self.finish(&sessions, journal, &done, events).await {
+            Err(error) if error.outlook() != Outlook::Lasting && journal.is_some() => {
+                return Err(error);
+            }
+            result => result.err(),
+        };
+        failpoint("restore.before_end");
+        self.end(&sessions[0], journal, state).await?;
+        Ok(side_job)
+    }
+
+    /// The last transaction removes the journal and makes the event triggers, so that these see nothing of the restore.
+    /// Its commit is durable, and so is all that was committed before without waiting for the disk.
+    async fn end(
+        &self,
+        session: &Session,
+        journal: Option<&Journal>,
+        state: &RunState,
+    ) -> Result<()> {
+        let failed = |error| {
+            let what = "could not end the restore";
+            Error::from_server(ErrorKind::RestoreIncomplete, what, error)
+        };
+        // A transaction without a number of its own would not be written.
+        let mut sql = format!("BEGIN; {DURABLY} SELECT pg_catalog.txid_current();");
+        sql.extend(journal.map(Journal::render_drop));
+        session.batch_execute(&sql).await.map_err(failed)?;
+        for step in &self.plan.event_triggers {
+            let sql = self.texts.sql(step)?;
+            session.batch_execute(&sql).await.map_err(|error| {
+                let what = format!("could not create {}", step.label);
+                Error::from_server(ErrorKind::RestoreIncomplete, what, error)
+            })?;
+        }
+        state.end_commits();
+        session.batch_execute("COMMIT").await.map_err(failed)?;
+        state.all_done();
+        Ok(())
+    }
+
+    /// Takes the turn and makes or finds the journal: gives it and what is done. `None`: all is done, the last transaction
+    /// had committed.
+    async fn begin(
+        &self,
+        session: &Session,
+        run: &str,
+        state: &RunState,
+        events: &Events,
+    ) -> Result<Option<(Option<Journal>, Done)>> {
+        let retry_for = self.options.retry_for;
+        let patience = match state.backends().as_slice() {
+            [] if !self.options.resume => retry_for.min(TURN_PATIENCE),
+            [] => retry_for,
+            // Our own, whose connections broke.
+            backends => {
+                turn::end_processes(session, backends).await?;
+                retry_for
+            }
+        };
+        turn::take(session, patience).await?;
+        state.add_backend(session.backend_pid());
+
+        let mut journal = Journal::new(&self.reader.index().header.archive_id);
+        let facts = journal.facts(session).await?;
+        match &facts {
+            Some(facts) if self.options.resume || facts.is_of_run(run) => {
+                let done = journal.read(session).await?;
+                state.beginning_commits(self.plan.changes_definitions(), true);
+                state.recall(&done);
+                return Ok(Some((Some(journal), done)));
+            }
+            None if state.is_ending() => return Ok(None),
+            None if self.options.resume => {
+                return Err(Error::new(
+                    ErrorKind::Restore,
+                    "the record of the unfinished restore is gone",
+                ));
+            }
+            _ => {}
+        }
+        state.beginning_is_undone();
+        let journal = match may_create_schema(session).await? {
+            true => Some(journal),
+            false => {
+                events.warn(
+                    "the role may not create a schema in this database: a restore that stops cannot be resumed",
+                );
+                None
+            }
+        };
+        self.define(session, journal.as_ref(), run, state, events)
+            .await?;
+        let Some(mut journal) = journal else {
+            return Ok(Some((None, Done::default())));
+        };
+        let done = journal.read(session).await?;
+        Ok(Some((Some(journal), done)))
+    }
+
+    /// Drops, definitions and the journal, in one transaction.
+    async fn define(
+        &self,
+        session: &Session,
+        journal: Option<&Journal>,
+        run: &str,
+        state: &RunState,
+        events: &Events,
+    ) -> Result<()> {
+        let has_definitions = self.plan.changes_definitions();
+        let failed = |error| {
+            let what = "could not begin";
+            Error::from_server(ErrorKind::Restore, what, error)
+        };
+        let mut sql = format!("BEGIN; {DURABLY}");
+        for schema in journal::schemas(session).await? {
+            sql.push_str(&journal::render_drop(&schema));
+        }
+        session.batch_execute(&sql).await.map_err(failed)?;
+        if has_definitions {
+            let cascade = self.options.cascade;
+            clean::clean_and_create(session, &self.plan, &self.texts, cascade, events).await?;
+        }
+        if let Some(journal) = journal {
+            let archive_id = &self.reader.index().header.archive_id;
+            let create = journal.render_create(archive_id, run, &self.options, &self.plan);
+            session.batch_execute(&create).await.map_err(failed)?;
+        }
+        failpoint("restore.before_beginning");
+        state.beginning_commits(has_definitions, journal.is_some());
+        session.batch_execute("COMMIT").await.map_err(|error| {
+            let what = "could not commit the definitions";
+            Error::from_server(ErrorKind::RestoreIncomplete, what, error)
+        })?;
+        failpoint("restore.after_beginning");
+        Ok(())
+    }
+
+    /// Statistics for the planner, and what belongs to the database as a whole.
+    ///
+    /// # Errors
+    /// `SideJob`.
+    async fn finish(
+        &self,
+        sessions: &[Session],
+        journal: Option<&Journal>,
+        done: &Done,
+        events: &Events,
+    ) -> Result<()> {
+        // Statistics that came with the archive are as good, where the server could take them.
+        let has_statistics =
+            !self.plan.statistics.is_empty() && sessions[0].version() >= ServerVersion::major(18);
+        if self.options.analyze && !has_statistics {
+            let loads = self.plan.loads.iter();
+            let loads = loads
+                .filter(|load| load.rows > 0 && !done.has(Work::Analyze(load.entry)))
+                .collect();
+            finish::analyze(sessions, loads, journal, events).await?;
+        }
+        if self.options.create {
+            let session = connect_for_create(&self.settings)
+                .await
+                .map_err(|error| error.with_kind(ErrorKind::SideJob))?;
+            let header = &self.reader.index().header;
+            database::set_properties(&session, self.settings.database(), header, &self.options)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+async fn may_create_schema(session: &Session) -> Result<bool> {
+    let query =
+        "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS may";
+    let row = session.query_one(query, &[]).await.map_err(|error| {
+        let what = "could not look up what the role may do";
+        Error::from_server(ErrorKind::Restore, what, error)
+    })?;
+    Ok(row.get("may"))
+}
+
+/// Rows that come again after triggers and foreign keys, because a crash emptied an unlogged table, must not fire them.
+async fn quieten_triggers(sessions: &[Session], events: &Events) -> Result<()> {
+    for session in sessions {
+        let set = session.batch_execute("SET session_replication_role = replica");
+        match set.await {
+            Ok(()) => {}
+            Err(error) if error.as_db_error().is_some() => {
+                events.warn("rows are loaded again into unlogged tables whose triggers are there already, and the role may not keep them from firing");
+                return Ok(());
+            }
+            Err(error) => {
+                let what = "could not set up the session";
+                return Err(Error::from_server(ErrorKind::Restore, what, error));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn wake_triggers(sessions: &[Session]) -> Result<()> {
+    for session in sessions {
+        // Of a role that may not set it, it was never changed.
+        if let Err(error) = session
+            .batch_execute("RESET session_replication_role")
+            .await
+            && error.as_db_error().is_none()
+        {
+            let what = "could not set up the session";
+            return Err(Error::from_server(ErrorKind::Restore, what, error));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the journal of a restore that did nothing else. Best effort: `--abandon` does it, too.
+async fn forget(settings: &ConnectSettings, journal: &Journal) {
+    let forget = async {
+        let session = connect(settings).await.ok()?;
+        turn::take(&session, CANCEL_TIMEOUT).await.ok()?;
+        let done = journal::read_done(&session, journal.schema()).await.ok()?;
+        if done.is_empty() {
+            session.batch_execute(&journal.render_drop()).await.ok()?;
+        }
+        Some(())
+    };
+    let _ = tokio::time::timeout(CANCEL_TIMEOUT * 2, forget).await;
+}
+
+/// Stops what our own backends still do: a server notices only at the end of a statement that its client is gone. Best effort.
+async fn cancel_backends(settings: &ConnectSettings, pids: &[i32]) {
+    let cancel = async {
+        let session = connect(settings).await.ok()?;
+        session
+            .execute(
+                "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity \
+                 WHERE pid = ANY($1) AND datname = pg_catalog.current_database()",
+                &[&pids],
+            )
+            .await
+            .ok()
+    };
+    if !pids.is_empty() {
+        let _ = tokio::time::timeout(CANCEL_TIMEOUT, cancel).await;
+    }
+}
