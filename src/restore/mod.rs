@@ -228,6 +228,9 @@ pub async fn look(
     } else {
         open_session(&settings, &options, header).await?
     };
+    if !options.create {
+        turn::take(&session, run::turn_patience(&options)).await?;
+    }
     let mut findings = Findings::default();
     let mut survey = survey_target(&session, &plan, &options).await?;
     let rights = rights::read(&session, options.create).await?;

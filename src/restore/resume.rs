@@ -1,7 +1,7 @@
 //! What a run that died left in the target: found, continued or forgotten.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::archive::ArchiveReader;
 use crate::conn::{ConnectSettings, Session, connect};
@@ -14,6 +14,7 @@ use super::clean::Survey;
 use super::findings::{Check, Findings};
 use super::journal::{Journal, read_done, read_facts, render_drop, schemas};
 use super::plan::{plan_restore, plan_restore_without};
+use super::run::{TURN_PATIENCE, turn_patience};
 use super::{Prepared, RestoreOptions, open_session, read_texts, rights, turn};
 
 /// Prepares to go on with an unfinished restore of the archive. Only what is left of it is read and verified.
@@ -31,6 +32,7 @@ pub(super) async fn look(
     events.phase(Phase::Connect);
     let header = &reader.index().header;
     let session = open_session(&settings, &options, header).await?;
+    turn::take(&session, turn_patience(&options)).await?;
     let journal = Journal::new(&header.archive_id);
     let Some(facts) = journal.facts(&session).await? else {
         return Err(nothing_to_resume(&session).await?);
@@ -129,7 +131,7 @@ pub async fn unfinished(settings: &ConnectSettings, archive_id: Option<&str>) ->
 /// As [`unfinished`]; `Locked` if one is at work.
 pub async fn abandon(settings: &ConnectSettings, archive_id: Option<&str>) -> Result<Abandoned> {
     let session = connect(settings).await?;
-    turn::take(&session, Duration::ZERO).await?;
+    turn::take(&session, TURN_PATIENCE).await?;
     let (abandoned, schemas) = find(&session, archive_id).await?;
     for schema in schemas {
         session

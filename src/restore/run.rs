@@ -15,7 +15,7 @@ use super::journal::{Done, Journal, Work};
 use super::plan::{Load, PlanSummary};
 use super::progress::RunState;
 use super::retry::Patience;
-use super::{Prepared, RestoreReport};
+use super::{Prepared, RestoreOptions, RestoreReport};
 use super::{
     clean, connect_for_create, database, drop_database, finish, journal, load, open_session,
     post_data, tablespaces, turn,
@@ -25,7 +25,15 @@ use super::{
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a run waits for what a killed one left working on the server.
-const TURN_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const TURN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The same for a run with these options.
+pub(super) fn turn_patience(options: &RestoreOptions) -> Duration {
+    match options.resume {
+        true => options.retry_for.max(TURN_PATIENCE),
+        false => TURN_PATIENCE,
+    }
+}
 
 /// Makes the commit of a transaction durable, and with it all that were committed before.
 const DURABLY: &str = "SELECT pg_catalog.set_config(name, CASE reset_val WHEN 'off' THEN 'local' ELSE reset_val END, true) \
@@ -239,14 +247,12 @@ impl Prepared {
         state: &RunState,
         events: &Events,
     ) -> Result<Option<(Option<Journal>, Done)>> {
-        let retry_for = self.options.retry_for;
         let patience = match state.backends().as_slice() {
-            [] if !self.options.resume => retry_for.min(TURN_PATIENCE),
-            [] => retry_for,
+            [] => turn_patience(&self.options),
             // Our own, whose connections broke.
             backends => {
                 turn::end_processes(session, backends).await?;
-                retry_for
+                self.options.retry_for.max(TURN_PATIENCE)
             }
         };
         turn::take(session, patience).await?;

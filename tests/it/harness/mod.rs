@@ -6,6 +6,7 @@ pub(crate) mod dice;
 pub(crate) mod fixture;
 pub(crate) mod host;
 pub(crate) mod pgstow;
+pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod server;
 
@@ -14,6 +15,7 @@ pub(crate) use database::Database;
 pub(crate) use fixture::Fixture;
 pub(crate) use host::Host;
 pub(crate) use pgstow::pgstow;
+pub(crate) use proxy::Proxy;
 pub(crate) use server::{Server, on_every_major, on_newest};
 
 /// What went wrong, for a person to read.

@@ -24,6 +24,14 @@ pub(crate) fn pgstow<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) ->
     finish(command().args(arguments))
 }
 
+/// Sends a signal, such as `-INT`, to a program that may just have ended.
+pub(crate) fn signal(child: &std::process::Child, signal: &str) {
+    let _ = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .stderr(Stdio::null())
+        .status();
+}
+
 /// Runs a command to its end.
 pub(crate) fn finish(command: &mut Command) -> Outcome {
     let output = command.output().expect("the program runs");

@@ -48,8 +48,29 @@ impl Server {
         start(major)
     }
 
+    /// Kills all processes of the server as a crash would, and starts it again.
+    pub(crate) fn crash(&self) {
+        let restarted = Command::new("bash")
+            .args(["-c", CRASH])
+            .env("BIN", server_dir(self.major))
+            .env("DIR", &self.dir)
+            .env(
+                "SCRIPT",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres.sh"),
+            )
+            .stdin(Stdio::null())
+            .status()
+            .expect("bash runs");
+        assert!(restarted.success(), "the server did not come back");
+    }
+
     /// A connection URI for a database of this server, over TCP, as the superuser.
     pub(crate) fn url(&self, database: &str) -> String {
+        self.url_through(self.port, database)
+    }
+
+    /// The same through a proxy on another port.
+    pub(crate) fn url_through(&self, port: u16, database: &str) -> String {
         let database: String = database
             .bytes()
             .map(|byte| match byte {
@@ -57,7 +78,7 @@ impl Server {
                 _ => format!("%{byte:02x}"),
             })
             .collect();
-        format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
+        format!("postgresql://postgres@127.0.0.1:{port}/{database}")
     }
 }
 
@@ -195,6 +216,12 @@ start_server "$BIN" "$DIR" "$PORT" && echo ready
 exec >&-
 cat >/dev/null
 stop_server "$BIN" "$DIR"
+"#;
+
+/// With the options that it was started with.
+const CRASH: &str = r#"
+. "$SCRIPT"
+as_server_user env LC_ALL=C "$BIN/pg_ctl" -D "$DIR/data" -w -m immediate -l "$DIR/log" restart >/dev/null
 "#;
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
