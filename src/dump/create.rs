@@ -137,7 +137,7 @@ impl<W> Created<W> {
 /// Dropping the future closes all connections; the sink is dropped with the writer.
 pub async fn create<W: Write + Send + 'static>(
     settings: &ConnectSettings,
-    options: CreateOptions,
+    mut options: CreateOptions,
     sink: W,
     events: Events,
 ) -> Result<Created<W>> {
@@ -146,6 +146,9 @@ pub async fn create<W: Write + Send + 'static>(
     let leader = connect(&options.session.apply(settings)).await?;
     if let Some(warning) = leader.version_warning() {
         events.warn(warning);
+    }
+    if options.globals.is_none() {
+        leave_out_journals(&leader, &mut options, &events).await?;
     }
     let (snapshot, aide) = futures::join!(
         snapshot::begin(&leader, &options.selection, &options.snapshot, &events,),
@@ -344,6 +347,22 @@ async fn read_header(
         entries: 0,
         members: 0,
     })
+}
+
+/// A database that is half restored can be dumped, but neither without a word nor as a whole.
+async fn leave_out_journals(
+    leader: &Session,
+    options: &mut CreateOptions,
+    events: &Events,
+) -> Result<()> {
+    for schema in crate::restore::unfinished_schemas(leader).await? {
+        events.warn(format!(
+            "the database is half restored: schema {schema} keeps how far a restore got, and is left out"
+        ));
+        options.selection.leave_out_schema(&schema)?;
+        options.partial.push(format!("--exclude-schema={schema}"));
+    }
+    Ok(())
 }
 
 /// Sizes of the tables whose rows are wanted. Measured after the locks: `relpages` may be stale.

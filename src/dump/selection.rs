@@ -154,6 +154,15 @@ impl Selection {
         }
     }
 
+    /// Leaves one more schema out.
+    ///
+    /// # Errors
+    /// `Usage` if it is no pattern.
+    pub(crate) fn leave_out_schema(&mut self, pattern: &str) -> Result<()> {
+        self.exclude_schemas.push(SchemaPattern::parse(pattern)?);
+        Ok(())
+    }
+
     /// Whether everything is selected.
     pub fn is_everything(&self) -> bool {
         !self.is_empty

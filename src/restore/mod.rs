@@ -56,6 +56,7 @@ use check::{Needs, check_members, check_target, check_version, loaded_only};
 use clean::Survey;
 pub(crate) use database::drop_database;
 pub use findings::{Check, Finding, Findings, Severity};
+pub(crate) use journal::schemas as unfinished_schemas;
 pub use plan::PlanSummary;
 use plan::RestorePlan;
 pub(crate) use plan::chosen_entries;

@@ -191,6 +191,29 @@ fn abandoned_restores_are_forgotten() {
 }
 
 #[test]
+fn a_dump_of_what_is_half_restored_says_so() {
+    on_newest(|server| {
+        let trial = Trial::new(server);
+        let target = Database::empty(server);
+        trial
+            .restore(&target, "restore.before_end", &[])
+            .expect_status(KILLED);
+        let archive = trial.archive.with_file_name("half.sql.gz");
+        let archive = archive.to_str().unwrap();
+        let told = pgstow(["create", &target.url(), "-o", archive])
+            .expect_status(0)
+            .stderr();
+        assert!(told.contains("half restored"), "{told}");
+        let shown = pgstow(["show", archive]).expect_status(0).stdout();
+        assert!(!shown.contains("TABLE pgstow_restore"), "{shown}");
+        let copy = Database::empty(server);
+        pgstow(["restore", "--yes", archive, &copy.url()]).expect_status(0);
+        assert_eq!(journals(&copy), "0\n");
+        trial.expect_equal(&copy);
+    });
+}
+
+#[test]
 fn made_databases_get_their_properties_in_the_end() {
     on_newest(|server| {
         let trial = Trial::new(server);
