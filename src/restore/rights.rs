@@ -74,14 +74,16 @@ pub(super) async fn read(session: &Session, new_database: bool) -> Result<Rights
         true => "v.trusted",
         false => "false",
     };
+    // One control file that the server cannot read makes the view of extensions fail: superusers may do without it.
     let row = session
         .query_one(
             &format!(
                 "SELECT r.rolsuper, r.rolcreaterole, r.rolcreatedb, {subscribe} AS may_subscribe, \
                  pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS may_create, \
                  ARRAY(SELECT o.rolname::text FROM pg_catalog.pg_roles o WHERE pg_catalog.pg_has_role(o.oid, '{set}')) AS assumable, \
-                 ARRAY(SELECT DISTINCT v.name::text FROM pg_catalog.pg_available_extension_versions v \
-                 WHERE NOT v.superuser OR {trusted}) AS installable, \
+                 CASE WHEN NOT r.rolsuper THEN ARRAY(SELECT DISTINCT v.name::text \
+                 FROM pg_catalog.pg_available_extension_versions v WHERE NOT v.superuser OR {trusted}) \
+                 ELSE '{{}}' END AS installable, \
                  ARRAY(SELECT l.lanname::text FROM pg_catalog.pg_language l WHERE l.lanpltrusted \
                  AND pg_catalog.has_language_privilege(l.oid, 'USAGE')) AS languages, \
                  ARRAY(SELECT w.fdwname::text FROM pg_catalog.pg_foreign_data_wrapper w \
