@@ -69,7 +69,7 @@ impl Check {
             }
             Check::Unfinished => "Go on with it (--resume), or forget it (--abandon).",
             Check::Triggers => {
-                "Restore as a superuser, or as the tables' owner with --disable-triggers."
+                "Restore as a superuser, or as a role with SET on session_replication_role (PostgreSQL 15)."
             }
             Check::Swap => "Remove the cause, or restore in place.",
             Check::Version

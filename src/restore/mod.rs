@@ -38,6 +38,7 @@ mod statement_words;
 mod swap;
 mod tablespaces;
 mod texts;
+mod triggers;
 mod turn;
 
 use std::num::NonZeroUsize;
@@ -66,6 +67,7 @@ pub(crate) use source::{DumpSource, recognize};
 pub(crate) use swap::left_behind;
 pub use swap::{PreparedSwap, look_at_swap};
 use texts::StatementTexts;
+use triggers::LoadOrder;
 
 /// How long a run tries to go on after the connection or the server went away.
 pub(crate) const RETRY_FOR: Duration = Duration::from_secs(60);
@@ -146,6 +148,7 @@ pub struct Prepared {
     findings: Findings,
     /// How far an earlier run got that this one continues, in words.
     resumes: Option<String>,
+    order: LoadOrder,
     /// In the target; in a maintenance database if the target is yet to be made.
     session: Option<Session>,
     /// Of the server that `session` leads to.
@@ -261,6 +264,8 @@ pub async fn look(
         sessions::check_sessions(&session, &dropped, &loaded, &mut findings).await?;
         resume::check_unfinished(&session, &options, &mut findings).await?;
     }
+    let (settings, order) =
+        triggers::look(&session, &plan, &options, settings, &mut findings).await?;
     room::check_room(&session, plan.summary().bytes, &dropped, &mut findings).await?;
     Ok(Prepared {
         reader,
@@ -273,6 +278,7 @@ pub async fn look(
         resumes: None,
         server_version: session.version(),
         session: Some(session),
+        order,
         started,
     })
 }

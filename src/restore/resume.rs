@@ -15,7 +15,7 @@ use super::findings::{Check, Findings};
 use super::journal::{Journal, read_done, read_facts, render_drop, schemas};
 use super::plan::{plan_restore, plan_restore_without};
 use super::run::{TURN_PATIENCE, turn_patience};
-use super::{Prepared, RestoreOptions, open_session, read_texts, rights, turn};
+use super::{Prepared, RestoreOptions, open_session, read_texts, rights, triggers, turn};
 
 /// Prepares to go on with an unfinished restore of the archive. Only what is left of it is read and verified.
 ///
@@ -49,6 +49,9 @@ pub(super) async fn look(
     let left = plan.without(&done);
     check_members(&reader, left.members(), options.jobs.get(), events).await?;
     let texts = read_texts(&reader, &left).await?;
+    let mut findings = Findings::default();
+    let (settings, order) =
+        triggers::look(&session, &plan, &options, settings, &mut findings).await?;
     let resumes = format!("{}: {}", facts.describe(), facts.describe_progress(&done));
     Ok(Prepared {
         reader,
@@ -57,8 +60,9 @@ pub(super) async fn look(
         plan,
         texts,
         survey: Survey::default(),
-        findings: Findings::default(),
+        findings,
         resumes: Some(resumes),
+        order,
         server_version: session.version(),
         session: Some(session),
         started,

@@ -172,16 +172,18 @@ impl Prepared {
                 items: left.member_count(),
                 bytes: left.loads.iter().map(Load::bytes_of_members).sum(),
             });
-            sessions = load::load_members(
-                sessions,
-                &self.reader,
-                &left.loads,
-                self.options.rows.as_ref(),
-                journal.as_ref(),
-                state,
-                events,
-            )
-            .await?;
+            for loads in self.order.groups(&left.loads) {
+                sessions = load::load_members(
+                    sessions,
+                    &self.reader,
+                    &loads,
+                    self.options.rows.as_ref(),
+                    journal.as_ref(),
+                    state,
+                    events,
+                )
+                .await?;
+            }
             if done.steps() > 0 {
                 wake_triggers(&sessions).await?;
             }
@@ -354,6 +356,7 @@ impl Prepared {
                 .collect();
             finish::analyze(sessions, loads, journal, events).await?;
         }
+        self.order.check_keys(&sessions[0]).await?;
         if self.options.create {
             let session = connect_for_create(&self.settings)
                 .await

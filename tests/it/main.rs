@@ -43,4 +43,5 @@ mod statistics;
 mod storage;
 mod swap;
 mod target;
+mod triggers;
 mod unsupported;
