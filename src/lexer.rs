@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::objects::quote;
 use crate::{Error, ErrorKind};
 
 /// What `'...'` means: the server's setting `standard_conforming_strings`, which psql follows.
@@ -192,6 +193,34 @@ pub(crate) fn quote_names_spelled_begin(routine: &str) -> Cow<'_, str> {
     }
     quoted.push_str(&routine[copied..]);
     Cow::Owned(quoted)
+}
+
+/// The text with strings of standard SQL in place of those in dollar quotes.
+///
+/// # Errors
+/// As [`split`].
+pub fn without_dollar_quotes(text: &str) -> Result<String, GuardViolation> {
+    let mut scanner = Scanner {
+        text: text.as_bytes(),
+        at: 0,
+        strings: StringSyntax::Standard,
+    };
+    let mut plain = String::with_capacity(text.len());
+    while let Some((_, range)) = scanner.next()? {
+        let token = &text[range];
+        match dollar_quoted(token) {
+            Some(body) => plain.push_str(&quote::literal(body)),
+            None => plain.push_str(token),
+        }
+    }
+    Ok(plain)
+}
+
+/// What is in the dollar quotes that a token is.
+fn dollar_quoted(token: &str) -> Option<&str> {
+    let tag_end = token.strip_prefix('$')?.find('$')?;
+    let delimiter = &token[..tag_end + 2];
+    token.strip_prefix(delimiter)?.strip_suffix(delimiter)
 }
 
 /// Variables that psql sets itself, of all versions up to 19. Names are case-sensitive.
@@ -591,7 +620,6 @@ fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::objects::quote;
     use proptest::prelude::*;
 
     fn statements(text: &str) -> Vec<&str> {
@@ -600,6 +628,21 @@ mod tests {
             .into_iter()
             .map(|range| &text[range])
             .collect()
+    }
+
+    #[test]
+    fn dollar_quotes_become_strings() {
+        for (text, plain) in [
+            ("AS $$a 'b' $x$ \\n$$;", "AS E'a ''b'' $x$ \\\\n';"),
+            (
+                "AS $f$1$f$, '$$a$$', \"$$\", $1, a$$b; -- $$c$$",
+                "AS '1', '$$a$$', \"$$\", $1, a$$b; -- $$c$$",
+            ),
+            ("DO $$$$;", "DO '';"),
+        ] {
+            assert_eq!(without_dollar_quotes(text).unwrap(), plain);
+        }
+        assert!(without_dollar_quotes("AS $$open").is_err());
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::TextEncoding;
-use crate::objects::Database;
 use crate::objects::quote;
+use crate::objects::{Database, Kind};
 use crate::{Error, Result};
 
 /// Where in the script an entry belongs.
@@ -265,6 +265,12 @@ impl Index {
     pub fn entry(&self, id: DumpId) -> Option<&TocEntry> {
         self.entries
             .get(usize::try_from(id.0).ok()?.checked_sub(1)?)
+    }
+
+    /// Whether it is rows of a foreign table, which lie in another server.
+    pub fn is_of_foreign_table(&self, entry: &TocEntry) -> bool {
+        let table = entry.relation.and_then(|id| self.entry(id));
+        entry.rows.is_some() && table.is_some_and(|it| it.kind == Kind::ForeignTable.as_str())
     }
 
     /// The member of a number.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::verification::record;
 use super::{BackupSet, Drilled, How, Repository, Verified};
-use crate::archive::ArchiveReader;
+use crate::archive::{ArchiveReader, TocEntry};
 use crate::comparison::{
     DefinitionDifference, Definitions, ObjectKey, RowDifference, RowsRead, compare_definitions,
     compare_rows, is_of_every_database, read_database, tables_of,
@@ -181,6 +181,8 @@ async fn restore_and_compare(
         properties: false,
         no_owner: options.no_owner,
         parts: parts.clone(),
+        // A proof must not write to the servers that foreign tables point to.
+        foreign_data: false,
         analyze: false,
         ..RestoreOptions::whole(options.jobs)
     };
@@ -215,7 +217,8 @@ async fn restore_and_compare(
         let by_name_only = archived.major_number() != restored.server.major_number();
         let definitions = Definitions::of_archive(&archive, &index.entries, no_owner)?
             .without(|object| no_owner && is_privilege(object));
-        let tables = tables_of(&index.entries)?;
+        let restored_here = |entry: &&TocEntry| !index.is_of_foreign_table(entry);
+        let tables = tables_of(index.entries.iter().filter(restored_here))?;
         let differences = compare_definitions(&definitions, &restored.definitions, by_name_only)
             .iter()
             .filter_map(describe_definition)
@@ -225,7 +228,10 @@ async fn restore_and_compare(
                     .filter_map(describe_rows),
             )
             .collect();
-        let with_rows = || index.entries.iter().filter_map(|entry| entry.rows.as_ref());
+        let with_rows = || {
+            let entries = index.entries.iter().filter(restored_here);
+            entries.filter_map(|entry| entry.rows.as_ref())
+        };
         let compared = Drilled {
             at: String::new(),
             server_version: restored.server.to_string(),

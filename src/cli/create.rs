@@ -76,6 +76,9 @@ pub(crate) struct CreateArgs {
     /// These tables, their partitions and children without their rows
     #[arg(long, value_name = "PATTERN")]
     exclude_table_data_and_children: Vec<String>,
+    /// The rows of foreign tables, too, of these servers (pattern; repeatable)
+    #[arg(long, value_name = "PATTERN", conflicts_with = "schema_only")]
+    include_foreign_data: Vec<String>,
     #[command(flatten)]
     parts: PartsArgs,
     /// The cluster's roles, memberships, tablespaces and settings instead of a database
@@ -123,6 +126,18 @@ pub(crate) struct CreateArgs {
     /// Quote identifiers in what the server deparses, too
     #[arg(long)]
     quote_all_identifiers: bool,
+    /// Strings of standard SQL instead of dollar quotes
+    #[arg(long)]
+    disable_dollar_quoting: bool,
+    /// Digits of floating-point numbers, from -15 to 3, as the server's setting has it [default: exact]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-15..=3))]
+    extra_float_digits: Option<i8>,
+    /// With -a: let the script turn the tables' triggers off while rows come in, those of foreign keys included
+    #[arg(long, requires = "data_only")]
+    disable_triggers: bool,
+    /// With --disable-triggers: the superuser who turns triggers off and on
+    #[arg(short = 'S', long, value_name = "NAME", requires = "disable_triggers")]
+    superuser: Option<String>,
     /// Wait for a snapshot that no serializable transaction can prove wrong
     #[arg(long, conflicts_with = "snapshot")]
     serializable_deferrable: bool,
@@ -429,12 +444,14 @@ impl CreateArgs {
                     load_via_partition_root: self.load_via_partition_root,
                     subscription_passwords: self.subscription_passwords,
                 },
+                no_dollar_quoting: self.disable_dollar_quoting,
                 skip_unsupported: self.skip_unsupported,
             },
             session: SessionOptions {
                 role: self.role.clone(),
                 row_security: self.enable_row_security,
                 quote_all_identifiers: self.quote_all_identifiers,
+                extra_float_digits: self.extra_float_digits,
             },
             snapshot: SnapshotOptions {
                 lock_wait_timeout_ms: self.lock_wait_timeout,
@@ -447,6 +464,8 @@ impl CreateArgs {
             script: ScriptOptions {
                 clean: self.clean,
                 create: self.create,
+                disable_triggers: self.disable_triggers,
+                superuser: self.superuser.clone(),
             },
             restrict_key: self.restrict_key.clone(),
             encoding: self.encoding,
@@ -466,6 +485,7 @@ impl CreateArgs {
                 &mut patterns.exclude_table_data_and_children,
                 &self.exclude_table_data_and_children,
             ),
+            (&mut patterns.foreign_data, &self.include_foreign_data),
             (&mut patterns.conditions, &self.conditions),
             (&mut patterns.samples, &self.samples),
         ] {
@@ -487,9 +507,12 @@ impl CreateArgs {
             ("--skip-unsupported", self.skip_unsupported),
         ];
         let flags = flags.into_iter().filter(|(_, given)| *given);
+        // Below 1, servers round.
+        let digits = self.extra_float_digits.filter(|digits| *digits < 1);
         let mut partial = patterns.options();
         partial.extend(self.parts.parts().options());
         partial.extend(flags.map(|(name, _)| name.to_owned()));
+        partial.extend(digits.map(|digits| format!("--extra-float-digits={digits}")));
         partial
     }
 

@@ -179,6 +179,7 @@ impl RestoreArgs {
             selection: Selection::parse(&patterns)?,
             parts: self.parts.parts_of_archive(),
             rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
+            foreign_data: true,
             analyze: !self.no_analyze,
             resume: self.resume,
             retry_for: self.retry_for,

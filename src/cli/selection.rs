@@ -39,7 +39,7 @@ pub(crate) struct SelectionArgs {
     /// Each pattern of -t, -n and -e must match something
     #[arg(long)]
     strict_names: bool,
-    /// Patterns from a file, one in a line: include|exclude table|table_and_children|table_data|schema|extension PATTERN
+    /// Patterns from a file, one in a line: include|exclude table|table_and_children|table_data|schema|extension|foreign_data PATTERN
     #[arg(long, value_name = "FILE")]
     filter: Vec<PathBuf>,
 }
@@ -76,6 +76,13 @@ impl SelectionArgs {
         let asks_for_children = !patterns.tables_and_children.is_empty()
             || !patterns.exclude_tables_and_children.is_empty()
             || !patterns.exclude_table_data_and_children.is_empty();
+        if !patterns.foreign_data.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "an archive has rows of foreign tables or has not, since it was made",
+            )
+            .hint("Choose the tables by --table and --exclude-table-data."));
+        }
         match asks_for_children {
             true => Err(Error::new(
                 ErrorKind::Usage,

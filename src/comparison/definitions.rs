@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::archive::{ArchiveReader, MemberId, Span, TocEntry};
 use crate::dump::ContentEntry;
+use crate::lexer;
 use crate::objects::Kind;
 use crate::objects::quote::one_line;
 use crate::{Error, Result};
@@ -140,7 +141,7 @@ pub fn compare_definitions(
 ) -> Vec<DefinitionDifference> {
     let objects: BTreeSet<&ObjectKey> = before.0.keys().chain(after.0.keys()).collect();
     let differs = |object: &&ObjectKey| match (before.0.get(*object), after.0.get(*object)) {
-        (Some(before), Some(after)) => !by_name_only && before != after,
+        (Some(before), Some(after)) => !by_name_only && !are_alike(before, after),
         _ => true,
     };
     objects
@@ -152,6 +153,18 @@ pub fn compare_definitions(
             after: after.sql(object),
         })
         .collect()
+}
+
+/// Equal but for how strings are quoted: an archive may have none in dollar quotes.
+fn are_alike(before: &[String], after: &[String]) -> bool {
+    let alike = |(one, other): (&String, &String)| {
+        one == other
+            || matches!(
+                (lexer::without_dollar_quotes(one), lexer::without_dollar_quotes(other)),
+                (Ok(one), Ok(other)) if one == other
+            )
+    };
+    before.len() == after.len() && before.iter().zip(after).all(alike)
 }
 
 /// A new database has a schema public, which the source may have dropped: nothing in an archive says so.

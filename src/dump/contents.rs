@@ -32,6 +32,8 @@ pub struct ContentOptions {
     pub no_unlogged_table_data: bool,
     /// How definitions are written.
     pub style: RenderOptions,
+    /// `--disable-dollar-quoting`: strings of standard SQL instead.
+    pub no_dollar_quoting: bool,
     /// `--skip-unsupported`: list what cannot be dumped yet instead of stopping.
     pub skip_unsupported: bool,
 }
@@ -240,6 +242,11 @@ pub(super) async fn resolve(session: &Session, selection: &Selection) -> Result<
         "SELECT extname::pg_catalog.text FROM pg_catalog.pg_extension",
     );
     let extensions = extensions.await.map_err(failed)?;
+    let servers = read_names(
+        session,
+        "SELECT srvname::pg_catalog.text FROM pg_catalog.pg_foreign_server",
+    );
+    let servers = servers.await.map_err(failed)?;
     session
         .execute(
             "SELECT pg_catalog.set_config('search_path', \
@@ -276,11 +283,12 @@ pub(super) async fn resolve(session: &Session, selection: &Selection) -> Result<
     }
     let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
     let extensions: Vec<&str> = extensions.iter().map(String::as_str).collect();
+    let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
     let relations: Vec<(&str, &str)> = rows
         .iter()
         .map(|row| (row.get("nspname"), row.get("relname")))
         .collect();
-    match selection.unmatched(&schemas, &relations, &extensions) {
+    match selection.unmatched(&schemas, &relations, &extensions, &servers) {
         Some(message) => Err(Error::new(ErrorKind::Usage, message)),
         None => Ok(selection),
     }
@@ -462,7 +470,7 @@ fn render(
         })
         .collect();
     for &index in of_sections.iter().filter(|index| !is_last(index)) {
-        let rendered = catalog.objects[index].as_dump_object().render(&context);
+        let rendered = render_object(&catalog.objects[index], &context, options);
         script.add(index, &rendered)?;
         script.add_comment(index, &rendered, &about.comments)?;
         script.add_labels(index, &about.labels)?;
@@ -474,12 +482,29 @@ fn render(
     let mut last: Vec<usize> = of_sections.into_iter().filter(is_last).collect();
     last.sort_by_key(|&index| rank_of_last(&catalog.objects[index]));
     for index in last {
-        let rendered = catalog.objects[index].as_dump_object().render(&context);
+        let rendered = render_object(&catalog.objects[index], &context, options);
         script.add(index, &rendered)?;
         script.add_comment(index, &rendered, &about.comments)?;
         script.add_labels(index, &about.labels)?;
     }
     Ok(script.entries)
+}
+
+fn render_object(
+    object: &Object,
+    context: &RenderContext<'_>,
+    options: &ContentOptions,
+) -> Rendered {
+    let mut rendered = object.as_dump_object().render(context);
+    if options.no_dollar_quoting {
+        for statement in rendered.create.iter_mut().chain(&mut rendered.drop) {
+            // What is no statement to the lexer is refused by name when it is added.
+            if let Ok(plain) = lexer::without_dollar_quotes(statement) {
+                *statement = plain;
+            }
+        }
+    }
+    rendered
 }
 
 /// Of objects that come after all others and their privileges: in which order. A refresh runs queries of

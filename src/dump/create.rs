@@ -90,6 +90,8 @@ pub struct SessionOptions {
     pub row_security: bool,
     /// `--quote-all-identifiers`: also in what the server deparses.
     pub quote_all_identifiers: bool,
+    /// `--extra-float-digits`: other than those that make numbers exact.
+    pub extra_float_digits: Option<i8>,
 }
 
 impl SessionOptions {
@@ -102,6 +104,9 @@ impl SessionOptions {
             if wanted {
                 settings = settings.with_setting(name, "on");
             }
+        }
+        if let Some(digits) = self.extra_float_digits {
+            settings = settings.with_setting("extra_float_digits", &digits.to_string());
         }
         match &self.role {
             Some(role) => settings.with_role(role),
@@ -210,16 +215,21 @@ pub async fn create<W: Write + Send + 'static>(
     let writer = write_pre_data(writer, preamble, Arc::clone(&entries)).await?;
 
     events.phase(Phase::Data);
+    let items = work_items(&entries, &sizes, options.jobs);
+    let (foreign, items) = items
+        .into_iter()
+        .partition(|item| is_foreign(&entries, item));
     let shared = Arc::new(Shared {
         settings: leader.settings_of_this_server(),
         snapshot: header.snapshot.clone(),
         compression: options.compression,
         encoding: text_encoding,
-        items: work_items(&entries, &sizes, options.jobs),
+        items,
         entries: Arc::clone(&entries),
         next: AtomicUsize::new(0),
         cancelers: Mutex::new(Vec::new()),
         behind_a_lock: Mutex::new(Vec::new()),
+        foreign,
         events: events.clone(),
     });
     let writer = copy_all(shared, &leader, options.jobs, writer).await?;
@@ -439,6 +449,8 @@ struct Shared {
     cancelers: Mutex<Vec<Canceler>>,
     /// Items whose table a worker could not lock at once: they are the leader's.
     behind_a_lock: Mutex<Vec<WorkItem>>,
+    /// Foreign tables: all are the leader's, for it has one snapshot of each foreign server at most.
+    foreign: Vec<WorkItem>,
     events: Events,
 }
 
@@ -535,7 +547,7 @@ async fn copy_what_waits(
     writer: mpsc::Sender<DataMember>,
 ) -> Result<()> {
     let items = std::mem::take(&mut *lock(&shared.behind_a_lock));
-    if items.is_empty() {
+    if items.is_empty() && shared.foreign.is_empty() {
         return Ok(());
     }
     pass_bytes_through(leader).await?;
@@ -543,15 +555,28 @@ async fn copy_what_waits(
     for item in &items {
         copy_item(shared, leader, 0, item, &mut stream).await?;
     }
+    if !shared.foreign.is_empty() {
+        table_data::allow_foreign_tables(leader).await?;
+    }
+    for item in &shared.foreign {
+        copy_item(shared, leader, 0, item, &mut stream).await?;
+    }
     stream.settle().await
+}
+
+fn entry_of<'a>(entries: &'a [ContentEntry], item: &WorkItem) -> Option<&'a ContentEntry> {
+    let id = usize::try_from(item.entry.0).ok()?;
+    entries.get(id.checked_sub(1)?)
+}
+
+fn is_foreign(entries: &[ContentEntry], item: &WorkItem) -> bool {
+    let data = entry_of(entries, item).and_then(|entry| entry.data.as_ref());
+    matches!(data, Some(DataSource::Table(table)) if table.foreign_server.is_some())
 }
 
 impl Shared {
     fn entry(&self, item: &WorkItem) -> Result<&ContentEntry> {
-        usize::try_from(item.entry.0)
-            .ok()
-            .and_then(|id| self.entries.get(id.checked_sub(1)?))
-            .ok_or_else(|| Error::internal("a work item has no entry"))
+        entry_of(&self.entries, item).ok_or_else(|| Error::internal("a work item has no entry"))
     }
 
     /// Stops the statements of all workers: a session that is dropped would still drain its COPY.

@@ -36,7 +36,7 @@ pub fn add_filters(text: &str, patterns: &mut SelectionPatterns) -> Result<()> {
                 format!("line {number} of the filter file makes no sense"),
             )
             .detail(one_line(&line))
-            .hint("A line is include or exclude, then table, table_and_children, table_data, table_data_and_children, schema or extension, then a pattern.")
+            .hint("A line is include or exclude, then table, table_and_children, table_data, table_data_and_children, schema, extension or (include) foreign_data, then a pattern.")
         })?;
         list.push(pattern.to_owned());
     }
@@ -58,6 +58,7 @@ fn list_of<'a>(
         ("include", "schema") => &mut patterns.schemas,
         ("exclude", "schema") => &mut patterns.exclude_schemas,
         ("include", "extension") => &mut patterns.extensions,
+        ("include", "foreign_data") => &mut patterns.foreign_data,
         ("exclude", "extension") => &mut patterns.exclude_extensions,
         _ => return None,
     })
@@ -86,6 +87,7 @@ mod tests {
             "\ninclude table",
             "\nkeep table x",
             "\ninclude table_data x",
+            "\nexclude foreign_data x",
         ] {
             let error = add_filters(text, &mut SelectionPatterns::default()).unwrap_err();
             assert_eq!(error.message(), "line 2 of the filter file makes no sense");

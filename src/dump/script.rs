@@ -1,12 +1,14 @@
 //! The parts of the script that are not data: settings, comments and statements. Pure.
 
+use std::collections::BTreeSet;
+
 use crate::archive::{Header, MemberId, Section, Span, TextEncoding, cannot_hold};
 use crate::conn::ServerVersion;
 use crate::objects::Kind;
 use crate::objects::quote::{self, one_line};
 use crate::{Error, ErrorKind, Result};
 
-use super::{ContentEntry, CreateOptions};
+use super::{ContentEntry, CreateOptions, DataSource};
 
 /// Statement members are closed at this size: small enough to read one object cheaply, large enough to
 /// compress well.
@@ -24,12 +26,16 @@ pub(crate) struct Heading<'a> {
 }
 
 /// What the script does beside creating objects and filling them. A restore by pgstow has no need of it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ScriptOptions {
     /// `-c`: drops what it creates.
     pub clean: bool,
     /// `-C`: makes the database and connects to it.
     pub create: bool,
+    /// `--disable-triggers`: those of the tables with rows are off while rows come in.
+    pub disable_triggers: bool,
+    /// `-S`: who turns them off and on.
+    pub superuser: Option<String>,
 }
 
 /// The statements of [`ScriptOptions`].
@@ -38,6 +44,9 @@ pub(crate) struct Frame {
     /// Before connecting to the database, with its name.
     database: Option<(String, Vec<String>)>,
     drops: Vec<String>,
+    /// Around all data.
+    triggers_off: Vec<String>,
+    triggers_on: Vec<String>,
     /// What would be in the way before the end.
     at_the_end: Vec<String>,
 }
@@ -51,8 +60,12 @@ impl Frame {
         entries: &[ContentEntry],
         server: ServerVersion,
     ) -> Result<Frame> {
-        let ScriptOptions { clean, create } = options.script;
+        let (clean, create) = (options.script.clean, options.script.create);
         let mut frame = Frame::default();
+        if options.script.disable_triggers {
+            frame.triggers_off = trigger_statements(entries, &options.script, "DISABLE");
+            frame.triggers_on = trigger_statements(entries, &options.script, "ENABLE");
+        }
         if clean && !create {
             frame.drops = entries
                 .iter()
@@ -91,6 +104,36 @@ impl Frame {
         frame.at_the_end = properties.render_settings(name);
         Ok(frame)
     }
+}
+
+/// Turns all triggers of the tables with rows off or on, also those of foreign keys, as a superuser may. Rows that are loaded
+/// through their topmost table fire those of the partition and of that table.
+fn trigger_statements(entries: &[ContentEntry], script: &ScriptOptions, verb: &str) -> Vec<String> {
+    let mut tables = BTreeSet::new();
+    for entry in entries {
+        if let Some(DataSource::Table(table)) = &entry.data {
+            tables.insert((table.schema.as_str(), table.name.as_str()));
+            tables.extend(
+                table
+                    .root
+                    .as_ref()
+                    .map(|(schema, name)| (schema.as_str(), name.as_str())),
+            );
+        }
+    }
+    let alter = |(schema, name)| {
+        let table = quote::qualified(schema, name);
+        format!("ALTER TABLE {table} {verb} TRIGGER ALL;")
+    };
+    let superuser = script.superuser.as_ref().filter(|_| !tables.is_empty());
+    let become_superuser =
+        superuser.map(|name| format!("SET SESSION AUTHORIZATION {};", quote::ident(name)));
+    let back = superuser.map(|_| "RESET SESSION AUTHORIZATION;".to_owned());
+    become_superuser
+        .into_iter()
+        .chain(tables.into_iter().map(alter))
+        .chain(back)
+        .collect()
 }
 
 /// `\connect`, in the form that bears any name: a connection string in psql's double quotes.
@@ -155,13 +198,14 @@ pub(crate) fn preamble(heading: &Heading<'_>) -> String {
         heading.encoding,
     ));
     text.push_str(&lines(&heading.frame.drops));
+    text.push_str(&lines(&heading.frame.triggers_off));
     text
 }
 
 /// The last lines of the script: nothing, unless a restrict key was given or the database was made.
 pub(crate) fn closing(restrict_key: Option<&str>, frame: &Frame) -> String {
     let unrestrict = restrict_key.map(|key| format!("\\unrestrict {key}\n\n"));
-    lines(&frame.at_the_end) + &unrestrict.unwrap_or_default()
+    lines(&frame.triggers_on) + &lines(&frame.at_the_end) + &unrestrict.unwrap_or_default()
 }
 
 /// One statement member with the places of its entries' statements in it.

@@ -24,6 +24,7 @@ pub struct Selection {
     exclude_table_data_and_children: WithChildren,
     extensions: Vec<SchemaPattern>,
     exclude_extensions: Vec<SchemaPattern>,
+    foreign_data: Vec<SchemaPattern>,
     strict_names: bool,
     is_empty: bool,
     rows: Vec<RowChoice>,
@@ -80,6 +81,8 @@ pub struct SelectionPatterns {
     pub extensions: Vec<String>,
     /// `--exclude-extension`
     pub exclude_extensions: Vec<String>,
+    /// `--include-foreign-data`: servers
+    pub foreign_data: Vec<String>,
     /// `--strict-names`: each of the including patterns must match something.
     pub strict_names: bool,
     /// `--where`: `TABLE=CONDITION`
@@ -139,6 +142,7 @@ impl Selection {
             )?,
             extensions: parse_all(&patterns.extensions, SchemaPattern::parse)?,
             exclude_extensions: parse_all(&patterns.exclude_extensions, SchemaPattern::parse)?,
+            foreign_data: parse_all(&patterns.foreign_data, SchemaPattern::parse)?,
             strict_names: patterns.strict_names,
             is_empty: false,
             rows: row_choices(patterns)?,
@@ -218,6 +222,11 @@ impl Selection {
     pub fn includes_data(&self, schema: &str, name: &str) -> bool {
         !self.matches(&self.exclude_table_data, schema, name)
             && !self.exclude_table_data_and_children.contains(schema, name)
+    }
+
+    /// Whether the rows of this server's foreign tables are wanted.
+    pub fn includes_foreign_data(&self, server: &str) -> bool {
+        self.foreign_data.iter().any(|p| p.matches(server))
     }
 
     /// What stands behind `FROM ONLY table` where not all of its rows are wanted: `TABLESAMPLE ...`, `WHERE ...`.
@@ -330,7 +339,16 @@ impl Selection {
         schemas: &[&str],
         relations: &[(&str, &str)],
         extensions: &[&str],
+        servers: &[&str],
     ) -> Option<String> {
+        // As in pg_dump: whose foreign rows are wanted must be there.
+        let absent = |pattern: &&SchemaPattern| !servers.iter().any(|name| pattern.matches(name));
+        if let Some(pattern) = self.foreign_data.iter().find(absent) {
+            return Some(format!(
+                "no matching foreign servers were found for pattern \"{}\"",
+                one_line(&pattern.text)
+            ));
+        }
         let missing = |what: &str, patterns: Vec<(&str, bool)>| {
             let vain: Vec<&(&str, bool)> =
                 patterns.iter().filter(|(_, matched)| !matched).collect();
@@ -404,13 +422,14 @@ impl Selection {
             .chain(self.rows.iter().map(|choice| &choice.pattern))
     }
 
-    /// Patterns of schemas and extensions.
+    /// Patterns of schemas, extensions and servers.
     fn plain_patterns(&self) -> impl Iterator<Item = &SchemaPattern> {
         self.schemas
             .iter()
             .chain(&self.exclude_schemas)
             .chain(&self.extensions)
             .chain(&self.exclude_extensions)
+            .chain(&self.foreign_data)
     }
 }
 
@@ -779,7 +798,8 @@ mod tests {
 
     #[test]
     fn patterns_without_any_match_are_told() {
-        let unmatched = |selection: &Selection| selection.unmatched(&["s"], &[("s", "t")], &["e"]);
+        let unmatched =
+            |selection: &Selection| selection.unmatched(&["s"], &[("s", "t")], &["e"], &[]);
         let strict = |tables: &[&str]| Selection {
             strict_names: true,
             ..self::tables(tables)
@@ -854,7 +874,7 @@ mod tests {
         );
         assert!(of(&["t"], &[]).is_err() && of(&["t="], &[]).is_err());
         assert!(of(&[], &["t=101"]).is_err() && of(&[], &["t=x"]).is_err());
-        assert!(selection.unmatched(&[], &[("s", "u")], &[]).is_some());
+        assert!(selection.unmatched(&[], &[("s", "u")], &[], &[]).is_some());
     }
 
     #[test]

@@ -38,13 +38,29 @@ fn copy_source(table: &TableData, range: Option<BlockRange>) -> String {
     let name = quote::qualified(&table.schema, &table.name);
     let columns: Vec<String> = table.columns.iter().map(|c| quote::ident(c)).collect();
     let columns = columns.join(", ");
-    let filter = match (range, &table.condition) {
+    // What is foreign has no plain COPY.
+    let none = table.foreign_server.as_ref().map(|_| String::new());
+    let filter = match (range, table.condition.as_ref().or(none.as_ref())) {
         (None, None) if columns.is_empty() => return name,
         (None, None) => return format!("{name} ({columns})"),
         (Some(range), _) => format!("WHERE {}", range_condition(range)),
         (None, Some(condition)) => condition.clone(),
     };
     format!("(SELECT {columns} FROM ONLY {name} {filter})")
+}
+
+/// Lets the session read foreign tables. Views stay out of reach.
+///
+/// # Errors
+/// `Data`.
+pub(crate) async fn allow_foreign_tables(session: &Session) -> Result<()> {
+    session
+        .batch_execute(
+            "SELECT pg_catalog.set_config(name, 'view', false) FROM pg_catalog.pg_settings \
+             WHERE name = 'restrict_nonsystem_relation_kind'",
+        )
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Data, "could not allow foreign tables", e))
 }
 
 fn range_condition(range: BlockRange) -> String {

@@ -20,6 +20,7 @@ pub(super) fn choose(
             (options.parts.includes_in_any_case(kind) || is_selected(catalog, selection, index))
                 && is_in_parts(catalog, options, index)
                 && has_wanted_rows(selection, &catalog.objects[index])
+                && is_own_or_asked_for(selection, &catalog.objects[index])
         })
         .collect()
 }
@@ -148,6 +149,17 @@ fn is_in_parts(catalog: &Catalog, options: &ContentOptions, index: usize) -> boo
 fn is_configuration(catalog: &Catalog, object: &Object) -> bool {
     let relation = object.as_dump_object().relation();
     relation.and_then(|id| catalog.exact(id)).is_none()
+}
+
+/// Rows of foreign tables are another server's: they go by `--include-foreign-data`.
+fn is_own_or_asked_for(selection: &Selection, object: &Object) -> bool {
+    match object {
+        Object::TableData(data) => {
+            let server = data.foreign_server.as_deref();
+            server.is_none_or(|server| selection.includes_foreign_data(server))
+        }
+        _ => true,
+    }
 }
 
 /// Rows, values of sequences and refreshes go by `--exclude-table-data`.

@@ -8,7 +8,7 @@ use super::{
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
-/// The rows of one table that stores rows itself (not partitioned, not foreign).
+/// The rows of one table that stores rows itself, or of a foreign one.
 #[derive(Clone, Debug)]
 pub struct TableData {
     /// The table's `pg_class` row.
@@ -32,6 +32,8 @@ pub struct TableData {
     pub is_heap: bool,
     /// Whether its rows are lost in a crash.
     pub is_unlogged: bool,
+    /// Of a foreign table, whose rows are dumped only if one asks for them: its server.
+    pub foreign_server: Option<String>,
     /// Of configuration tables of extensions: the extension that makes the table.
     pub extension: Option<Oid>,
 }
@@ -108,28 +110,29 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<TableData>> {
             needs_root: row.try_get("needs_root")?,
             is_heap: row.try_get("is_heap")?,
             is_unlogged: row.try_get("is_unlogged")?,
+            foreign_server: row.try_get("foreign_server")?,
             extension: row.try_get("extension")?,
         })
     })
     .await
 }
 
-/// Plain tables and partitions that hold rows, and what extensions declare as configuration: of an
+/// Plain tables and partitions that hold rows, foreign tables, and what extensions declare as configuration: of an
 /// extension's tables those alone have rows that CREATE EXTENSION does not bring.
 fn query(server: ServerVersion) -> String {
     // Generated columns came with 12, and so did table access methods.
     let (not_generated, is_heap) = if server >= ServerVersion::major(12) {
         (
             "AND a.attgenerated = ''",
-            "(SELECT am.amname = 'heap' FROM pg_catalog.pg_am am WHERE am.oid = c.relam)",
+            "EXISTS (SELECT FROM pg_catalog.pg_am am WHERE am.oid = c.relam AND am.amname = 'heap')",
         )
     } else {
-        ("", "true")
+        ("", "c.relkind = 'r'")
     };
     format!(
         "WITH RECURSIVE up AS ( \
            SELECT i.inhrelid AS part, i.inhparent AS oid, 1 AS depth FROM pg_catalog.pg_inherits i \
-           JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid AND p.relispartition AND p.relkind = 'r' \
+           JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid AND p.relispartition AND p.relkind IN ('r', 'f') \
            UNION ALL SELECT up.part, i.inhparent, up.depth + 1 FROM up \
            JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid), \
          root AS (SELECT DISTINCT ON (up.part) up.part, rn.nspname::text AS schema, r.relname::text AS name, \
@@ -145,7 +148,7 @@ fn query(server: ServerVersion) -> String {
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped {not_generated} \
              ORDER BY a.attnum) AS columns, \
            root.schema AS root_schema, root.name AS root_name, COALESCE(root.is_unsafe, false) AS needs_root, \
-           {is_heap} AS is_heap, c.relpersistence = 'u' AS is_unlogged, config.extension, config.condition \
+           {is_heap} AS is_heap, c.relpersistence = 'u' AS is_unlogged, fs.srvname AS foreign_server, config.extension, config.condition \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN (SELECT e.oid AS extension, u.relation, NULLIF(u.condition, '') AS condition \
@@ -153,7 +156,9 @@ fn query(server: ServerVersion) -> String {
              ROWS FROM (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) AS u (relation, condition)) config \
            ON config.relation = c.oid \
          LEFT JOIN root ON root.part = c.oid \
-         WHERE c.relkind = 'r' AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
+         LEFT JOIN pg_catalog.pg_foreign_table ft ON ft.ftrelid = c.oid \
+         LEFT JOIN pg_catalog.pg_foreign_server fs ON fs.oid = ft.ftserver \
+         WHERE c.relkind IN ('r', 'f') AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
          ORDER BY n.nspname, c.relname"
     )
 }

@@ -168,7 +168,7 @@ impl Needs {
 pub(crate) fn loaded_only(plan: &RestorePlan) -> BTreeSet<(String, String)> {
     let created: BTreeSet<(Option<&str>, &str)> = plan
         .steps()
-        .filter(|step| step.kind == Kind::Table)
+        .filter(|step| matches!(step.kind, Kind::Table | Kind::ForeignTable))
         .map(|step| (step.schema.as_deref(), step.name.as_str()))
         .collect();
     let loaded = plan.loads.iter().filter_map(|load| match &load.target {

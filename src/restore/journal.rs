@@ -175,6 +175,8 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         selection,
         parts,
         rows,
+        // A drill alone leaves them out, and does not resume.
+        foreign_data: _,
         analyze: _,
         resume: _,
         retry_for: _,

@@ -102,6 +102,8 @@ pub struct RestoreOptions {
     pub parts: Parts,
     /// With data alone: only the rows of tables, and of those only these. Sequences stay as they are.
     pub rows: Option<RowFilter>,
+    /// Load the rows of foreign tables, which go to the servers behind them.
+    pub foreign_data: bool,
     /// Collect the planner's statistics at the end.
     pub analyze: bool,
     /// Go on with an unfinished restore of the same archive.
@@ -130,6 +132,7 @@ impl RestoreOptions {
                 ..Parts::default()
             },
             rows: None,
+            foreign_data: true,
             analyze: true,
             resume: false,
             retry_for: RETRY_FOR,

@@ -322,7 +322,10 @@ pub(crate) fn plan_restore_without(
     let mut plan = RestorePlan::default();
     let only_rows =
         |(_, kind): &(&TocEntry, Kind)| options.rows.is_none() || *kind == Kind::TableData;
-    let is_wanted = |(entry, _): &(&TocEntry, Kind)| !without.entries.contains(&entry.id);
+    let is_wanted = |(entry, _): &(&TocEntry, Kind)| {
+        let is_at_home = options.foreign_data || !index.is_of_foreign_table(entry);
+        is_at_home && !without.entries.contains(&entry.id)
+    };
     for (entry, kind) in chosen.entries().filter(only_rows).filter(is_wanted) {
         if options.clean && !options.parts.data_only {
             plan.held.add(index, entry, kind)?;
@@ -715,7 +718,7 @@ impl<'a> Chosen<'a> {
         let relations: Vec<(&str, &str)> = of_kinds(is_relation)
             .filter_map(|entry| Some((entry.schema.as_deref()?, entry.name.as_str())))
             .collect();
-        match selection.unmatched(&schemas, &relations, &extensions) {
+        match selection.unmatched(&schemas, &relations, &extensions, &[]) {
             Some(what) => Err(Error::new(ErrorKind::Usage, what).detail("In the archive.")),
             None => Ok(()),
         }

@@ -23,6 +23,7 @@ mod encodings;
 mod exact;
 mod extract;
 mod faults;
+mod foreign_data;
 mod harness;
 mod harness_check;
 mod hostile;

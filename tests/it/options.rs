@@ -36,6 +36,8 @@ CREATE TABLE other.derived (b integer) INHERITS (other.base);
 INSERT INTO other.derived VALUES (1, 2);
 CREATE VIEW other.v AS SELECT id, name FROM app.users;
 CREATE FUNCTION other.f() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+CREATE TABLE other.numbers (a double precision, b real);
+INSERT INTO other.numbers VALUES (1.0 / 3, 1.0 / 3);
 CREATE PUBLICATION pub FOR TABLE app.users;
 CREATE SUBSCRIPTION sub CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE);
 SELECT lo_from_bytea(4711, 'large');
@@ -109,6 +111,8 @@ const CASES: &[(&[&str], &str)] = &[
     (&["--lock-wait-timeout", "10000"], ""),
     (&["-c", "--if-exists"], ""),
     (&["--no-sync"], ""),
+    (&["--extra-float-digits", "0"], ""),
+    (&["--disable-dollar-quoting", "-c", "--if-exists"], ""),
 ];
 
 #[test]
@@ -144,6 +148,80 @@ fn options_leave_out_what_pg_dump_leaves_out() {
         }
         drop_subscription(&source);
         assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    });
+}
+
+/// Tables whose rows cannot come in one after the other, and triggers that let none in.
+const GUARDED: &str = "CREATE TABLE a (id integer PRIMARY KEY, b integer); \
+     CREATE TABLE b (id integer PRIMARY KEY, a integer REFERENCES a); \
+     ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b; \
+     CREATE TABLE c (id integer) PARTITION BY LIST (id); \
+     CREATE TABLE c1 PARTITION OF c FOR VALUES IN (1, 2); \
+     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'it''s not to be'; END $$; \
+     CREATE TRIGGER refuse BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION refuse(); \
+     CREATE TRIGGER refuse BEFORE INSERT ON c FOR EACH ROW EXECUTE FUNCTION refuse();";
+
+#[test]
+fn data_alone_comes_in_with_triggers_off_as_from_pg_dump() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            &format!(
+                "{GUARDED} SET session_replication_role = replica; \
+                 INSERT INTO a VALUES (1, 2); INSERT INTO b VALUES (2, 1); INSERT INTO c VALUES (1), (2)"
+            ),
+        );
+        let expected = Snapshot::of(&source).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join("theirs.sql");
+        let options = ["-a", "--disable-triggers", "-S", "postgres"];
+        pg_dump(&source, &options, &theirs).unwrap();
+        let by_pg_dump = Database::filled(server, GUARDED);
+        by_pg_dump.try_file(&theirs).unwrap();
+        for (name, more) in [
+            ("plain", &[][..]),
+            ("super", &["-S", "postgres"]),
+            ("root", &["--load-via-partition-root"]),
+        ] {
+            let ours = dir.path().join(format!("{name}.sql.gz"));
+            let (url, file) = (source.url(), ours.to_str().unwrap());
+            let arguments = ["create", &url, "-a", "--disable-triggers", "-o", file];
+            pgstow(arguments.iter().chain(more)).expect_status(0);
+            pgstow(["verify", file]).expect_status(0);
+            let by_pgstow = Database::filled(server, GUARDED);
+            by_pgstow.replay(&ours).unwrap();
+            for copy in [&by_pg_dump, &by_pgstow] {
+                let compared = differences(&expected, &Snapshot::of(copy).unwrap());
+                assert!(compared.is_none(), "{name}: {}", compared.unwrap());
+            }
+        }
+        let guarded = dir.path().join("guarded.sql.gz");
+        pgstow([
+            "create",
+            &source.url(),
+            "-a",
+            "-o",
+            guarded.to_str().unwrap(),
+        ])
+        .expect_status(0);
+        assert!(Database::filled(server, GUARDED).replay(&guarded).is_err());
+        pgstow(["create", &source.url(), "--disable-triggers", "-o", "-"]).expect_status(2);
+    });
+}
+
+#[test]
+fn an_archive_without_dollar_quotes_is_the_same_database() {
+    on_newest(|server| {
+        let source = Database::filled(server, GUARDED);
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("q-backup-20260114-020000.sql.gz");
+        let file = archive.to_str().unwrap();
+        let url = source.url();
+        pgstow(["create", &url, "-c", "--disable-dollar-quoting", "-o", file]).expect_status(0);
+        let script = pgstow(["show", file, "--sql"]).expect_status(0).stdout();
+        assert!(script.contains("BEGIN RAISE ''it"), "{script}");
+        assert!(!script.contains("$function$"), "{script}");
+        pgstow(["drill", file, &server.url("postgres")]).expect_status(0);
     });
 }
 
