@@ -285,14 +285,33 @@ struct Statement {
 
 /// How far the words so far are the start of CREATE [OR REPLACE] FUNCTION or PROCEDURE.
 /// psql counts only words without quotes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Head {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Head {
+    #[default]
     Start,
     Create,
     CreateOr,
     CreateOrReplace,
+    /// All of it: only in such statements BEGIN, CASE and END count.
     Routine,
     Other,
+}
+
+impl Head {
+    /// With one more word.
+    pub(crate) fn after(self, word: &[u8]) -> Head {
+        let is = |keyword: &str| word.eq_ignore_ascii_case(keyword.as_bytes());
+        match self {
+            Head::Start if is("create") => Head::Create,
+            Head::Create if is("or") => Head::CreateOr,
+            Head::CreateOr if is("replace") => Head::CreateOrReplace,
+            Head::Create | Head::CreateOrReplace if is("function") || is("procedure") => {
+                Head::Routine
+            }
+            Head::Routine => Head::Routine,
+            _ => Head::Other,
+        }
+    }
 }
 
 impl Statement {
@@ -319,16 +338,7 @@ impl Statement {
 
     fn push_word(&mut self, word: &[u8], at: usize) {
         let is = |keyword: &str| word.eq_ignore_ascii_case(keyword.as_bytes());
-        self.head = match self.head {
-            Head::Start if is("create") => Head::Create,
-            Head::Create if is("or") => Head::CreateOr,
-            Head::CreateOr if is("replace") => Head::CreateOrReplace,
-            Head::Create | Head::CreateOrReplace if is("function") || is("procedure") => {
-                Head::Routine
-            }
-            Head::Routine => Head::Routine,
-            _ => Head::Other,
-        };
+        self.head = self.head.after(word);
         if self.head != Head::Routine || !self.parentheses.is_empty() {
             return;
         }

@@ -17,6 +17,7 @@ mod log;
 mod pin;
 mod place;
 mod progress;
+mod replay;
 mod report;
 mod restore;
 mod selection;
@@ -30,7 +31,8 @@ mod verify;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::objects::quote::one_line;
 use crate::{Error, ErrorKind, Result};
@@ -87,7 +89,7 @@ pub fn run() -> ExitCode {
 }
 
 fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // clap tells usage errors (2) from --help and --version (0).
@@ -113,6 +115,38 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(error.kind().exit_status())
         }
     }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
+    if let Command::Restore(args) = &mut cli.command {
+        args.given = given_options(&command, &matches);
+    }
+    Ok(cli)
+}
+
+/// The options of the subcommand that stand on the command line.
+fn given_options(command: &clap::Command, matches: &ArgMatches) -> Vec<replay::Given> {
+    let Some((name, matches)) = matches.subcommand() else {
+        return Vec::new();
+    };
+    let subcommand = command.find_subcommand(name).into_iter();
+    let arguments = subcommand.flat_map(clap::Command::get_arguments);
+    arguments
+        .filter(|argument| {
+            let source = matches.value_source(argument.get_id().as_str());
+            source == Some(ValueSource::CommandLine)
+        })
+        .map(|argument| replay::Given {
+            id: argument.get_id().to_string(),
+            name: match argument.get_long() {
+                Some(long) => format!("--{long}"),
+                None => argument.get_id().to_string(),
+            },
+        })
+        .collect()
 }
 
 impl Command {
@@ -240,7 +274,6 @@ async fn until_signal<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn arguments_are_consistent() {

@@ -215,6 +215,7 @@ impl Found {
             Found::File { path, identity } => {
                 let (path, identity) = (path.clone(), identity.clone());
                 let reader = spawn_blocking(move || {
+                    recognize(&path, false)?.expect_archive(&path)?;
                     let name = path.display().to_string();
                     let source = crate::archive::open_local(&path).map_err(|e| {
                         let name = one_line(&name);

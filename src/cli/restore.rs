@@ -10,6 +10,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::place::PlaceArgs;
+use super::replay::{
+    Given, ReplayCall, ScriptArgs, refuse_options_of_archives, refuse_options_of_scripts,
+};
 use super::selection::{PartsArgs, SelectionArgs};
 use crate::archive::{Condition, RowFilter};
 use crate::conn::{ConnectArgs, ConnectSettings};
@@ -17,12 +20,12 @@ use crate::dump::selection::Selection;
 use crate::event::Events;
 use crate::objects::quote;
 use crate::restore::{
-    DumpSource, Prepared, PreparedSwap, Preview, RestoreOptions, RestoreReport, Severity,
-    SwapPreview, abandon, look, look_at_swap, unfinished,
+    DumpSource, Prepared, PreparedSwap, Preview, ReplayOptions, RestoreOptions, RestoreReport,
+    Severity, SwapPreview, abandon, look, look_at_swap, unfinished,
 };
 use crate::{Error, ErrorKind, Result};
 
-/// Restore an archive into a database
+/// Restore an archive, or anyone's plain SQL script, into a database
 ///
 /// The archive is verified and the target looked at before anything changes; all that stands in the way is told at once. What the
 /// archive holds is dropped and recreated in one transaction; rows then come in over several connections. Exit status 1: the target is
@@ -30,7 +33,7 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(crate) struct RestoreArgs {
-    /// The archive: a file, or a set by its id, `latest` or `latest:KIND`
+    /// The archive: a file, or a set by its id, `latest` or `latest:KIND`. Or a plain SQL script, `-` for standard input
     #[arg(value_name = "FILE|ID|latest", required_unless_present = "abandon")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -102,6 +105,11 @@ pub(crate) struct RestoreArgs {
     json: bool,
     #[command(flatten)]
     progress: super::progress::ProgressArgs,
+    #[command(flatten)]
+    script: ScriptArgs,
+    /// The options of this call.
+    #[arg(skip)]
+    pub(super) given: Vec<Given>,
     /// Print help
     #[arg(short = '?', long, action = clap::ArgAction::Help)]
     help: Option<bool>,
@@ -123,13 +131,18 @@ impl RestoreArgs {
         let options = self.options()?;
         let found = self.place.find(self.file()).await?;
         self.file = Some(PathBuf::from(found.describe()));
-        match found.recognize(false).await? {
-            DumpSource::Archive => {}
+        match found.recognize(self.script.plain).await? {
+            DumpSource::Archive => refuse_options_of_scripts(&self.given)?,
             DumpSource::PgDump(format) => return Err(format.unsupported(self.file())),
-            DumpSource::Script => return Err(DumpSource::script_unsupported(self.file())),
+            DumpSource::Script => return self.replay().await,
         }
         // Retention leaves the set alone until the end.
-        let (reader, _lock) = found.open().await?;
+        let (reader, _lock) = found.open().await.map_err(|error| match error.kind() {
+            ErrorKind::Damaged => error.detail(
+                "If it is the script of an archive, unpacked or printed by show --sql, --plain replays it.",
+            ),
+            _ => error,
+        })?;
         let reader = Arc::new(reader);
         let settings = self.settings(&reader.index().header.database)?;
         // Bars of the verification must be gone before the question is asked.
@@ -161,6 +174,34 @@ impl RestoreArgs {
             prepared.run(&events).await?
         };
         self.print(&report)
+    }
+
+    async fn replay(self) -> Result<()> {
+        refuse_options_of_archives(&self.given)?;
+        if self.create && self.target.is_none() && self.connect.dbname.is_none() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "a plain script does not tell how the database is called that --create makes",
+            )
+            .hint("Name the database."));
+        }
+        let settings = self.settings("")?;
+        let call = ReplayCall {
+            path: self.file().to_owned(),
+            settings,
+            options: ReplayOptions {
+                single_transaction: self.script.single_transaction,
+                follow_connect: self.script.follow_connect,
+                create: self.create,
+                role: self.role.clone(),
+                stored_bytes: 0,
+            },
+            yes: self.yes,
+            dry_run: self.dry_run,
+            json: self.json,
+            progress: &self.progress,
+        };
+        call.run().await
     }
 
     fn options(&self) -> Result<RestoreOptions> {
@@ -412,7 +453,7 @@ fn describe_contents(preview: &Preview) -> Vec<String> {
     created.chain(loaded).chain(notes).collect()
 }
 
-fn confirm(database: &str) -> Result<()> {
+pub(super) fn confirm(database: &str) -> Result<()> {
     let failed = |error| Error::io("could not ask on the terminal", error);
     eprint!("Type the name of the database to go on: ");
     std::io::stderr().flush().map_err(failed)?;

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::place::{Found, PlaceArgs, check_exists, warn_of_unreadable};
+use super::replay::describe_survey;
 use super::stdout::write_stdout;
 use super::{signal_error, text_table, until_signal};
 use crate::archive::{Comparison, VerifyLevel, VerifyReport, verify_file};
@@ -11,6 +12,7 @@ use crate::backup::{BackupSet, DrillOptions, Drilled, Repository, drill_set, ver
 use crate::config::Profile;
 use crate::event::Events;
 use crate::objects::quote::one_line;
+use crate::restore::{DumpSource, ReplayOptions, ScriptSurvey, survey_script};
 use crate::storage::{Identity, spawn_blocking};
 use crate::{Error, ErrorKind, Result};
 
@@ -51,7 +53,15 @@ pub(super) struct Args {
 #[serde(untagged)]
 enum Outcome {
     Read(VerifyReport),
-    Restored { archive: String, drilled: Drilled },
+    Script {
+        script: String,
+        #[serde(flatten)]
+        survey: ScriptSurvey,
+    },
+    Restored {
+        archive: String,
+        drilled: Drilled,
+    },
 }
 
 /// Runs the command.
@@ -157,6 +167,9 @@ async fn verify(args: &Args, found: &Found) -> Result<Outcome> {
             ErrorKind::Usage,
             "only a backup set can be restored for a proof: this is a file without a .meta",
         )),
+        Found::File { path, .. } if found.recognize(false).await? == DumpSource::Script => {
+            verify_script(args, path, &events).await
+        }
         Found::File { path, identity } => {
             let (level, jobs) = (args.level(), args.threads());
             let (path, identity) = (path.clone(), identity.clone());
@@ -164,6 +177,24 @@ async fn verify(args: &Args, found: &Found) -> Result<Outcome> {
             Ok(Outcome::Read(until_signal(work).await?))
         }
     }
+}
+
+/// A script has no checksums: that it is whole and can be read is all that can be said.
+async fn verify_script(args: &Args, path: &std::path::Path, events: &Events) -> Result<Outcome> {
+    let script = one_line(&path.display().to_string()).into_owned();
+    if args.quick {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("{script} is a plain SQL script, of which --quick has nothing to look at"),
+        ));
+    }
+    let options = ReplayOptions {
+        follow_connect: true,
+        ..ReplayOptions::default()
+    };
+    let survey = until_signal(survey_script(path, &options, true, events)).await?;
+    let survey = survey.ok_or_else(|| Error::internal("a script was not read"))?;
+    Ok(Outcome::Script { script, survey })
 }
 
 /// A file without side files that say what it should be; an encrypted one is opened to see what is in it.
@@ -234,6 +265,12 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
 fn print_lines(outcome: &Outcome) -> Result<()> {
     let lines = match outcome {
         Outcome::Read(report) => lines(report),
+        Outcome::Script { script, survey } => {
+            let mut lines = vec![format!("script \"{script}\" can be read to its end")];
+            let details = describe_survey(Some(survey));
+            lines.extend(details.iter().map(|line| format!("  {line}")));
+            lines
+        }
         Outcome::Restored { archive, drilled } => vec![
             format!("archive \"{}\" can be restored", one_line(archive)),
             format!(

@@ -82,6 +82,16 @@ struct Log {
     notices: VecDeque<Notice>,
     dropped: u64,
     end: Option<String>,
+    reported: Reported,
+}
+
+/// Settings that the server reports whenever they change, as it last did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reported {
+    /// `standard_conforming_strings`: `on` or `off`.
+    pub(crate) standard_conforming_strings: String,
+    /// `client_encoding`.
+    pub(crate) client_encoding: String,
 }
 
 impl Session {
@@ -173,6 +183,25 @@ impl Session {
             message: format!("{dropped} earlier messages of the server were not kept"),
         });
         lost.into_iter().chain(log.notices.drain(..)).collect()
+    }
+
+    /// Settings after the last statement that was waited for, whatever changed them.
+    pub(crate) fn reported(&self) -> Reported {
+        lock(&self.log).reported.clone()
+    }
+
+    /// Takes back the settings of [`SETTINGS`]: what follows runs as in a fresh session of psql, which takes
+    /// text to be in the database's encoding until it is told otherwise.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub(crate) async fn use_server_defaults(&self) -> Result<(), tokio_postgres::Error> {
+        let mut sql = "RESET ALL;".to_owned();
+        let encoding = ("client_encoding", self.encoding().to_owned());
+        for (name, value) in self.settings.session_variables.iter().chain([&encoding]) {
+            sql.push_str(&format!("SET {name} = {};", quote::literal(value)));
+        }
+        self.batch_execute(&sql).await
     }
 
     /// Why the connection ended, if it has ended by itself. Statements only report that it is
@@ -314,7 +343,14 @@ async fn drive<T>(mut connection: Connection<Socket, T>, log: Arc<Mutex<Log>>)
 where
     T: TlsStream + Unpin,
 {
-    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+    // Whoever has an answer and takes the lock sees the settings that were reported before it.
+    let mut poll = |context: &mut std::task::Context<'_>| {
+        let mut log = lock(&log);
+        let message = connection.poll_message(context);
+        log.reported.update(|name| connection.parameter(name));
+        message
+    };
+    while let Some(message) = poll_fn(&mut poll).await {
         match message {
             Ok(AsyncMessage::Notice(notice)) => lock(&log).note(&notice),
             // Nobody listens here; and the enum may grow.
@@ -322,6 +358,22 @@ where
             Err(error) => {
                 lock(&log).end = Some(super::failure::describe(&error));
                 break;
+            }
+        }
+    }
+}
+
+impl Reported {
+    fn update<'a>(&mut self, parameter: impl Fn(&str) -> Option<&'a str>) {
+        for (name, value) in [
+            (
+                "standard_conforming_strings",
+                &mut self.standard_conforming_strings,
+            ),
+            ("client_encoding", &mut self.client_encoding),
+        ] {
+            if let Some(reported) = parameter(name).filter(|reported| *reported != value.as_str()) {
+                reported.clone_into(value);
             }
         }
     }

@@ -419,14 +419,14 @@ fn load_failed(item: &LoadItem, error: tokio_postgres::Error) -> Error {
 }
 
 /// `invalid input syntax for type integer: "abc"` without its end.
-fn without_value(message: &str) -> &str {
+pub(super) fn without_value(message: &str) -> &str {
     message
         .split_once(": \"")
         .map_or(message, |(before, _)| before)
 }
 
 /// The number in `COPY t, line 12, column c: "..."`; `None` where the server speaks another language.
-fn copy_line(context: &str) -> Option<u64> {
+pub(super) fn copy_line(context: &str) -> Option<u64> {
     let (_, rest) = context.split_once(", line ")?;
     let end = rest
         .find(|c: char| !c.is_ascii_digit())

@@ -25,7 +25,6 @@ mod plan;
 mod post_data;
 mod preview;
 mod progress;
-#[allow(dead_code, reason = "so far the recognizer reads heads only")]
 mod replay;
 mod resume;
 mod retry;
@@ -62,6 +61,7 @@ pub use plan::PlanSummary;
 use plan::RestorePlan;
 pub(crate) use plan::chosen_entries;
 pub use preview::{Preview, PreviewLoad, SwapPreview};
+pub use replay::{Packing, ReplayOptions, ReplayReport, ScriptSurvey, replay, survey_script};
 pub use resume::{Abandoned, abandon, unfinished};
 pub(crate) use source::{DumpSource, recognize};
 pub(crate) use swap::left_behind;

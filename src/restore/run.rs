@@ -428,7 +428,7 @@ async fn forget(settings: &ConnectSettings, journal: &Journal) {
 }
 
 /// Stops what our own backends still do: a server notices only at the end of a statement that its client is gone. Best effort.
-async fn cancel_backends(settings: &ConnectSettings, pids: &[i32]) {
+pub(super) async fn cancel_backends(settings: &ConnectSettings, pids: &[i32]) {
     let cancel = async {
         let session = connect(settings).await.ok()?;
         session

@@ -52,14 +52,21 @@ impl PgDumpFormat {
 }
 
 impl DumpSource {
-    /// What is said of a script.
-    pub(crate) fn script_unsupported(path: &Path) -> Error {
+    /// What is said where only an archive of pgstow will do.
+    ///
+    /// # Errors
+    /// `Unsupported` for all others.
+    pub(crate) fn expect_archive(self, path: &Path) -> Result<()> {
         let shown = path.display().to_string();
-        Error::new(
-            ErrorKind::Unsupported,
-            format!("{} is a plain script", one_line(&shown)),
-        )
-        .hint("pgstow does not replay it yet: psql does.")
+        match self {
+            DumpSource::Archive => Ok(()),
+            DumpSource::PgDump(format) => Err(format.unsupported(path)),
+            DumpSource::Script => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("{} is a plain SQL script, not an archive of pgstow", one_line(&shown)),
+            )
+            .hint("A script has no table of contents. pgstow restore replays it, verify reads it to its end.")),
+        }
     }
 }
 

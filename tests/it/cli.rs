@@ -48,15 +48,20 @@ fn usage_errors_exit_with_2() {
 }
 
 #[test]
-fn a_missing_file_exits_with_5_and_a_foreign_one_with_4() {
+fn a_missing_file_exits_with_5_and_a_foreign_one_is_told_by_its_content() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing.sql.gz");
     let foreign = dir.path().join("foreign.sql.gz");
-    std::fs::write(&foreign, "SELECT 1;\n").unwrap();
     for subcommand in ["verify", "show"] {
         pgstow([subcommand, text(&missing)]).expect_status(5);
-        pgstow([subcommand, text(&foreign)]).expect_status(4);
     }
+    // Neither an archive nor a whole script.
+    std::fs::write(&foreign, "It's text.\n").unwrap();
+    pgstow(["verify", text(&foreign)]).expect_status(4);
+    std::fs::write(&foreign, "SELECT 1;\n").unwrap();
+    pgstow(["verify", text(&foreign)]).expect_status(0);
+    let shown = pgstow(["show", text(&foreign)]).expect_status(1);
+    assert!(shown.stderr().contains("is a plain SQL script"));
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod operations;
 mod options;
 mod psql_lexer;
 mod recovery;
+mod replay;
 mod resume;
 mod roundtrip;
 mod service;

@@ -18,7 +18,7 @@ const READ_BYTES: usize = 256 << 10;
 /// How a script is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Packing {
+pub enum Packing {
     /// As it is.
     Plain,
     /// gzip, of any number of members.
@@ -45,7 +45,7 @@ impl Packing {
     }
 
     /// For people.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Packing::Plain => "plain",
             Packing::Gzip => "gzip",
@@ -110,6 +110,11 @@ impl Input {
     /// The script's name for messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Counts the stored bytes that were read so far.
+    pub(crate) fn stored_bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.stored)
     }
 
     /// The first bytes of the text, as far as they can be unpacked.
