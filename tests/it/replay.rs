@@ -56,10 +56,23 @@ fn pg_dump(
         .args(options)
         .output()
         .map_err(|error| error.to_string())?;
-    match run.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&run.stderr).into_owned()),
+    if !run.status.success() {
+        return Err(String::from_utf8_lossy(&run.stderr).into_owned());
     }
+    match source.server.major < 17 {
+        true => without_newer_settings(file).map_err(|error| error.to_string()),
+        false => Ok(()),
+    }
+}
+
+/// The newest pg_dump sets what older servers do not have.
+fn without_newer_settings(script: &Path) -> std::io::Result<()> {
+    let text = std::fs::read(script)?;
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let kept: Vec<&[u8]> = lines
+        .filter(|line| *line != b"SET transaction_timeout = 0;\n")
+        .collect();
+    std::fs::write(script, kept.concat())
 }
 
 /// Packs a file as its new extension says.
@@ -144,12 +157,6 @@ fn scripts_of_pg_dump_become_what_psql_makes_of_them() {
                     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
                     let script = dir.path().join("dump.sql");
                     pg_dump(programs, &source, options, &script)?;
-                    let text = std::fs::read_to_string(&script).map_err(|e| e.to_string())?;
-                    if server.major < 17 {
-                        // Of the newest pg_dump, for servers that have no such setting.
-                        let text = text.replace("SET transaction_timeout = 0;\n", "");
-                        std::fs::write(&script, text).map_err(|e| e.to_string())?;
-                    }
                     let by_psql = Database::empty(server);
                     by_psql.try_file(&script)?;
                     let by_pgstow = Database::empty(server);
