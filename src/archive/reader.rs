@@ -8,10 +8,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use super::codec::zeroed;
 use super::footer::{Footer, has_footer_magic};
-use super::{Codec, FORMAT_VERSION, Index, Member, MemberId, Span};
+use super::{
+    Codec, FORMAT_VERSION, Index, Member, MemberId, Piece, PieceForm, Pieces, Span, copy_rows,
+};
 use crate::objects::quote;
+use crate::pg_archive::{self, PgArchive};
 use crate::{Error, ErrorKind, Result};
 
 /// Bytes that can be read at any offset, from several threads at once: a local file, an object in a store.
@@ -58,8 +63,19 @@ pub(crate) fn open_local(path: &Path) -> io::Result<Box<dyn Source>> {
 
 /// Reads an archive: index first, then any member. Shared between threads.
 pub struct ArchiveReader {
-    source: Box<dyn Source>,
     /// The archive's name for messages, on one line.
+    name: String,
+    stored: Stored,
+}
+
+/// Whose archive it is.
+enum Stored {
+    Own(Box<OwnArchive>),
+    PgDump(Box<PgArchive>),
+}
+
+struct OwnArchive {
+    source: Box<dyn Source>,
     name: String,
     codec: Codec,
     index: Index,
@@ -111,43 +127,70 @@ impl ArchiveReader {
         ArchiveReader::from_source(&name, file)
     }
 
-    /// Opens an archive wherever it is; `name` is for messages. As [`ArchiveReader::open`].
+    /// Opens an archive wherever it is, ours or one of pg_dump; `name` is for messages. As [`ArchiveReader::open`].
     ///
     /// # Errors
     /// As [`ArchiveReader::open`].
     pub fn from_source(name: &str, source: Box<dyn Source>) -> Result<Self> {
-        let mut reader = ArchiveReader {
-            source,
-            name: quote::one_line(name).into_owned(),
-            codec: Codec::None,
-            index: Index::empty(),
-            bytes_read: AtomicU64::new(0),
-            kept: Mutex::default(),
+        let name = quote::one_line(name).into_owned();
+        let mut head = vec![0; pg_archive::HEAD_BYTES];
+        head.truncate(usize::try_from(source.len()).unwrap_or(usize::MAX));
+        // What cannot be read is for the reader to tell.
+        let is_pg_dump = source.read_at(0, &mut head).is_ok() && pg_archive::is_archive(&head);
+        let stored = match is_pg_dump {
+            true => Stored::PgDump(Box::new(PgArchive::open(&name, source)?)),
+            false => Stored::Own(Box::new(OwnArchive::open(&name, source)?)),
         };
-        let (footer, codec) = reader.read_footer()?;
-        reader.codec = codec;
-        reader.index = reader.read_index(&footer)?;
-        Ok(reader)
+        Ok(ArchiveReader { name, stored })
+    }
+
+    /// Opens a directory that pg_dump made.
+    ///
+    /// # Errors
+    /// As [`ArchiveReader::open`].
+    pub fn open_directory(path: &Path) -> Result<Self> {
+        let archive = PgArchive::open_directory(path)?;
+        Ok(ArchiveReader {
+            name: archive.name().to_owned(),
+            stored: Stored::PgDump(Box::new(archive)),
+        })
     }
 
     /// The index.
     pub fn index(&self) -> &Index {
-        &self.index
+        match &self.stored {
+            Stored::Own(own) => &own.index,
+            Stored::PgDump(archive) => archive.index(),
+        }
     }
 
-    /// How its pieces are stored.
+    /// How its pieces are stored; of an archive of pg_dump its header tells more.
     pub fn codec(&self) -> Codec {
-        self.codec
+        match &self.stored {
+            Stored::Own(own) => own.codec,
+            Stored::PgDump(_) => Codec::None,
+        }
+    }
+
+    /// Whether pg_dump made it: then there are no checksums, and rows are counted only by reading them.
+    pub fn is_of_pg_dump(&self) -> bool {
+        matches!(self.stored, Stored::PgDump(_))
     }
 
     /// Bytes of the whole file.
     pub fn size(&self) -> u64 {
-        self.source.len()
+        match &self.stored {
+            Stored::Own(own) => own.source.len(),
+            Stored::PgDump(archive) => archive.size(),
+        }
     }
 
     /// Bytes of it that were read so far, footer and index included.
     pub fn bytes_read(&self) -> u64 {
-        self.bytes_read.load(Ordering::Relaxed)
+        match &self.stored {
+            Stored::Own(own) => own.bytes_read.load(Ordering::Relaxed),
+            Stored::PgDump(archive) => archive.bytes_read(),
+        }
     }
 
     /// The archive's name for messages.
@@ -155,35 +198,51 @@ impl ArchiveReader {
         &self.name
     }
 
-    /// Reads one member, checks its BLAKE3 and length, and decompresses it.
+    /// Reads one member, checks its BLAKE3 and length, and decompresses it. In an archive of pg_dump data members are whole
+    /// tables: those are read by [`ArchiveReader::pieces`] alone.
     ///
     /// # Errors
     /// `Damaged`, naming the member, what it holds and where it lies; `Io`; `Internal` if there is no such member.
     pub fn read_member(&self, id: MemberId) -> Result<Vec<u8>> {
-        let member = self.member(id)?;
-        let kept = self.lock_kept().take(id);
-        let stored = match kept {
-            Some(stored) => stored,
-            None => self.read_stored(id, member)?,
-        };
-        self.codec
-            .decode(stored, member.length)
-            .map_err(|fault| self.damaged(format!("{}: {fault}.", self.index.describe(id))))
+        match &self.stored {
+            Stored::Own(own) => own.read_member(id),
+            Stored::PgDump(archive) => archive.statements(id).map(<[u8]>::to_vec),
+        }
     }
 
-    /// Reads one member's stored bytes and checks their BLAKE3, without decompressing. As long as there are few of
-    /// them they are kept for [`ArchiveReader::read_member`], which takes them.
+    /// Reads the contents of a data member piece by piece, in the archive's encoding. Blocks.
     ///
     /// # Errors
     /// As [`ArchiveReader::read_member`].
-    pub fn check_member(&self, id: MemberId) -> Result<()> {
-        let stored = self.read_stored(id, self.member(id)?)?;
-        self.lock_kept().keep(id, stored);
-        Ok(())
+    pub fn pieces(&self, id: MemberId) -> Result<Pieces> {
+        match &self.stored {
+            Stored::Own(own) => own.pieces(id),
+            Stored::PgDump(archive) => archive.pieces(id),
+        }
     }
 
-    fn lock_kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads one member's stored bytes and checks their BLAKE3, without decompressing. As long as there are few of
+    /// them they are kept for [`ArchiveReader::read_member`], which takes them. Of pg_dump's archives, which have no
+    /// checksums, everything is read and decompressed to its end.
+    ///
+    /// # Errors
+    /// As [`ArchiveReader::read_member`].
+    pub fn check_member(&self, id: MemberId) -> Result<MemberCount> {
+        match &self.stored {
+            Stored::Own(own) => {
+                let member = own.member(id)?;
+                let stored = own.read_stored(id, member)?;
+                own.lock_kept().keep(id, stored);
+                Ok(MemberCount {
+                    rows: member.rows.unwrap_or(0),
+                    bytes: member.length,
+                })
+            }
+            Stored::PgDump(archive) => {
+                let (rows, bytes) = archive.count(id)?;
+                Ok(MemberCount { rows, bytes })
+            }
+        }
     }
 
     /// The statements that a span of the index points at. Reads the whole member.
@@ -195,6 +254,77 @@ impl ArchiveReader {
         span.slice(&text)
             .map(<[u8]>::to_vec)
             .ok_or_else(|| Error::internal("a span exceeds its member"))
+    }
+}
+
+/// What a data member holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberCount {
+    /// Rows, or statements.
+    pub rows: u64,
+    /// Bytes after decompression.
+    pub bytes: u64,
+}
+
+impl OwnArchive {
+    fn open(name: &str, source: Box<dyn Source>) -> Result<Self> {
+        let mut archive = OwnArchive {
+            source,
+            name: name.to_owned(),
+            codec: Codec::None,
+            index: Index::empty(),
+            bytes_read: AtomicU64::new(0),
+            kept: Mutex::default(),
+        };
+        let (footer, codec) = archive.read_footer()?;
+        archive.codec = codec;
+        archive.index = archive.read_index(&footer)?;
+        Ok(archive)
+    }
+
+    fn size(&self) -> u64 {
+        self.source.len()
+    }
+
+    fn read_member(&self, id: MemberId) -> Result<Vec<u8>> {
+        let member = self.member(id)?;
+        let kept = self.lock_kept().take(id);
+        let stored = match kept {
+            Some(stored) => stored,
+            None => self.read_stored(id, member)?,
+        };
+        self.codec
+            .decode(stored, member.length)
+            .map_err(|fault| self.damaged(format!("{}: {fault}.", self.index.describe(id))))
+    }
+
+    fn lock_kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A member is as small as a piece.
+    fn pieces(&self, id: MemberId) -> Result<Pieces> {
+        let member = self.member(id)?;
+        let text = Bytes::from(self.read_member(id)?);
+        let is_rows = (member.entry.and_then(|entry| self.index.entry(entry)))
+            .is_some_and(|entry| entry.rows.is_some());
+        let count = member.rows.unwrap_or(0);
+        if !is_rows {
+            let piece = Piece { bytes: text, count };
+            return Ok(Pieces::whole(PieceForm::Statements, piece));
+        }
+        let copy =
+            copy_rows(&text).map_err(|e| e.detail(format!("{}.", self.index.describe(id))))?;
+        // The newline between statement and rows.
+        let start = copy.statement.len() + 1;
+        let bytes = text.slice(start..start + copy.rows.len());
+        let encoding = self.index.header.text_encoding();
+        let statement = encoding.decode(copy.statement).ok_or_else(|| {
+            let (what, name) = (self.index.describe(id), encoding.name());
+            self.damaged(format!("{what}: its COPY statement is not {name}."))
+        })?;
+        let form = PieceForm::Rows(statement.into_owned());
+        Ok(Pieces::whole(form, Piece { bytes, count }))
     }
 
     fn member(&self, id: MemberId) -> Result<&Member> {

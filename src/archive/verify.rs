@@ -15,7 +15,8 @@ use super::{
 };
 use crate::event::{Event, Events, Phase};
 use crate::lexer::{self, StringSyntax};
-use crate::objects::quote;
+use crate::objects::{Kind, quote};
+use crate::pg_archive::is_directory_archive;
 use crate::{Error, ErrorKind, Result};
 
 /// How much to verify.
@@ -62,8 +63,11 @@ pub struct VerifyReport {
     pub archive: String,
     /// How much was verified.
     pub level: VerifyLevel,
-    /// How its members are stored.
+    /// How its members are stored; of an archive of pg_dump see there.
     pub codec: Codec,
+    /// Of an archive of pg_dump: its format. It has no checksums: that every row could be read is all that can be said of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pg_dump: Option<String>,
     /// Bytes of the file.
     pub size_bytes: u64,
     /// Members read (full) or listed (quick).
@@ -139,6 +143,10 @@ pub fn verify_file(
     jobs: NonZeroUsize,
     events: &Events,
 ) -> Result<VerifyReport> {
+    if is_directory_archive(path) {
+        let reader = ArchiveReader::open_directory(path)?;
+        return verify_directory(&reader, level, jobs, events);
+    }
     let name = path.display().to_string();
     let source = || {
         open_local(path).map_err(|e| {
@@ -179,22 +187,33 @@ pub fn verify_archive(
                 let members = verify_members(reader, jobs, events);
                 (members, sha256.map(join).transpose())
             });
-            found.damage.extend(members?);
+            found = members?;
             sides.compare(stored.source.len(), sha256?.as_deref(), &mut found)
         }
     };
     Ok(found.into_report(reader, level, sha256, meta))
 }
 
+/// A directory of pg_dump has nothing beside it that tells what it should be.
+fn verify_directory(
+    reader: &ArchiveReader,
+    level: VerifyLevel,
+    jobs: NonZeroUsize,
+    events: &Events,
+) -> Result<VerifyReport> {
+    events.phase(Phase::Verify);
+    let mut found = Found::default();
+    if level == VerifyLevel::Full {
+        found = verify_members(reader, jobs, events)?;
+    }
+    Ok(found.into_report(reader, level, Comparison::Absent, Comparison::Absent))
+}
+
 /// Verifies the members of an open archive: BLAKE3, decompression, structure, rows and digests.
 ///
 /// # Errors
 /// Whatever keeps it from reading the file. Damage is returned.
-pub(super) fn verify_members(
-    reader: &ArchiveReader,
-    jobs: NonZeroUsize,
-    events: &Events,
-) -> Result<Vec<Damage>> {
+fn verify_members(reader: &ArchiveReader, jobs: NonZeroUsize, events: &Events) -> Result<Found> {
     let index = reader.index();
     events.emit(Event::Planned {
         items: index.header.members,
@@ -222,8 +241,10 @@ pub(super) fn verify_members(
         .found
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    found.compare_tables(index);
-    Ok(found.damage)
+    if !reader.is_of_pg_dump() {
+        found.compare_tables(index);
+    }
+    Ok(found)
 }
 
 fn join<T>(thread: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
@@ -270,6 +291,9 @@ impl Check<'_> {
     }
 
     fn check(&self, id: MemberId, member: &Member) -> Result<()> {
+        if self.reader.is_of_pg_dump() {
+            return self.read(id, member);
+        }
         let text = match self.reader.read_member(id) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::Damaged => {
@@ -297,6 +321,28 @@ impl Check<'_> {
             self.found().damage(index, id, what);
         }
         Ok(())
+    }
+
+    /// Reads a member of an archive of pg_dump to its end.
+    fn read(&self, id: MemberId, member: &Member) -> Result<()> {
+        match (self.reader.check_member(id), member.entry) {
+            (Ok(count), Some(entry)) => {
+                let read = Rows {
+                    rows: count.rows,
+                    bytes: count.bytes,
+                    ..Rows::default()
+                };
+                self.found().tables.entry(entry).or_default().add(&read);
+                Ok(())
+            }
+            (Ok(_), None) => Ok(()),
+            (Err(e), _) if e.kind() == ErrorKind::Damaged => {
+                let what = e.details().join(" ");
+                self.found().damage(self.reader.index(), id, what);
+                Ok(())
+            }
+            (Err(e), _) => Err(e),
+        }
     }
 
     fn check_data(&self, id: DumpId, member: &Member, text: &[u8]) -> Result<(), String> {
@@ -511,7 +557,14 @@ impl Found {
         meta: Comparison,
     ) -> VerifyReport {
         let index = reader.index();
-        let tables = || index.entries.iter().filter_map(|entry| entry.rows.as_ref());
+        let of_kind = |entry: &&TocEntry| entry.kind == Kind::TableData.as_str();
+        let tables = || index.entries.iter().filter(of_kind);
+        // What the index does not tell was counted, or it was not asked for.
+        let rows_of = |entry: &TocEntry| match reader.is_of_pg_dump() {
+            true => self.tables.get(&entry.id).map_or(0, |rows| rows.rows),
+            false => entry.rows.as_ref().map_or(0, |rows| rows.rows),
+        };
+        let (table_count, rows) = (tables().count() as u64, tables().map(rows_of).sum());
         let damage_count = self.damage.len();
         self.damage.sort();
         self.damage.truncate(VerifyReport::MOST_DAMAGE);
@@ -519,10 +572,11 @@ impl Found {
             archive: reader.name().to_owned(),
             level,
             codec: reader.codec(),
+            pg_dump: (index.header.pg_dump.as_ref()).map(|pg_dump| pg_dump.format.clone()),
             size_bytes: reader.size(),
             members: index.header.members,
-            tables: tables().count() as u64,
-            rows: tables().map(|table| table.rows).sum(),
+            tables: table_count,
+            rows,
             sha256,
             meta,
             damage: self.damage,
@@ -681,7 +735,11 @@ mod tests {
         let reader = open(written.sink).unwrap();
         let jobs = NonZeroUsize::new(3).unwrap();
         let damage = verify_members(&reader, jobs, &Events::none()).unwrap();
-        damage.into_iter().map(|damage| damage.what).collect()
+        damage
+            .damage
+            .into_iter()
+            .map(|damage| damage.what)
+            .collect()
     }
 
     #[test]

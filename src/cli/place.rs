@@ -216,6 +216,9 @@ impl Found {
                 let (path, identity) = (path.clone(), identity.clone());
                 let reader = spawn_blocking(move || {
                     recognize(&path, false)?.expect_archive(&path)?;
+                    if crate::pg_archive::is_directory_archive(&path) {
+                        return ArchiveReader::open_directory(&path);
+                    }
                     let name = path.display().to_string();
                     let source = crate::archive::open_local(&path).map_err(|e| {
                         let name = one_line(&name);

@@ -131,14 +131,14 @@ impl RestoreArgs {
         let options = self.options()?;
         let found = self.place.find(self.file()).await?;
         self.file = Some(PathBuf::from(found.describe()));
-        match found.recognize(self.script.plain).await? {
-            DumpSource::Archive => refuse_options_of_scripts(&self.given)?,
-            DumpSource::PgDump(format) => return Err(format.unsupported(self.file())),
+        let source = found.recognize(self.script.plain).await?;
+        match source {
+            DumpSource::Archive | DumpSource::PgDump => refuse_options_of_scripts(&self.given)?,
             DumpSource::Script => return self.replay().await,
         }
         // Retention leaves the set alone until the end.
         let (reader, _lock) = found.open().await.map_err(|error| match error.kind() {
-            ErrorKind::Damaged => error.detail(
+            ErrorKind::Damaged if source == DumpSource::Archive => error.detail(
                 "If it is the script of an archive, unpacked or printed by show --sql, --plain replays it.",
             ),
             _ => error,

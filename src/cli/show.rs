@@ -13,8 +13,8 @@ use super::stdout::{failed, try_write_stdout};
 use super::table_rows::{RowFormat, TableRows};
 use super::text_table;
 use crate::archive::{
-    ArchiveReader, Condition, DumpId, Header, Index, Member, MemberId, MemberRole, Section,
-    TocEntry, cannot_hold, copy_rows,
+    ArchiveReader, Condition, DumpId, Header, Index, Member, MemberId, MemberRole, PieceForm,
+    Section, TocEntry, cannot_hold,
 };
 use crate::dump::selection::Selection;
 use crate::objects::quote;
@@ -128,16 +128,10 @@ fn write_contents(
         ("STORED", text_table::Align::Right),
     ]);
     for entry in entries {
-        table.push(contents_line(entry, stored.get(&entry.id).copied()));
+        let stored = stored.get(&entry.id).copied();
+        table.push(contents_line(entry, stored, !reader.is_of_pg_dump()));
     }
-    let rows = || entries.iter().filter_map(|entry| entry.rows.as_ref());
-    let total = format!(
-        "{}; {} with {}, {}",
-        text_table::count(entries.len() as u64, "entry", "entries"),
-        text_table::count(rows().count() as u64, "table", "tables"),
-        text_table::count(rows().map(|table| table.rows).sum(), "row", "rows"),
-        text_table::bytes(rows().map(|table| table.bytes).sum()),
-    );
+    let total = total(reader, entries);
     for (name, value) in facts(reader) {
         writeln!(out, "{name:<9} {}", quote::one_line(&value))?;
     }
@@ -146,20 +140,42 @@ fn write_contents(
     writeln!(out, "\n{total}")
 }
 
+fn total(reader: &ArchiveReader, entries: &[&TocEntry]) -> String {
+    let rows = || entries.iter().filter_map(|entry| entry.rows.as_ref());
+    let entry_count = text_table::count(entries.len() as u64, "entry", "entries");
+    let tables = text_table::count(rows().count() as u64, "table", "tables");
+    if reader.is_of_pg_dump() {
+        return format!("{entry_count}; {tables} with rows, which pg_dump does not count");
+    }
+    format!(
+        "{entry_count}; {tables} with {}, {}",
+        text_table::count(rows().map(|table| table.rows).sum(), "row", "rows"),
+        text_table::bytes(rows().map(|table| table.bytes).sum()),
+    )
+}
+
 fn facts(reader: &ArchiveReader) -> Vec<(&'static str, String)> {
     let header = &reader.index().header;
     let mut facts = vec![
         ("archive", reader.name().to_owned()),
         (
             "format",
-            format!(
-                "{} ({}), {} in {} members, by {}",
-                header.format,
-                reader.codec().as_str(),
-                text_table::bytes(reader.size()),
-                header.members,
-                header.tool
-            ),
+            match &header.pg_dump {
+                Some(pg_dump) => format!(
+                    "{} of pg_dump, {}, by {}",
+                    pg_dump.format,
+                    text_table::bytes(reader.size()),
+                    header.tool
+                ),
+                None => format!(
+                    "{} ({}), {} in {} members, by {}",
+                    header.format,
+                    reader.codec().as_str(),
+                    text_table::bytes(reader.size()),
+                    header.members,
+                    header.tool
+                ),
+            },
         ),
         (
             "database",
@@ -177,7 +193,7 @@ fn facts(reader: &ArchiveReader) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn contents_line(entry: &TocEntry, stored: Option<u64>) -> Vec<String> {
+fn contents_line(entry: &TocEntry, stored: Option<u64>, is_counted: bool) -> Vec<String> {
     let name = match &entry.schema {
         Some(schema) => format!("{schema}.{}", entry.name),
         None => entry.name.clone(),
@@ -187,7 +203,7 @@ fn contents_line(entry: &TocEntry, stored: Option<u64>) -> Vec<String> {
         Section::Data => "data",
         Section::PostData => "post-data",
     };
-    let rows = entry.rows.as_ref();
+    let rows = entry.rows.as_ref().filter(|_| is_counted);
     let number = |value: Option<u64>| value.map(|value| value.to_string());
     vec![
         entry.id.0.to_string(),
@@ -236,8 +252,35 @@ fn write_json(
         entries,
         members: &reader.index().members,
     };
+    let mut document = serde_json::to_value(document)?;
+    if let Some(pg_dump) = &reader.index().header.pg_dump {
+        document["codec"] = "pg_dump".into();
+        document["format"] = pg_dump.format.clone().into();
+        drop_unknown(&mut document);
+    }
     serde_json::to_writer_pretty(&mut *out, &document)?;
     writeln!(out)
+}
+
+/// What an archive of pg_dump does not tell is left out, not said to be zero.
+fn drop_unknown(document: &mut serde_json::Value) {
+    let each = |value: &mut serde_json::Value, act: &dyn Fn(&mut serde_json::Value)| {
+        value.as_array_mut().into_iter().flatten().for_each(act);
+    };
+    let without = |value: &mut serde_json::Value, keys: &[&str]| {
+        if let Some(object) = value.as_object_mut() {
+            object.retain(|key, _| !keys.contains(&key.as_str()));
+        }
+    };
+    each(&mut document["entries"], &|entry| {
+        without(&mut entry["rows"], &["rows", "bytes", "digest"]);
+        if entry["rows"].is_null() {
+            without(entry, &["rows"]);
+        }
+    });
+    each(&mut document["members"], &|member| {
+        without(member, &["offset", "blake3", "rows", "length"]);
+    });
 }
 
 /// The preamble and the statements and rows of the entries; of all entries, the script as it is.
@@ -248,7 +291,7 @@ fn write_sql(
     out: &mut dyn Write,
 ) -> Result<()> {
     let index = reader.index();
-    if entries.len() == index.entries.len() && !inserts.inserts {
+    if entries.len() == index.entries.len() && !inserts.inserts && !reader.is_of_pg_dump() {
         let members = index.numbered_members();
         return copy_members(reader, members.map(|(id, _)| id), out);
     }
@@ -262,22 +305,49 @@ fn write_sql(
             out.write_all(statements.read(*span)?).map_err(failed)?;
             out.write_all(b"\n\n").map_err(failed)?;
         }
-        let members = data.get(&entry.id).into_iter().flatten();
-        match (entry.loaded_into(), &entry.rows) {
-            (Some(table), Some(rows)) if inserts.inserts => {
-                for &id in members {
-                    let text = reader.read_member(id)?;
-                    let copy = copy_rows(&text)
-                        .map_err(|e| e.detail(format!("{}.", index.describe(id))))?;
-                    let encoding = index.header.text_encoding();
-                    let statements = inserts
-                        .render(table, &rows.columns, copy.rows, encoding)
-                        .map_err(|c| cannot_hold(encoding, c, &entry.qualified_name()))?;
-                    out.write_all(&statements).map_err(failed)?;
-                }
-            }
-            _ => copy_members(reader, members.copied(), out)?,
+        for &id in data.get(&entry.id).into_iter().flatten() {
+            write_data(reader, entry, id, inserts, out)?;
         }
+    }
+    Ok(())
+}
+
+/// A data member: as statements, whatever it may be in the archive.
+fn write_data(
+    reader: &ArchiveReader,
+    entry: &TocEntry,
+    id: MemberId,
+    inserts: &InsertArgs,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let mut pieces = reader.pieces(id)?;
+    let insert = entry
+        .loaded_into()
+        .zip(entry.rows.as_ref())
+        .filter(|_| inserts.inserts);
+    let copy = match pieces.form() {
+        PieceForm::Rows(copy) if insert.is_none() => Some(copy.clone()),
+        PieceForm::Rows(_) | PieceForm::Statements => None,
+    };
+    let encoding = reader.index().header.text_encoding();
+    let cannot = |character| cannot_hold(encoding, character, &entry.qualified_name());
+    if let Some(copy) = &copy {
+        out.write_all(&encoding.encode(copy).map_err(cannot)?)
+            .and_then(|()| out.write_all(b"\n"))
+            .map_err(failed)?;
+    }
+    while let Some(piece) = pieces.next()? {
+        let statements = match insert {
+            Some((table, rows)) => {
+                let text = inserts.render(table, &rows.columns, &piece.bytes, encoding);
+                text.map_err(cannot)?.into()
+            }
+            None => piece.bytes,
+        };
+        out.write_all(&statements).map_err(failed)?;
+    }
+    if copy.is_some() {
+        out.write_all(b"\\.\n\n").map_err(failed)?;
     }
     Ok(())
 }

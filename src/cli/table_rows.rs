@@ -7,7 +7,6 @@ use super::stdout::failed;
 use super::{csv, inserts, jsonl};
 use crate::archive::{
     ArchiveReader, Condition, Index, PlacedFilter, RowFilter, TextEncoding, TocEntry, cannot_hold,
-    copy_rows,
 };
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::objects::quote;
@@ -84,37 +83,42 @@ impl<'a> TableRows<'a> {
         }
         let mut count = 0;
         for (id, _) in self.reader.index().data_members(self.table.id) {
-            let text = self.reader.read_member(id)?;
-            let rows = copy_rows(&text)
-                .map_err(|e| e.detail(format!("{}.", self.reader.index().describe(id))))?
-                .rows;
-            let (rows, chosen) = self.filter.choose(rows);
-            count += chosen;
-            buffer.clear();
-            let printed: &[u8] = match format {
-                RowFormat::Copy => &rows,
-                RowFormat::Csv => {
-                    each_row(&rows).for_each(|row| csv::push_row(&mut buffer, row));
-                    &buffer
-                }
-                RowFormat::Jsonl => {
-                    for row in each_row(&rows) {
-                        jsonl::push_row(&mut buffer, self.columns, row, self.encoding())
-                            .map_err(|column| self.no_text(column))?;
-                    }
-                    &buffer
-                }
-                RowFormat::Insert => {
-                    let table = self.table.loaded_into().unwrap_or_default();
-                    buffer = inserts::InsertArgs::default()
-                        .render(table, self.columns, &rows, self.encoding())
-                        .map_err(|character| self.no_name(character))?;
-                    &buffer
-                }
-            };
-            out.write_all(printed).map_err(failed)?;
+            let mut pieces = self.reader.pieces(id)?;
+            while let Some(piece) = pieces.next()? {
+                let (rows, chosen) = self.filter.choose(&piece.bytes);
+                count += chosen;
+                buffer.clear();
+                let printed = self.render(format, &rows, &mut buffer)?;
+                out.write_all(printed).map_err(failed)?;
+            }
         }
         Ok(count)
+    }
+
+    /// Rows in a format, as they are or in the buffer.
+    fn render<'b>(
+        &self,
+        format: RowFormat,
+        rows: &'b [u8],
+        buffer: &'b mut Vec<u8>,
+    ) -> Result<&'b [u8]> {
+        match format {
+            RowFormat::Copy => return Ok(rows),
+            RowFormat::Csv => each_row(rows).for_each(|row| csv::push_row(buffer, row)),
+            RowFormat::Jsonl => {
+                for row in each_row(rows) {
+                    jsonl::push_row(buffer, self.columns, row, self.encoding())
+                        .map_err(|column| self.no_text(column))?;
+                }
+            }
+            RowFormat::Insert => {
+                let table = self.table.loaded_into().unwrap_or_default();
+                *buffer = inserts::InsertArgs::default()
+                    .render(table, self.columns, rows, self.encoding())
+                    .map_err(|character| self.no_name(character))?;
+            }
+        }
+        Ok(buffer)
     }
 
     fn encoding(&self) -> TextEncoding {

@@ -291,13 +291,27 @@ fn lines(report: &VerifyReport) -> Vec<String> {
     let members = text_table::count(report.members, "member", "members");
     let tables = text_table::count(report.tables, "table", "tables");
     let rows = text_table::count(report.rows, "row", "rows");
-    let mut lines = match report.level {
-        VerifyLevel::Full => vec![
+    let mut lines = match (report.level, &report.pg_dump) {
+        (VerifyLevel::Full, Some(format)) => vec![
+            format!("archive \"{}\" can be read to its end", report.archive),
+            format!("  {format} of pg_dump, {size}, {members}"),
+            format!("  {tables}, {rows}: every row counted, every statement looked at"),
+            "  pg_dump writes no checksums: altered bytes that its compression does not notice go unseen"
+                .to_owned(),
+        ],
+        (VerifyLevel::Quick, Some(format)) => vec![
+            format!(
+                "archive \"{}\" has an intact table of contents; its data were not read",
+                report.archive
+            ),
+            format!("  {format} of pg_dump, {size}, {members}, {tables}"),
+        ],
+        (VerifyLevel::Full, None) => vec![
             format!("archive \"{}\" is intact", report.archive),
             format!("  {members}, {size}: every checksum and every statement verified"),
             format!("  {tables}, {rows}: every row counted and every digest verified"),
         ],
-        VerifyLevel::Quick => vec![
+        (VerifyLevel::Quick, None) => vec![
             format!(
                 "archive \"{}\" is complete; its members were not read",
                 report.archive

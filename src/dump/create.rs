@@ -356,6 +356,7 @@ async fn read_header(
         partial: options.partial.clone(),
         entries: 0,
         members: 0,
+        pg_dump: None,
     })
 }
 

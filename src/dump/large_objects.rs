@@ -120,7 +120,7 @@ async fn put(
 }
 
 /// One call. The same bytes at the same place twice do no harm.
-fn put_statement(oid: Oid, offset: i64, chunk: &[u8]) -> String {
+pub(crate) fn put_statement(oid: Oid, offset: i64, chunk: &[u8]) -> String {
     let mut statement = String::with_capacity(chunk.len() * 2 + 80);
     let _ = write!(
         statement,

@@ -24,4 +24,5 @@ pub use create::{
     read_definitions,
 };
 pub use globals::GlobalOptions;
+pub(crate) use large_objects::put_statement;
 pub use sweep::swept_catalogs;

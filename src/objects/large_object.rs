@@ -57,15 +57,9 @@ impl DumpObject for LargeObject {
     }
 
     fn render(&self, context: &RenderContext<'_>) -> Rendered {
-        let oids = quote::oid_array(&self.oids);
         Rendered {
-            create: vec![format!(
-                "SELECT pg_catalog.lo_create(lo.oid) FROM pg_catalog.unnest({oids}) AS lo (oid);"
-            )],
-            drop: Some(format!(
-                "SELECT pg_catalog.lo_unlink(lo.oid) FROM pg_catalog.pg_largeobject_metadata AS lo \
-                 WHERE lo.oid = ANY ({oids});"
-            )),
+            create: vec![render_create(&self.oids)],
+            drop: Some(render_unlink(&self.oids)),
             alter_owner: Some(render_alter_owner(&self.oids, &self.owner)),
             comments: self
                 .comments
@@ -85,8 +79,23 @@ impl DumpObject for LargeObject {
     }
 }
 
+/// Makes large objects, empty ones.
+pub(crate) fn render_create(oids: &[Oid]) -> String {
+    let oids = quote::oid_array(oids);
+    format!("SELECT pg_catalog.lo_create(lo.oid) FROM pg_catalog.unnest({oids}) AS lo (oid);")
+}
+
+/// Drops those that are there.
+pub(crate) fn render_unlink(oids: &[Oid]) -> String {
+    let oids = quote::oid_array(oids);
+    format!(
+        "SELECT pg_catalog.lo_unlink(lo.oid) FROM pg_catalog.pg_largeobject_metadata AS lo \
+         WHERE lo.oid = ANY ({oids});"
+    )
+}
+
 /// ALTER LARGE OBJECT takes one at a time; several go in one round trip.
-fn render_alter_owner(oids: &[Oid], owner: &str) -> String {
+pub(crate) fn render_alter_owner(oids: &[Oid], owner: &str) -> String {
     let owner = quote::ident(owner);
     if let [oid] = oids {
         return format!("ALTER LARGE OBJECT {oid} OWNER TO {owner};");

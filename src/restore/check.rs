@@ -1,10 +1,10 @@
 //! Before anything changes: is the archive whole, and has the target what the archive needs?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::archive::{ArchiveReader, Header, MemberId};
+use crate::archive::{ArchiveReader, Header, MemberCount, MemberId};
 use crate::conn::{ServerVersion, Session};
 use crate::event::{Event, Events, Phase};
 use crate::objects::{Kind, quote};
@@ -20,7 +20,7 @@ use super::texts::StatementTexts;
 /// How many objects a finding names.
 const NAMED: usize = 5;
 
-/// Checks the BLAKE3 of members, on `jobs` threads.
+/// Checks the BLAKE3 of members, on `jobs` threads; reads those to their end that have none. Tells what they hold.
 ///
 /// # Errors
 /// `Damaged`, naming the member; `Io`.
@@ -29,7 +29,7 @@ pub(crate) async fn check_members(
     members: BTreeSet<MemberId>,
     jobs: usize,
     events: &Events,
-) -> Result<()> {
+) -> Result<HashMap<MemberId, MemberCount>> {
     events.phase(Phase::Verify);
     let members: Arc<Vec<(MemberId, u64)>> = Arc::new(
         members
@@ -49,26 +49,29 @@ pub(crate) async fn check_members(
     for worker in 0..jobs {
         let (reader, members, next) = (Arc::clone(reader), Arc::clone(&members), Arc::clone(&next));
         let events = events.clone();
-        checks.spawn_blocking(move || -> Result<()> {
+        checks.spawn_blocking(move || -> Result<Vec<(MemberId, MemberCount)>> {
+            let mut counts = Vec::new();
             while let Some((id, bytes)) = members.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if let Err(error) = reader.check_member(*id) {
+                let count = reader.check_member(*id).inspect_err(|_| {
                     // The others need not go on.
                     next.store(members.len(), Ordering::Relaxed);
-                    return Err(error);
-                }
+                })?;
+                counts.push((*id, count));
                 events.emit(Event::WorkerAdvanced {
                     worker,
                     rows: 0,
                     bytes: *bytes,
                 });
             }
-            Ok(())
+            Ok(counts)
         });
     }
+    let mut counts = HashMap::new();
     while let Some(checked) = checks.join_next().await {
-        checked.map_err(|error| Error::internal("a check of members died").caused_by(error))??;
+        let died = |error| Error::internal("a check of members died").caused_by(error);
+        counts.extend(checked.map_err(died)??);
     }
-    Ok(())
+    Ok(counts)
 }
 
 /// What the archive needs and does not bring along.
@@ -123,8 +126,12 @@ impl Needs {
                     needs.roles.extend(mentioned_roles(&texts.sql(step)?));
                 }
                 Kind::Table | Kind::MaterializedView | Kind::Index | Kind::Constraint => {
-                    let tablespace = name_after(&texts.sql(step)?, "TABLESPACE");
-                    needs.tablespaces.extend(tablespace);
+                    let sql = texts.sql(step)?;
+                    let tablespace = name_after(&sql, "TABLESPACE")
+                        .or_else(|| name_after(&sql, "DEFAULT_TABLESPACE"));
+                    needs
+                        .tablespaces
+                        .extend(tablespace.filter(|name| !name.is_empty()));
                 }
                 _ => {}
             }
@@ -151,6 +158,13 @@ impl Needs {
     /// # Errors
     /// `Catalog` if its privileges have an unknown form.
     pub(crate) fn add_database(&mut self, header: &Header, options: &RestoreOptions) -> Result<()> {
+        let owner = header
+            .pg_dump
+            .as_ref()
+            .and_then(|pg_dump| pg_dump.database_owner());
+        if options.create && options.properties && !options.no_owner {
+            self.roles.extend(owner.map(str::to_owned));
+        }
         let properties = header.properties.as_ref();
         let Some(properties) = properties.filter(|_| options.create && options.properties) else {
             return Ok(());

@@ -278,6 +278,7 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
              FROM pg_catalog.pg_proc p \
              JOIN routine r ON r.nspoid = p.pronamespace \
              AND r.tag IN (p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', \
+             p.proname || '(' || pg_catalog.oidvectortypes(p.proargtypes) || ')', \
              CASE WHEN p.pronargs = 0 THEN p.proname || '(*)' END)) \
              SELECT f.classid, f.objid, f.table_oid, f.conname, f.identity_column, f.is_lockable, i.type, i.identity, \
              (SELECT t.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, f.table_oid, 0) t \

@@ -25,7 +25,15 @@ pub(super) async fn create(
 ) -> Result<()> {
     let shown = || quote::one_line(&quote::ident(name)).into_owned();
     let with_tablespace = options.properties || options.like.is_some();
+    let of_pg_dump = header.pg_dump.as_ref().filter(|_| options.like.is_none());
     let sql = match options.like.as_ref().or(header.properties.as_ref()) {
+        _ if of_pg_dump.is_some() => of_pg_dump
+            .and_then(|pg_dump| pg_dump.create_database(name))
+            .ok_or_else(|| {
+                let message = "the archive does not tell how its database was made";
+                Error::new(ErrorKind::Restore, message)
+                    .hint("Make the database, and restore into it without --create.")
+            })?,
         Some(properties) => properties.render_create(name, session.version(), with_tablespace),
         // Archives of earlier versions.
         None => format!(
@@ -53,11 +61,14 @@ pub(super) async fn create(
             Error::from_server(ErrorKind::Restore, message, error)
         })?;
     }
-    let properties = header.properties.as_ref();
-    let Some(properties) = properties.filter(|_| options.properties && !options.no_owner) else {
+    let owner = match (&header.properties, of_pg_dump) {
+        (Some(properties), _) => Some(properties.render_owner(name)),
+        (None, Some(pg_dump)) => pg_dump.alter_database_owner(name),
+        (None, None) => None,
+    };
+    let Some(owner) = owner.filter(|_| options.properties && !options.no_owner) else {
         return Ok(());
     };
-    let owner = properties.render_owner(name);
     session.batch_execute(&owner).await.map_err(|error| {
         let message = format!("could not give database {} to its owner", shown());
         Error::from_server(ErrorKind::Restore, message, error)
@@ -74,6 +85,13 @@ pub(super) async fn set_properties(
     header: &Header,
     options: &RestoreOptions,
 ) -> Result<()> {
+    if let Some(pg_dump) = header.pg_dump.as_ref().filter(|_| options.properties) {
+        let wanted =
+            |kind: &Option<Kind>| kind.is_none_or(|kind| options.parts.includes_about(kind));
+        let statements = pg_dump.set_database(name).into_iter();
+        let statements = statements.filter(|(kind, _)| wanted(kind));
+        return run_properties(session, statements.map(|(_, statement)| statement)).await;
+    }
     let properties = header.properties.as_ref();
     let Some(properties) = properties.filter(|_| options.properties) else {
         return Ok(());
@@ -86,6 +104,13 @@ pub(super) async fn set_properties(
         statements.extend(properties.render_acl(name, session.version())?);
     }
     statements.extend(properties.render_settings(name));
+    run_properties(session, statements).await
+}
+
+async fn run_properties(
+    session: &Session,
+    statements: impl IntoIterator<Item = String>,
+) -> Result<()> {
     for statement in statements {
         session.batch_execute(&statement).await.map_err(|error| {
             Error::from_server(

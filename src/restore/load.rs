@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
-use crate::archive::{ArchiveReader, PlacedFilter, RowFilter, copy_rows};
+use crate::archive::{ArchiveReader, PieceForm, PlacedFilter, RowFilter};
 use crate::conn::Session;
 use crate::error::Outlook;
 use crate::event::{Event, Events};
@@ -21,6 +21,7 @@ use crate::failpoint::failpoint;
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
+use super::arriving::{Arriving, Opening};
 use super::journal::Journal;
 use super::plan::{Load, LoadTarget, PlannedMember};
 use super::progress::RunState;
@@ -129,9 +130,6 @@ struct Loader {
     events: Events,
 }
 
-/// A member that is being read, and its text; `None` when none is left.
-type Fetched = JoinHandle<Result<Option<(LoadItem, Vec<u8>)>>>;
-
 /// Loads all members over the sessions and gives these back.
 ///
 /// # Errors
@@ -188,33 +186,35 @@ impl Loader {
     async fn work_on(&self, worker: usize, session: &Session) -> Result<()> {
         let mut next = self.fetch();
         let mut before: Option<Sent<'_>> = None;
-        while let Some((item, text)) = next.await.map_err(worker_died)?? {
+        while let Some((item, opening)) = next {
+            let member = opening.first().await?;
             next = self.fetch();
             self.events.emit(Event::WorkerStarted {
                 worker,
                 item: item.label.to_string(),
             });
-            let rows = match *item.target {
-                LoadTarget::Table { .. } => {
+            before = Some(match member.form().clone() {
+                PieceForm::Rows(copy) => {
                     let begun = self
                         .journal
                         .as_ref()
                         .map(|_| send(session, "BEGIN".to_owned()));
-                    let copied = self.copy(worker, session, &item, text);
+                    let copied = self.copy(worker, session, &item, &copy, member);
                     // The answers come in the order of the requests.
                     let (committed, begun, copied) =
                         futures::join!(self.finished(before.take()), answered(begun), copied);
                     committed?;
                     begun.map_err(|error| load_failed(&item, error))?;
-                    copied?
+                    let rows = copied?;
+                    self.commit(session, item, rows)
                 }
-                LoadTarget::LargeObjects => {
+                PieceForm::Statements => {
                     self.finished(before.take()).await?;
-                    self.call(worker, session, &item, text).await?;
-                    0
+                    let rows = self.call(worker, session, &item, member).await?;
+                    let record = None;
+                    Sent { item, rows, record }
                 }
-            };
-            before = Some(self.commit(session, item, rows));
+            });
             self.events.emit(Event::WorkerFinished { worker });
         }
         self.finished(before.take()).await
@@ -246,15 +246,11 @@ impl Loader {
     }
 
     /// Starts to read the next member on a thread that may block.
-    fn fetch(&self) -> Fetched {
+    fn fetch(&self) -> Option<(LoadItem, Opening)> {
         let stopped = self.stopped.load(Ordering::SeqCst);
-        let item = self.lock_queue().take().filter(|_| !stopped);
-        let reader = Arc::clone(&self.reader);
-        tokio::task::spawn_blocking(move || {
-            let Some(item) = item else { return Ok(None) };
-            let text = reader.read_member(item.member.id)?;
-            Ok(Some((item, text)))
-        })
+        let item = self.lock_queue().take().filter(|_| !stopped)?;
+        let opening = Opening::new(&self.reader, item.member.id);
+        Some((item, opening))
     }
 
     fn lock_queue(&self) -> std::sync::MutexGuard<'_, LoadQueue> {
@@ -267,54 +263,59 @@ impl Loader {
         worker: usize,
         session: &Session,
         item: &LoadItem,
-        text: Vec<u8>,
+        statement: &str,
+        mut member: Arriving,
     ) -> Result<u64> {
-        let copy = copy_rows(&text)?;
-        let (statement, statement_length) = (
-            self.copy_statement(item, copy.statement)?,
-            copy.statement.len(),
-        );
-        let (mut rows, expected) = match &item.filter {
-            Some(filter) => {
-                let (chosen, count) = filter.choose(copy.rows);
-                if count == 0 {
-                    return Ok(0);
-                }
-                (Bytes::from(chosen.into_owned()), count)
-            }
-            None => {
-                // The newline between statement and rows.
-                let start = statement_length + 1;
-                let end = start + copy.rows.len();
-                (Bytes::from(text).slice(start..end), item.member.rows)
-            }
-        };
         let failed = |error| load_failed(item, error);
-        let sink = session.copy_in(&statement).await.map_err(failed)?;
-        futures::pin_mut!(sink);
-        while !rows.is_empty() {
-            let chunk = rows.split_to(rows.len().min(CHUNK_BYTES));
-            let bytes = chunk.len() as u64;
-            sink.send(chunk).await.map_err(failed)?;
-            self.events.emit(Event::WorkerAdvanced {
-                worker,
-                rows: 0,
-                bytes,
-            });
+        let statement = self.copy_statement(statement);
+        let (mut sent, mut read) = (0, 0);
+        let mut sink = None;
+        while let Some(piece) = member.next().await? {
+            read += piece.count;
+            let (mut rows, count) = match &item.filter {
+                Some(filter) => {
+                    let (chosen, count) = filter.choose(&piece.bytes);
+                    (Bytes::from(chosen.into_owned()), count)
+                }
+                None => (piece.bytes, piece.count),
+            };
+            sent += count;
+            // Without a row there is nothing to do.
+            if rows.is_empty() {
+                continue;
+            }
+            if sink.is_none() {
+                sink = Some(Box::pin(session.copy_in(&statement).await.map_err(failed)?));
+            }
+            let Some(sink) = &mut sink else { continue };
+            while !rows.is_empty() {
+                let chunk = rows.split_to(rows.len().min(CHUNK_BYTES));
+                let bytes = chunk.len() as u64;
+                sink.send(chunk).await.map_err(failed)?;
+                self.events.emit(Event::WorkerAdvanced {
+                    worker,
+                    rows: 0,
+                    bytes,
+                });
+            }
         }
-        let rows = sink.finish().await.map_err(failed)?;
+        check_read(item, read)?;
+        let rows = match &mut sink {
+            Some(sink) => sink.as_mut().finish().await.map_err(failed)?,
+            None => 0,
+        };
         self.events.emit(Event::WorkerAdvanced {
             worker,
             rows,
             bytes: 0,
         });
-        if rows != expected {
+        if rows != sent {
             return Err(Error::new(
                 ErrorKind::RestoreIncomplete,
                 format!("{} did not take every row", item.label),
             )
             .detail(format!(
-                "Member {}: {expected} rows sent, {rows} taken.",
+                "Member {}: {sent} rows sent, {rows} taken.",
                 item.member.id.0
             ))
             .hint("Does a trigger or rule of the target drop rows?"));
@@ -323,48 +324,71 @@ impl Loader {
     }
 
     /// The archive's COPY statement for this session, which speaks UTF-8. The server converts the rows.
-    fn copy_statement(&self, item: &LoadItem, statement: &[u8]) -> Result<String> {
+    fn copy_statement(&self, statement: &str) -> String {
         let encoding = self.reader.index().header.text_encoding();
-        let statement = encoding.decode(statement).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Damaged,
-                format!("{} is not {}", item.label, encoding.name()),
-            )
-        })?;
-        Ok(match statement.strip_suffix(';') {
+        match statement.strip_suffix(';') {
             Some(copy) if !encoding.is_as_is() => {
                 format!("{copy} WITH (ENCODING {})", quote::literal(encoding.name()))
             }
-            _ => statement.into_owned(),
-        })
+            _ => statement.to_owned(),
+        }
     }
 
-    /// Runs the calls that fill large objects, as one transaction.
+    /// Runs statements that make rows or fill large objects, as one transaction. Gives the number of those that make rows.
     async fn call(
         &self,
         worker: usize,
         session: &Session,
         item: &LoadItem,
-        text: Vec<u8>,
-    ) -> Result<()> {
-        let bytes = text.len() as u64;
-        let mut sql = String::from_utf8(text).map_err(|error| {
-            Error::new(ErrorKind::Damaged, format!("{} is not text", item.label)).caused_by(error)
-        })?;
-        if let Some(journal) = &self.journal {
-            sql.push_str(&journal.render_member(&item.target, item.member.id, 0));
+        mut member: Arriving,
+    ) -> Result<u64> {
+        let failed = |error| load_failed(item, error);
+        let encoding = self.reader.index().header.text_encoding();
+        let mut read = 0;
+        // Without a journal whoever called began a transaction or wants none.
+        if self.journal.is_some() {
+            session.batch_execute("BEGIN").await.map_err(failed)?;
         }
-        session
-            .batch_execute(&sql)
-            .await
-            .map_err(|error| load_failed(item, error))?;
-        self.events.emit(Event::WorkerAdvanced {
-            worker,
-            rows: 0,
-            bytes,
-        });
-        Ok(())
+        while let Some(piece) = member.next().await? {
+            read += piece.count;
+            let sql = encoding.decode(&piece.bytes).ok_or_else(|| {
+                let message = format!("{} is not {}", item.label, encoding.name());
+                Error::new(ErrorKind::Damaged, message)
+            })?;
+            session.batch_execute(&sql).await.map_err(failed)?;
+            self.events.emit(Event::WorkerAdvanced {
+                worker,
+                rows: 0,
+                bytes: piece.bytes.len() as u64,
+            });
+        }
+        check_read(item, read)?;
+        let rows = match *item.target {
+            LoadTarget::Table { .. } => read,
+            LoadTarget::LargeObjects => 0,
+        };
+        if let Some(journal) = &self.journal {
+            let record = journal.render_member(&item.target, item.member.id, rows);
+            let commit = format!("{record} COMMIT");
+            session.batch_execute(&commit).await.map_err(failed)?;
+        }
+        Ok(rows)
     }
+}
+
+/// The archive was read before anything changed: it must hold the same now.
+fn check_read(item: &LoadItem, read: u64) -> Result<()> {
+    if read == item.member.rows {
+        return Ok(());
+    }
+    let message = format!(
+        "{} changed in the archive while it was restored",
+        item.label
+    );
+    Err(Error::new(ErrorKind::Damaged, message).detail(format!(
+        "Member {}: {read} rows or statements instead of {}.",
+        item.member.id.0, item.member.rows
+    )))
 }
 
 /// A member whose rows the server has taken.

@@ -12,6 +12,7 @@
 //!
 //! `plan` decides all of it from the index and the options, without a server.
 
+mod arriving;
 mod check;
 mod clean;
 mod database;
@@ -225,7 +226,8 @@ pub async fn look(
         .filter(|(_, member)| member.role == MemberRole::Preamble)
         .map(|(id, _)| id);
     let members = plan.members().into_iter().chain(preamble).collect();
-    check_members(&reader, members, options.jobs.get(), events).await?;
+    let counts = check_members(&reader, members, options.jobs.get(), events).await?;
+    plan.take_counts(&counts);
     let texts = read_texts(&reader, &plan).await?;
 
     events.phase(Phase::Connect);
@@ -245,6 +247,7 @@ pub async fn look(
     denied.tell(options.skip_privileged, &mut findings);
     if options.skip_privileged {
         plan = plan::plan_restore_without(reader.index(), &options, &denied.exclusions())?;
+        plan.take_counts(&counts);
         survey = survey_target(&session, &plan, &options).await?;
     }
     check_version(session.version(), header, &plan, &texts, &mut findings)?;
@@ -328,6 +331,9 @@ async fn open_session(
          SELECT pg_catalog.set_config(name, '', false) \
          FROM pg_catalog.pg_settings WHERE name = 'restrict_nonsystem_relation_kind';"
         .to_owned();
+    if (header.pg_dump.as_ref()).is_some_and(|pg_dump| pg_dump.escape_strings) {
+        sql.push_str("SET standard_conforming_strings = off; SET escape_string_warning = off;");
+    }
     if header.encoding == "SQL_ASCII" {
         // The archive holds bytes of no known encoding: they pass as they are.
         sql.push_str("SET client_encoding = SQL_ASCII;");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::archive::{DumpId, Index, MemberId, Section, Span, TocEntry};
+use crate::archive::{DumpId, Index, MemberCount, MemberId, Section, Span, TocEntry};
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
 use crate::objects::{Kind, quote};
@@ -179,6 +179,19 @@ pub struct PlanSummary {
 }
 
 impl RestorePlan {
+    /// Puts in what reading the members has told: not every archive counts its rows.
+    pub(crate) fn take_counts(&mut self, counts: &HashMap<MemberId, MemberCount>) {
+        for load in &mut self.loads {
+            for member in &mut load.members {
+                if let Some(count) = counts.get(&member.id) {
+                    (member.rows, member.length) = (count.rows, count.bytes);
+                }
+            }
+            load.rows = load.members.iter().map(|member| member.rows).sum();
+            load.bytes = load.members.iter().map(|member| member.length).sum();
+        }
+    }
+
     /// Every member that the plan reads.
     pub(crate) fn members(&self) -> BTreeSet<MemberId> {
         let data = self
@@ -463,7 +476,12 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
             schema: schema.to_owned(),
             name: name.to_owned(),
         },
-        (Kind::TableData, None) => return Err(contradiction(entry, "it has no table")),
+        // Rows as INSERT statements.
+        (Kind::TableData, None) => LoadTarget::Table {
+            schema: (entry.schema.clone())
+                .ok_or_else(|| contradiction(entry, "it has no table"))?,
+            name: entry.name.clone(),
+        },
         _ => LoadTarget::LargeObjects,
     };
     Ok(Load {
@@ -517,13 +535,13 @@ impl HeldObjects {
                     self.schemas.insert(entry.name.clone());
                 }
             }
-            Kind::EnumType
+            Kind::Sequence
+            | Kind::EnumType
             | Kind::ShellType
             | Kind::CompositeType
             | Kind::BaseType
             | Kind::RangeType
             | Kind::Domain
-            | Kind::Sequence
             | Kind::Table
             | Kind::ForeignTable
             | Kind::View
@@ -858,6 +876,7 @@ mod tests {
             partial: Vec::new(),
             entries: 0,
             members: 0,
+            pg_dump: None,
         }
     }
 

@@ -47,7 +47,8 @@ pub(super) async fn look(
     }
     let done = read_done(&session, journal.schema()).await?;
     let left = plan.without(&done);
-    check_members(&reader, left.members(), options.jobs.get(), events).await?;
+    let counts = check_members(&reader, left.members(), options.jobs.get(), events).await?;
+    plan.take_counts(&counts);
     let texts = read_texts(&reader, &left).await?;
     let mut findings = Findings::default();
     let (settings, order) =

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::replay::{Input, Packing, could_not_read, is_stdin};
 use crate::archive::has_footer_magic;
 use crate::objects::quote::one_line;
+use crate::pg_archive;
 use crate::{Error, ErrorKind, Result};
 
 /// Who reads a file.
@@ -16,54 +17,22 @@ pub(crate) enum DumpSource {
     Archive,
     /// A plain SQL script of whatever tool or hand.
     Script,
-    /// An archive of pg_dump.
-    PgDump(PgDumpFormat),
-}
-
-/// pg_dump's formats beside the plain one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PgDumpFormat {
-    /// `-Fc`: a file that starts with `PGDMP`.
-    Custom,
-    /// `-Fd`: a directory that holds a `toc.dat`.
-    Directory,
-    /// `-Ft`: a tar file whose first member is a `toc.dat`.
-    Tar,
-}
-
-impl PgDumpFormat {
-    /// What is said of a file in this format.
-    pub(crate) fn unsupported(self, path: &Path) -> Error {
-        let format = match self {
-            PgDumpFormat::Custom => "custom",
-            PgDumpFormat::Directory => "directory",
-            PgDumpFormat::Tar => "tar",
-        };
-        let shown = path.display().to_string();
-        Error::new(
-            ErrorKind::Unsupported,
-            format!(
-                "{} is an archive of pg_dump in {format} format",
-                one_line(&shown)
-            ),
-        )
-        .hint("pgstow does not read it yet. pg_restore -f SCRIPT turns it into a script for psql.")
-    }
+    /// An archive of pg_dump in custom, directory or tar format.
+    PgDump,
 }
 
 impl DumpSource {
-    /// What is said where only an archive of pgstow will do.
+    /// What is said where only an archive will do, pgstow's or pg_dump's.
     ///
     /// # Errors
-    /// `Unsupported` for all others.
+    /// `Unsupported` for a script.
     pub(crate) fn expect_archive(self, path: &Path) -> Result<()> {
         let shown = path.display().to_string();
         match self {
-            DumpSource::Archive => Ok(()),
-            DumpSource::PgDump(format) => Err(format.unsupported(path)),
+            DumpSource::Archive | DumpSource::PgDump => Ok(()),
             DumpSource::Script => Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("{} is a plain SQL script, not an archive of pgstow", one_line(&shown)),
+                format!("{} is a plain SQL script, not an archive", one_line(&shown)),
             )
             .hint("A script has no table of contents. pgstow restore replays it, verify reads it to its end.")),
         }
@@ -96,8 +65,8 @@ pub(crate) fn recognize(path: &Path, plain: bool) -> Result<DumpSource> {
         return Ok(DumpSource::Script);
     }
     let head = read_head(&mut file).map_err(failed)?;
-    if let Some(format) = pg_dump_format(&head) {
-        return Ok(DumpSource::PgDump(format));
+    if pg_archive::is_archive(&head) {
+        return Ok(DumpSource::PgDump);
     }
     if plain {
         return Ok(DumpSource::Script);
@@ -113,8 +82,8 @@ pub(crate) fn recognize(path: &Path, plain: bool) -> Result<DumpSource> {
     // What cannot be unpacked from its start is for the reader of scripts to tell: an archive of ours has a footer.
     let mut input = Input::open(path)?;
     let text = input.head(HEAD_BYTES);
-    match pg_dump_format(&text) {
-        Some(_) => Err(Error::new(
+    match pg_archive::is_archive(&text) {
+        true => Err(Error::new(
             ErrorKind::Unsupported,
             format!(
                 "{} is an archive of pg_dump within {}",
@@ -123,13 +92,13 @@ pub(crate) fn recognize(path: &Path, plain: bool) -> Result<DumpSource> {
             ),
         )
         .hint("Unpack it, and restore what comes out.")),
-        None => Ok(of_text(&text)),
+        false => Ok(of_text(&text)),
     }
 }
 
 fn recognize_directory(path: &Path) -> Result<DumpSource> {
-    if path.join("toc.dat").is_file() {
-        return Ok(DumpSource::PgDump(PgDumpFormat::Directory));
+    if pg_archive::is_directory_archive(path) {
+        return Ok(DumpSource::PgDump);
     }
     let shown = path.display().to_string();
     Err(Error::new(
@@ -144,14 +113,6 @@ fn of_text(head: &[u8]) -> DumpSource {
     match memchr::memmem::find(head, PREAMBLE) {
         Some(at) if at < 16 => DumpSource::Archive,
         _ => DumpSource::Script,
-    }
-}
-
-fn pg_dump_format(head: &[u8]) -> Option<PgDumpFormat> {
-    let is_tar = head.get(257..262) == Some(b"ustar") && head.starts_with(b"toc.dat\0");
-    match head.starts_with(b"PGDMP") {
-        true => Some(PgDumpFormat::Custom),
-        false => is_tar.then_some(PgDumpFormat::Tar),
     }
 }
 
@@ -185,14 +146,18 @@ mod tests {
     fn contents_decide() {
         let mut tar = vec![0; 512];
         tar[..7].copy_from_slice(b"toc.dat");
+        tar[124..136].copy_from_slice(b"00000000000\0");
+        tar[148..156].copy_from_slice(b"        ");
         tar[257..262].copy_from_slice(b"ustar");
+        let sum: u32 = tar.iter().map(|byte| u32::from(*byte)).sum();
+        tar[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
         let ours = b"--\n-- PostgreSQL database dump by pgstow 1\n";
         let packed = zstd::encode_all(&ours[..], 1).unwrap();
         for (bytes, source) in [
             (&b"SELECT 1;"[..], DumpSource::Script),
             (b"", DumpSource::Script),
-            (b"PGDMP\x01\x0e", DumpSource::PgDump(PgDumpFormat::Custom)),
-            (&tar, DumpSource::PgDump(PgDumpFormat::Tar)),
+            (b"PGDMP\x01\x0e", DumpSource::PgDump),
+            (&tar, DumpSource::PgDump),
             (ours, DumpSource::Archive),
             (&packed, DumpSource::Archive),
             (
@@ -213,8 +178,7 @@ mod tests {
         let refused = recognize(dir.path(), false).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Usage);
         std::fs::write(dir.path().join("toc.dat"), "PGDMP").unwrap();
-        let directory = DumpSource::PgDump(PgDumpFormat::Directory);
-        assert_eq!(recognize(dir.path(), false).unwrap(), directory);
+        assert_eq!(recognize(dir.path(), false).unwrap(), DumpSource::PgDump);
     }
 
     #[test]

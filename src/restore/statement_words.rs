@@ -1,4 +1,4 @@
-//! Words and names of statements that pgstow rendered, as far as looking for roles, tablespaces and newer syntax needs them.
+//! Words and names of statements that pgstow or pg_dump rendered, as far as looking for roles, tablespaces and newer syntax needs them.
 
 use std::collections::BTreeSet;
 
@@ -78,34 +78,59 @@ fn end_of_dollar_quote(sql: &str, start: usize) -> Option<usize> {
 }
 
 /// The roles that GRANT, REVOKE, ALTER DEFAULT PRIVILEGES and CREATE POLICY name. The expressions of a
-/// policy are not looked at: in them FROM and TO mean something else.
+/// policy are not looked at: in them FROM and TO mean something else. pg_dump quotes names only where it must.
 pub(crate) fn mentioned_roles(sql: &str) -> BTreeSet<String> {
     let mut roles = BTreeSet::new();
+    let mut before = String::new();
     let mut tokens = tokens(sql).into_iter().peekable();
     while let Some(token) = tokens.next() {
-        let Token::Word(word) = token else { continue };
-        match word.as_str() {
-            "USING" | "CHECK" => break,
-            "TO" | "FROM" | "BY" | "ROLE" => {
-                while let Some(listed) =
-                    tokens.next_if(|token| !matches!(token, Token::Other | Token::Word(_)))
-                {
-                    if let Token::Name(name) = listed {
-                        roles.insert(name);
+        let Token::Word(word) = token else {
+            before.clear();
+            continue;
+        };
+        match (before.as_str(), word.as_str()) {
+            (_, "USING" | "CHECK") => break,
+            (_, "TO" | "FROM")
+            | ("GRANTED", "BY")
+            | ("FOR", "ROLE")
+            | ("SESSION", "AUTHORIZATION") => {
+                tokens.next_if_eq(&Token::Word("GROUP".to_owned()));
+                while let Some(name) = tokens.next_if(|token| name_of(token).is_some()) {
+                    roles.extend(name_of(&name).filter(|name| !is_no_role(name)));
+                    if tokens.next_if_eq(&Token::Comma).is_none() {
+                        break;
                     }
                 }
             }
             _ => {}
         }
+        before = word;
     }
     roles
 }
 
-/// The quoted name behind a keyword: `TABLESPACE "fast"`.
+/// Words that stand where a role's name may.
+fn is_no_role(name: &str) -> bool {
+    matches!(
+        name,
+        "public" | "current_user" | "current_role" | "session_user"
+    )
+}
+
+/// A name as the server has it: one without quotes is in lower case.
+fn name_of(token: &Token) -> Option<String> {
+    match token {
+        Token::Name(name) => Some(name.clone()),
+        Token::Word(word) => Some(word.to_ascii_lowercase()),
+        Token::Comma | Token::Other => None,
+    }
+}
+
+/// The quoted name behind a keyword: `TABLESPACE "fast"`, `default_tablespace = "fast"`.
 pub(crate) fn name_after(sql: &str, keyword: &str) -> Option<String> {
     let mut tokens = tokens(sql).into_iter();
     tokens.find(|token| matches!(token, Token::Word(word) if word == keyword))?;
-    match tokens.next() {
+    match tokens.find(|token| *token != Token::Other) {
         Some(Token::Name(name)) => Some(name),
         _ => None,
     }
@@ -149,6 +174,26 @@ mod tests {
         assert_eq!(
             roles("REVOKE ALL ON SCHEMA \"s\" FROM PUBLIC; GRANT ALL ON SCHEMA \"s\" TO \"o\";"),
             ["o"]
+        );
+    }
+
+    #[test]
+    fn roles_need_no_quotes() {
+        assert_eq!(
+            roles(
+                "REVOKE ALL ON TABLE s.role FROM PUBLIC; GRANT SELECT(a),INSERT(b) ON TABLE s.role TO ann, \"Bob\" WITH GRANT OPTION;"
+            ),
+            ["Bob", "ann"]
+        );
+        assert_eq!(
+            roles(
+                "SET SESSION AUTHORIZATION carl; GRANT ALL ON SCHEMA s TO ann; RESET SESSION AUTHORIZATION;"
+            ),
+            ["ann", "carl"]
+        );
+        assert_eq!(
+            roles("CREATE POLICY p ON s.t FOR SELECT TO ann USING ((a > 0));"),
+            ["ann"]
         );
     }
 

@@ -101,6 +101,13 @@ pub async fn look_at_swap(
 ) -> Result<PreparedSwap> {
     let started = Instant::now();
     refuse_parts(&reader.index().header, &options)?;
+    if reader.is_of_pg_dump() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "--swap compares digests of rows, and archives of pg_dump have none",
+        )
+        .hint("Restore it into a new database with --create."));
+    }
     let mut findings = Findings::default();
     let (names, old) = {
         let session = connect(&settings).await?;

