@@ -6,12 +6,14 @@ mod config;
 mod copy;
 mod create;
 mod csv;
+mod diff;
 mod doctor;
 mod drill;
 mod duration;
 mod extract;
 mod inserts;
 mod jsonl;
+mod line_diff;
 mod list;
 mod log;
 mod pin;
@@ -40,12 +42,12 @@ use crate::{Error, ErrorKind, Result};
 const EXIT_STATUSES: &str = "\
 Exit status:
     0  done
-    1  failed: nothing was published or changed
+    1  failed: nothing was published or changed; of diff also: the sides are different
     2  wrong usage
     3  done, but a side job failed
     4  damage found
     5  no such file or backup
-    6  a restore stopped part-way; its message tells the state
+    6  a restore stopped part-way, or loaded rows are not the archive's (--verify-rows); its message tells the state
    11  locked by another run
    20  cannot connect
    21  a lock was not granted in time
@@ -71,6 +73,7 @@ enum Command {
     Extract(extract::Args),
     Verify(verify::Args),
     Restore(Box<restore::RestoreArgs>),
+    Diff(Box<diff::Args>),
     Drill(Box<drill::Args>),
     Cleanup(cleanup::Args),
     Pin(pin::Args),
@@ -105,9 +108,9 @@ fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         run_command(cli.command, &cli.log)
     });
     match outcome {
-        Ok(()) => {
+        Ok(status) => {
             tracing::info!("pgstow {name} is done");
-            ExitCode::SUCCESS
+            status
         }
         Err(error) => {
             log::log_failure(name, &error);
@@ -158,6 +161,7 @@ impl Command {
             Command::Extract(_) => "extract",
             Command::Verify(_) => "verify",
             Command::Restore(_) => "restore",
+            Command::Diff(_) => "diff",
             Command::Drill(_) => "drill",
             Command::Cleanup(_) => "cleanup",
             Command::Pin(_) => "pin",
@@ -178,6 +182,7 @@ impl Command {
             Command::Extract(args) => &args.place,
             Command::Verify(args) => &args.place,
             Command::Restore(args) => &args.place,
+            Command::Diff(args) => &args.place,
             Command::Drill(args) => &args.place,
             Command::Cleanup(args) => &args.place,
             Command::Pin(args) | Command::Unpin(args) => &args.place,
@@ -190,14 +195,18 @@ impl Command {
     }
 }
 
-fn run_command(command: Command, log: &log::LogArgs) -> Result<()> {
-    match command {
+/// The exit status of a command that did not fail: `diff` tells by it whether the sides are equal.
+fn run_command(command: Command, log: &log::LogArgs) -> Result<ExitCode> {
+    let done = match command {
         Command::Create(args) => block_on(args.run()),
         Command::List(args) => block_on(list::run(args)),
         Command::Show(args) => block_on(show::run(*args)),
         Command::Extract(args) => block_on(extract::run(args)),
         Command::Verify(args) => block_on(verify::run(args)),
         Command::Restore(args) => block_on(args.run()),
+        Command::Diff(args) => {
+            return block_on(diff::run(*args)).map(|equal| u8::from(!equal).into());
+        }
         Command::Drill(args) => block_on(drill::run(*args)),
         Command::Cleanup(args) => block_on(cleanup::run(args)),
         Command::Pin(args) => block_on(pin::run(args, true)),
@@ -207,7 +216,8 @@ fn run_command(command: Command, log: &log::LogArgs) -> Result<()> {
         Command::Doctor(args) => block_on(doctor::run(*args, log.file())),
         Command::Config(args) => config::run(args),
         Command::Serve(args) => block_on(serve::run(*args)),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs a command's future on all cores.

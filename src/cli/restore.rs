@@ -97,6 +97,10 @@ pub(crate) struct RestoreArgs {
     /// How long to try again when connection or server went away: 90, 90s, 5m, 1h. 0: not at all
     #[arg(long, value_name = "DURATION", default_value = "60", value_parser = super::duration::parse)]
     retry_for: Duration,
+    /// After the load, read each table once and compare its rows with the archive's digest. Exit status 6 names the tables that
+    /// hold other rows; nothing is built on them
+    #[arg(long, conflicts_with_all = ["conditions", "schema_only", "swap"])]
+    verify_rows: bool,
     /// Do not collect the planner's statistics at the end
     #[arg(long)]
     no_analyze: bool,
@@ -221,6 +225,7 @@ impl RestoreArgs {
             parts: self.parts.parts_of_archive(),
             rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
             foreign_data: true,
+            verify_rows: self.verify_rows,
             analyze: !self.no_analyze,
             resume: self.resume,
             retry_for: self.retry_for,
@@ -304,6 +309,10 @@ impl RestoreArgs {
             return Ok(());
         }
         let summary = &report.summary;
+        if let Some(tables) = report.tables_verified {
+            let tables = super::text_table::count(tables, "table", "tables");
+            eprintln!("{tables}: every row is the archive's (--verify-rows)");
+        }
         // A whole archive is read twice: to verify it, and to load it.
         let share = match report.bytes_read < report.archive_bytes {
             true => {

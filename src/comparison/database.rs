@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::side::is_large_object;
 use super::{Definitions, Tables, tables_of};
 use crate::Result;
 use crate::archive::{Compression, TextEncoding};
@@ -27,6 +28,8 @@ pub struct DatabaseSide {
     pub tables: Option<Tables>,
     /// The server.
     pub server: ServerVersion,
+    /// Whether it has large objects, whose bytes are not compared.
+    pub has_large_objects: bool,
     /// What was left out because pgstow cannot dump it, one line each.
     pub unsupported: Vec<String>,
 }
@@ -46,6 +49,8 @@ pub async fn read_database(
     let held = read_definitions(settings, selection, contents).await?;
     let definitions = Definitions::of_database(&held.contents.entries);
     let server = held.session.version();
+    let mut kinds = held.contents.entries.iter().map(|entry| entry.kind);
+    let has_large_objects = kinds.any(|kind| is_large_object(kind.as_str()));
     let tables = match rows {
         RowsRead::None => None,
         RowsRead::InEncoding(encoding) => {
@@ -69,6 +74,7 @@ pub async fn read_database(
         definitions,
         tables,
         server,
+        has_large_objects,
         unsupported: held.contents.unsupported,
     })
 }

@@ -6,6 +6,7 @@
 mod database;
 mod definitions;
 mod rows;
+mod side;
 
 pub use database::{DatabaseSide, RowsRead, read_database};
 pub use definitions::{
@@ -14,3 +15,4 @@ pub use definitions::{
 pub use rows::{
     RowDifference, TableContents, TableName, Tables, compare_rows, live_contents, tables_of,
 };
+pub use side::Side;

@@ -81,6 +81,14 @@ pub fn tables_of<'a>(entries: impl IntoIterator<Item = &'a TocEntry>) -> Result<
     Ok(tables)
 }
 
+impl RowDifference {
+    /// The table, on one line.
+    pub fn table(&self) -> String {
+        let (schema, name) = &self.table;
+        one_line(&format!("{schema}.{name}")).into_owned()
+    }
+}
+
 /// What differs, by table.
 pub fn compare_rows(before: &Tables, after: &Tables) -> Vec<RowDifference> {
     let names: BTreeSet<&TableName> = before.keys().chain(after.keys()).collect();

@@ -180,6 +180,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         analyze: _,
         resume: _,
         retry_for: _,
+        verify_rows: _,
     } = options;
     vec![
         ("--create", format!("{create} {properties}")),

@@ -473,6 +473,9 @@ mod tests {
                 name: String::new(),
             },
             columns: Vec::new(),
+            digest: String::new(),
+            through_root: false,
+            of_extension: false,
             rows: 0,
             bytes: members.iter().map(|(_, length)| length).sum(),
             members: members

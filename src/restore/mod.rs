@@ -40,6 +40,7 @@ mod tablespaces;
 mod texts;
 mod triggers;
 mod turn;
+mod verify_rows;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -105,6 +106,8 @@ pub struct RestoreOptions {
     pub rows: Option<RowFilter>,
     /// Load the rows of foreign tables, which go to the servers behind them.
     pub foreign_data: bool,
+    /// Read each table that was loaded once and compare its rows with the archive's digest.
+    pub verify_rows: bool,
     /// Collect the planner's statistics at the end.
     pub analyze: bool,
     /// Go on with an unfinished restore of the same archive.
@@ -134,6 +137,7 @@ impl RestoreOptions {
             },
             rows: None,
             foreign_data: true,
+            verify_rows: false,
             analyze: true,
             resume: false,
             retry_for: RETRY_FOR,
@@ -173,6 +177,8 @@ pub struct RestoreReport {
     /// What was created and loaded.
     #[serde(flatten)]
     pub summary: PlanSummary,
+    /// With `verify_rows`: how many tables hold exactly the archive's rows.
+    pub tables_verified: Option<u64>,
     /// Bytes that were read of the archive: what was not asked for is not read.
     pub bytes_read: u64,
     /// Bytes of the archive.
@@ -203,13 +209,19 @@ pub async fn prepare(
 ///
 /// # Errors
 /// `Damaged` if a member that would be used is not what the index says; `Usage` if the selection matches
-/// nothing; `Connect`; `Restore` if the target's catalogs cannot be read.
+/// nothing, or if rows are to be verified and the archive has no digests; `Connect`; `Restore` if the target's catalogs cannot be read.
 pub async fn look(
     reader: Arc<ArchiveReader>,
     settings: ConnectSettings,
     options: RestoreOptions,
     events: &Events,
 ) -> Result<Prepared> {
+    if options.verify_rows && reader.is_of_pg_dump() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "--verify-rows needs digests of the rows, and an archive of pg_dump has none",
+        ));
+    }
     let started = Instant::now();
     let mut options = options;
     let encoding = reader.index().header.text_encoding();

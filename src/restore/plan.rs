@@ -79,6 +79,12 @@ pub(crate) struct Load {
     pub target: LoadTarget,
     /// The columns of its rows; none of large objects.
     pub columns: Vec<String>,
+    /// The digest of its rows in the index, which is trusted for nothing but [`super::verify_rows`].
+    pub digest: String,
+    /// Whether the rows go into a partitioned table, which sends them on.
+    pub through_root: bool,
+    /// Whether CREATE EXTENSION makes the table, with rows of its own in it.
+    pub of_extension: bool,
     /// Rows of all members.
     pub rows: u64,
     /// Bytes of all members.
@@ -492,6 +498,12 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
             .rows
             .as_ref()
             .map_or_else(Vec::new, |rows| rows.columns.clone()),
+        digest: entry
+            .rows
+            .as_ref()
+            .map_or_else(String::new, |rows| rows.digest.clone()),
+        through_root: entry.rows.as_ref().is_some_and(|rows| rows.root.is_some()),
+        of_extension: entry.relation.is_none(),
         rows,
         bytes: members.iter().map(|member| member.length).sum(),
         members,

@@ -15,7 +15,7 @@ use super::journal::{Done, Journal, Work};
 use super::plan::{Load, PlanSummary};
 use super::progress::RunState;
 use super::retry::Patience;
-use super::{Prepared, RestoreOptions, RestoreReport};
+use super::{Prepared, RestoreOptions, RestoreReport, verify_rows};
 use super::{
     clean, connect_for_create, database, drop_database, finish, journal, load, open_session,
     post_data, tablespaces, turn,
@@ -111,6 +111,8 @@ impl Prepared {
                 },
                 None => planned,
             },
+            tables_verified: (self.options.verify_rows)
+                .then(|| verify_rows::count_tables(&self.plan.loads)),
             bytes_read: self.reader.bytes_read(),
             archive_bytes: self.reader.size(),
             elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -187,6 +189,11 @@ impl Prepared {
             if done.steps() > 0 {
                 wake_triggers(&sessions).await?;
             }
+        }
+
+        // Nobody waits for indexes on rows that are not the archive's.
+        if self.options.verify_rows {
+            verify_rows::verify_rows(&sessions, &self.plan.loads, events).await?;
         }
 
         events.phase(Phase::PostData);

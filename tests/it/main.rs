@@ -14,6 +14,7 @@ mod clean;
 mod cli;
 mod cluster;
 mod comments;
+mod comparison;
 mod conn;
 mod consistency;
 mod crash;

@@ -1,0 +1,164 @@
+//! `diff`, and `restore --verify-rows`.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::pgstow::finish;
+use crate::harness::server::client_dir;
+use crate::harness::{Database, Server, on_newest, pgstow};
+
+const SHOP: &str = "
+    CREATE TYPE colour AS ENUM ('red', 'green', 'blue');
+    CREATE TABLE users (id int PRIMARY KEY, name text);
+    INSERT INTO users SELECT n, 'user ' || n FROM generate_series(1, 500) n;
+    CREATE TABLE orders (id serial PRIMARY KEY, user_id int REFERENCES users, note text);
+    INSERT INTO orders (user_id, note) SELECT n, E'tab\\t' || n FROM generate_series(1, 300) n;
+    CREATE TABLE by_colour (c colour, n int) PARTITION BY HASH (c);
+    CREATE TABLE by_colour_0 PARTITION OF by_colour FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+    CREATE TABLE by_colour_1 PARTITION OF by_colour FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+    INSERT INTO by_colour SELECT ('{red,green,blue}'::colour[])[n % 3 + 1], n FROM generate_series(1, 200) n;
+    CREATE VIEW names AS SELECT name FROM users;
+    CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT 2 * n';";
+
+fn archive_of(source: &Database) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("shop.sql.gz").to_str().unwrap().to_owned();
+    pgstow(["create", &source.url(), "-o", &file]).expect_status(0);
+    (dir, file)
+}
+
+fn restore(server: &'static Server, file: &str, options: &[&str]) -> Database {
+    let target = Database::empty(server);
+    let url = target.url();
+    let arguments = ["restore", file, &url, "--yes"];
+    pgstow(arguments.iter().chain(options)).expect_status(0);
+    target
+}
+
+#[test]
+fn equal_sides_exit_with_0_whatever_they_are() {
+    on_newest(|server| {
+        let source = Database::filled(server, SHOP);
+        let (_dir, file) = archive_of(&source);
+        let copy = restore(server, &file, &[]);
+        let source = source.url();
+        for (a, b) in [
+            (file.as_str(), source.as_str()),
+            (&source, &copy.url()),
+            (&file, &file),
+        ] {
+            let told = pgstow(["diff", a, b]).expect_status(0).stdout();
+            assert!(told.starts_with("equal: "), "{told}");
+            assert!(told.ends_with("the rows of 3 tables\n"), "{told}");
+        }
+    });
+}
+
+#[test]
+fn what_was_added_dropped_or_changed_is_told_with_its_sql_and_exits_with_1() {
+    on_newest(|server| {
+        let source = Database::filled(server, SHOP);
+        let (_dir, file) = archive_of(&source);
+        source.sql(
+            "DROP VIEW names;
+             CREATE TABLE fresh (a int);
+             CREATE OR REPLACE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT n + n';
+             DELETE FROM orders WHERE id = 7;
+             UPDATE users SET name = 'other' WHERE id = 7;",
+        );
+        let url = source.url();
+        let told = pgstow(["diff", &file, &url]).expect_status(1).stdout();
+        for line in [
+            "dropped VIEW public.names\n",
+            "added TABLE public.fresh\n",
+            "changed FUNCTION public.twice(n integer)\n",
+            "  + CREATE TABLE \"public\".\"fresh\" (\n",
+            "rows of public.orders: 300 rows in A, 299 rows in B (-1)\n",
+            "rows of public.users: 500 rows on both sides, other contents\n",
+            "rows of public.fresh: none kept in A, 0 rows in B\n",
+        ] {
+            assert!(told.contains(line), "{line}{told}");
+        }
+        let changed = |options: &[&str], status: i32| {
+            let arguments = ["diff", &file, &url];
+            let outcome = pgstow(arguments.iter().chain(options)).expect_status(status);
+            outcome.stdout()
+        };
+        let json: Value = serde_json::from_str(&changed(&["--json", "-t", "users"], 1)).unwrap();
+        assert_eq!(json["objects"], serde_json::json!([]));
+        assert_eq!(json["tables"][0]["a"]["rows"], 500);
+        assert_ne!(
+            json["tables"][0]["a"]["digest"],
+            json["tables"][0]["b"]["digest"]
+        );
+        // A table that one side lacks is no mistake; one that both lack is.
+        assert!(changed(&["-t", "fresh"], 1).contains("added TABLE public.fresh"));
+        assert!(changed(&["-t", "nothing"], 2).is_empty());
+        assert!(changed(&["-s", "-t", "users"], 0).contains("rows were not compared"));
+        assert!(!changed(&["-a", "-T", "fresh"], 1).contains("twice"));
+    });
+}
+
+#[test]
+fn verified_rows_are_told_and_other_rows_exit_with_6() {
+    on_newest(|server| {
+        let source = Database::filled(server, SHOP);
+        let (_dir, file) = archive_of(&source);
+        let target = Database::empty(server);
+        let url = target.url();
+        let arguments = ["restore", &file, &url, "--yes", "--verify-rows"];
+        let told = pgstow(arguments).expect_status(0).stderr();
+        assert!(
+            told.contains("3 tables: every row is the archive's"),
+            "{told}"
+        );
+
+        // One table has rows already, a trigger changes those of another.
+        target.sql(
+            "DELETE FROM orders WHERE id > 1; UPDATE orders SET id = 1000, user_id = NULL; DELETE FROM users;
+             TRUNCATE by_colour;
+             CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql AS
+               $$ BEGIN IF NEW.id = 3 THEN NEW.name := 'changed'; END IF; RETURN NEW; END $$;
+             CREATE TRIGGER change BEFORE INSERT ON users FOR EACH ROW EXECUTE PROCEDURE change();
+             ALTER TABLE users ENABLE ALWAYS TRIGGER change;
+             ALTER TABLE orders DROP CONSTRAINT orders_user_id_fkey;",
+        );
+        let told = pgstow(arguments.iter().chain(&["-a"]))
+            .expect_status(6)
+            .stderr();
+        for line in [
+            "2 tables do not hold the archive's rows",
+            "public.orders: 301 rows instead of 300.",
+            "public.users: 500 rows, as in the archive, with other contents.",
+        ] {
+            assert!(told.contains(line), "{line}\n{told}");
+        }
+    });
+}
+
+#[test]
+fn archives_of_pg_dump_have_no_digests_and_are_refused() {
+    on_newest(|server| {
+        let source = Database::filled(server, SHOP);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.dump").to_str().unwrap().to_owned();
+        finish(Command::new(client_dir().join("pg_dump")).args([
+            "-Fc",
+            "-f",
+            &file,
+            &source.url(),
+        ]))
+        .expect_status(0);
+        let target = Database::empty(server);
+        for arguments in [
+            &["diff", &file, &source.url()][..],
+            &["restore", &file, &target.url(), "--yes", "--verify-rows"],
+        ] {
+            let told = pgstow(arguments).expect_status(2).stderr();
+            assert!(told.contains("an archive of pg_dump"), "{told}");
+        }
+        let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+        assert_eq!(target.sql(tables).trim(), "0");
+    });
+}
