@@ -6,10 +6,15 @@ use std::collections::HashMap;
 use futures::future::{BoxFuture, join_all};
 
 use crate::conn::Session;
+use crate::objects::plain_definition::{Deparser, read_deparser};
 use crate::objects::quote::one_line;
 use crate::objects::table::Check;
-use crate::objects::{self, CatalogId, Kind, Object, ObjectId, Oid, Part, catalog};
+use crate::objects::table_data::Rows;
+use crate::objects::{self, CatalogId, Kind, Object, ObjectId, Oid, OidMap, Part, catalog};
 use crate::{Error, ErrorKind, Result};
+
+use super::parts::Parts;
+use super::sweep::{Swept, read_swept};
 
 /// The objects of a database. They are known by their place in `objects`.
 pub(super) struct Catalog {
@@ -21,16 +26,16 @@ pub(super) struct Catalog {
     pub(super) sequence_owners: HashMap<usize, usize>,
     /// Rows of `pg_depend` that may matter.
     pub(super) dependencies: Vec<Dependency>,
-    by_id: HashMap<ObjectId, usize>,
-    by_claim: HashMap<CatalogId, usize>,
+    by_id: OidMap<ObjectId, usize>,
+    by_claim: OidMap<CatalogId, usize>,
     /// By object: the objects folded into it.
-    parts: HashMap<usize, Vec<usize>>,
+    parts: Vec<Vec<usize>>,
 }
 
 impl Catalog {
     /// The objects that this one's CREATE statement normally prints.
     pub(super) fn parts(&self, owner: usize) -> &[usize] {
-        self.parts.get(&owner).map_or(&[], Vec::as_slice)
+        &self.parts[owner]
     }
 
     /// The object whose CREATE statement normally prints this one.
@@ -95,37 +100,43 @@ impl DependencyType {
     }
 }
 
-/// Reads all objects and their dependencies. An `aide` shares the leader's snapshot and reads beside it: the time
-/// is the server's, and a session keeps one core of it busy.
+/// Reads all objects that the parts need and their dependencies. An `aide` shares the leader's snapshot and reads
+/// beside it: the time is the server's, and a session keeps one core of it busy. Columns come first, for what the
+/// aide reads later is made of them; meanwhile it reads what has none.
 ///
 /// # Errors
 /// `Catalog` if a query fails or a row makes no sense.
 pub(super) async fn read_catalog(
     leader: &Session,
     aide: Option<&Session>,
-    with_statistics: bool,
-) -> Result<Catalog> {
+    parts: &Parts,
+) -> Result<(Catalog, Swept)> {
+    let helper = aide.unwrap_or(leader);
+    let (deparser, (mut objects, dependencies, swept)) =
+        both(read_columns(leader), read_without_columns(helper)).await?;
     let reads = futures::join!(
-        read_definitions(leader),
-        read_dependents(aide.unwrap_or(leader))
+        read_definitions(leader, &deparser, parts),
+        read_dependents(helper, &deparser, parts)
     );
-    let ((mut objects, dependencies), dependents) = match reads {
+    let (definitions, dependents) = match reads {
         (Ok(definitions), Ok(dependents)) => (definitions, dependents),
         // What the aide waits for may wait for our leader: the server cannot see that circle.
         (Ok(definitions), Err(error))
             if aide.is_some() && error.kind() == ErrorKind::LockTimeout =>
         {
-            (definitions, read_dependents(leader).await?)
+            let dependents = read_dependents(leader, &deparser, parts).await?;
+            (definitions, dependents)
         }
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
         (Err(first), Err(_)) if aide.is_some() => return Err(first),
         (Err(first), Err(second)) => return Err(cause([first, second])),
     };
+    objects.extend(definitions);
     give_checks_to_tables(&mut objects);
-    let parts: Vec<Object> = objects.iter().flat_map(parts_of).collect();
-    objects.extend(parts);
+    let folded: Vec<Object> = objects.iter().flat_map(parts_of).collect();
+    objects.extend(folded);
     objects.extend(dependents);
-    if with_statistics {
+    if parts.wants_statistics() {
         let statistics = objects::relation_statistics::read(leader).await?;
         objects.extend(statistics.into_iter().map(Object::RelationStatistics));
     }
@@ -133,29 +144,50 @@ pub(super) async fn read_catalog(
     let by_claim = index_claims(&objects);
     let mut catalog = Catalog {
         depends_on: vec![Vec::new(); objects.len()],
+        parts: vec![Vec::new(); objects.len()],
         sequence_owners: HashMap::new(),
         objects,
         dependencies,
         by_id,
         by_claim,
-        parts: HashMap::new(),
     };
     for part in 0..catalog.objects.len() {
         if let Some(owner) = catalog.owner_of(part) {
-            catalog.parts.entry(owner).or_default().push(part);
+            catalog.parts[owner].push(part);
         }
     }
     connect(&mut catalog);
-    Ok(catalog)
+    Ok((catalog, swept))
 }
 
-/// What can stand by itself, all whose deparsing takes locks (queries of views and rules, bodies of functions), and who
-/// depends on whom.
-async fn read_definitions(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>)> {
-    let objects = pipeline(vec![
-        all(objects::table::read(s), Object::Table),
+/// Columns, and what else plain definitions are made of.
+async fn read_columns(s: &Session) -> Result<Deparser> {
+    let attributes = objects::attribute::read(s).await?;
+    read_deparser(s, attributes).await
+}
+
+/// Sequences, who depends on whom, and what there is at all.
+async fn read_without_columns(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>, Swept)> {
+    let reads = futures::join!(
+        pipeline(vec![all(objects::sequence::read(s), Object::Sequence)]),
+        read_depend(s),
+        read_swept(s),
+    );
+    match reads {
+        (Ok(objects), Ok(dependencies), Ok(swept)) => Ok((objects, dependencies, swept)),
+        (objects, dependencies, swept) => {
+            let failures = [objects.err(), dependencies.err(), swept.err()];
+            Err(cause(failures.into_iter().flatten()))
+        }
+    }
+}
+
+/// What can stand by itself, and all whose deparsing takes locks (queries of views and rules, bodies of functions).
+async fn read_definitions(s: &Session, deparser: &Deparser, parts: &Parts) -> Result<Vec<Object>> {
+    let columns = deparser.attributes();
+    let mut reads = vec![
+        all(objects::table::read(s, columns), Object::Table),
         all(objects::check_constraint::read(s), Object::CheckConstraint),
-        all(objects::sequence::read(s), Object::Sequence),
         all(objects::schema::read(s), Object::Schema),
         all(objects::extension::read(s), Object::Extension),
         all(objects::enum_type::read(s), Object::EnumType),
@@ -165,9 +197,9 @@ async fn read_definitions(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>)>
         all(objects::domain::read(s), Object::Domain),
         all(objects::function::read(s), Object::Function),
         all(objects::aggregate::read(s), Object::Aggregate),
-        all(objects::view::read(s), Object::View),
+        all(objects::view::read(s, columns), Object::View),
         all(
-            objects::materialized_view::read(s),
+            objects::materialized_view::read(s, columns),
             Object::MaterializedView,
         ),
         all(
@@ -229,37 +261,57 @@ async fn read_definitions(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>)>
             objects::large_object::read_large_object_data(s),
             Object::LargeObjectData,
         ),
-    ]);
-    match futures::join!(objects, read_depend(s)) {
-        (Ok(objects), Ok(dependencies)) => Ok((objects, dependencies)),
+    ];
+    reads.push(all(
+        objects::table_data::read(s, rows_of(parts), columns),
+        Object::TableData,
+    ));
+    pipeline(reads).await
+}
+
+/// What hangs on tables and sequences.
+async fn read_dependents(s: &Session, deparser: &Deparser, parts: &Parts) -> Result<Vec<Object>> {
+    let mut reads = vec![
+        all(objects::index::read(s, deparser), Object::Index),
+        all(
+            objects::changed_privileges::read(s),
+            Object::ChangedPrivileges,
+        ),
+        all(objects::constraint::read(s, deparser), Object::Constraint),
+        all(objects::foreign_key::read(s, deparser), Object::ForeignKey),
+        all(objects::index_attach::read(s), Object::IndexAttach),
+        all(objects::table_attach::read(s), Object::TableAttach),
+        all(objects::trigger::read(s), Object::Trigger),
+        all(objects::row_security::read(s), Object::RowSecurity),
+    ];
+    // Before 18 each sequence has to be read by its name.
+    if parts.includes_kind(Kind::SequenceSet) {
+        reads.push(all(objects::sequence_set::read(s), Object::SequenceSet));
+    }
+    pipeline(reads).await
+}
+
+fn rows_of(parts: &Parts) -> Rows {
+    match parts.includes_kind(Kind::TableData) {
+        true => Rows::OfAllTables,
+        false => Rows::OfConfiguration,
+    }
+}
+
+/// Both, or the error that caused the other's.
+async fn both<A, B>(
+    first: impl Future<Output = Result<A>>,
+    second: impl Future<Output = Result<B>>,
+) -> Result<(A, B)> {
+    match futures::join!(first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => Err(error),
         (Err(first), Err(second)) => Err(cause([first, second])),
     }
 }
 
-/// What hangs on tables and sequences: about half of the server's work.
-async fn read_dependents(s: &Session) -> Result<Vec<Object>> {
-    pipeline(vec![
-        all(objects::index::read(s), Object::Index),
-        all(objects::sequence_owner::read(s), Object::SequenceOwner),
-        all(
-            objects::changed_privileges::read(s),
-            Object::ChangedPrivileges,
-        ),
-        all(objects::constraint::read(s), Object::Constraint),
-        all(objects::foreign_key::read(s), Object::ForeignKey),
-        all(objects::index_attach::read(s), Object::IndexAttach),
-        all(objects::table_attach::read(s), Object::TableAttach),
-        all(objects::table_data::read(s), Object::TableData),
-        all(objects::sequence_set::read(s), Object::SequenceSet),
-        all(objects::trigger::read(s), Object::Trigger),
-        all(objects::row_security::read(s), Object::RowSecurity),
-    ])
-    .await
-}
-
 fn give_checks_to_tables(objects: &mut [Object]) {
-    let mut checks: HashMap<Oid, Vec<Check>> = HashMap::new();
+    let mut checks: OidMap<Oid, Vec<Check>> = OidMap::default();
     for object in objects.iter() {
         if let Object::CheckConstraint(constraint) = object
             && let Some((table, check)) = constraint.of_table()
@@ -280,6 +332,9 @@ fn parts_of(object: &Object) -> Vec<Object> {
     match object {
         Object::Table(table) => (table.attribute_defaults().into_iter())
             .map(Object::AttributeDefault)
+            .collect(),
+        Object::Sequence(sequence) => (sequence.owned_by().into_iter())
+            .map(Object::SequenceOwner)
             .collect(),
         Object::View(view) => (view.attribute_defaults().into_iter())
             .map(Object::AttributeDefault)
@@ -372,8 +427,8 @@ fn catalog_ids(classes: Vec<Oid>, oids: Vec<Oid>) -> impl Iterator<Item = Catalo
         .map(|(class, oid)| CatalogId::new(class, oid))
 }
 
-fn index_ids(objects: &[Object]) -> Result<HashMap<ObjectId, usize>> {
-    let mut by_id = HashMap::with_capacity(objects.len());
+fn index_ids(objects: &[Object]) -> Result<OidMap<ObjectId, usize>> {
+    let mut by_id = OidMap::with_capacity_and_hasher(objects.len(), Default::default());
     for (index, object) in objects.iter().enumerate() {
         if let Some(other) = by_id.insert(object.as_dump_object().id(), index) {
             return Err(
@@ -390,13 +445,14 @@ fn index_ids(objects: &[Object]) -> Result<HashMap<ObjectId, usize>> {
 
 /// Who accounts for which row. A folded object comes before its owner: its edges are its own, or loops
 /// could not be repaired. A definition comes before other parts of its row.
-fn index_claims(objects: &[Object]) -> HashMap<CatalogId, usize> {
+fn index_claims(objects: &[Object]) -> OidMap<CatalogId, usize> {
     let precedence = |index: usize| {
         let object = objects[index].as_dump_object();
         let definition = object.id().part == Part::Definition;
         (object.folded_into().is_some() && definition, definition)
     };
-    let mut by_claim: HashMap<CatalogId, usize> = HashMap::with_capacity(objects.len());
+    let mut by_claim: OidMap<CatalogId, usize> =
+        OidMap::with_capacity_and_hasher(2 * objects.len(), Default::default());
     for (index, object) in objects.iter().enumerate() {
         for row in object.as_dump_object().claims() {
             let claimant = by_claim.entry(row).or_insert(index);
@@ -524,8 +580,8 @@ fn connect_refreshes(catalog: &mut Catalog) {
 
 /// Rows that belong to an extension, by its OID: its members and, as far as no object accounts for
 /// them, what comes and goes with these (array types, indexes, constraints of a member table).
-pub(super) fn extension_members(catalog: &Catalog) -> HashMap<CatalogId, Oid> {
-    let mut members = HashMap::new();
+pub(super) fn extension_members(catalog: &Catalog) -> OidMap<CatalogId, Oid> {
+    let mut members = OidMap::default();
     for dependency in &catalog.dependencies {
         if dependency.deptype == DependencyType::Extension {
             members.insert(dependency.dependent, dependency.referenced.oid);
@@ -536,8 +592,11 @@ pub(super) fn extension_members(catalog: &Catalog) -> HashMap<CatalogId, Oid> {
 }
 
 /// Spreads a mark from rows to unclaimed rows that come and go with them.
-pub(super) fn spread<T: Copy>(catalog: &Catalog, marks: &mut HashMap<CatalogId, T>) {
-    let mut dependents: HashMap<CatalogId, Vec<CatalogId>> = HashMap::new();
+pub(super) fn spread<T: Copy>(catalog: &Catalog, marks: &mut OidMap<CatalogId, T>) {
+    if marks.is_empty() {
+        return;
+    }
+    let mut dependents: OidMap<CatalogId, Vec<CatalogId>> = OidMap::default();
     for dependency in &catalog.dependencies {
         let comes_and_goes = matches!(
             dependency.deptype,

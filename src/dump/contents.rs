@@ -1,6 +1,7 @@
 //! Everything that will be dumped, rendered and in order. Read from the catalogs by [`read_contents`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
 
 use tokio_postgres::Row;
 
@@ -9,16 +10,16 @@ use crate::conn::{ServerVersion, Session};
 use crate::lexer;
 use crate::objects::quote::{self, one_line};
 use crate::objects::{
-    CatalogId, Kind, LargeObjectData, LockStrength, Object, ObjectId, Part, RenderContext,
+    CatalogId, Kind, LargeObjectData, LockStrength, Object, ObjectId, OidSet, Part, RenderContext,
     RenderOptions, Rendered, TableData, catalog,
 };
 use crate::order::{Fold, Node, OrderError, order};
 use crate::{Error, ErrorKind, Result};
 
-use super::catalog::{Catalog, cause, describe, extension_members, read_catalog};
+use super::catalog::{Catalog, describe, extension_members, read_catalog};
 use super::parts::Parts;
 use super::selection::{Inheritance, Selection};
-use super::sweep::{read_swept, sweep, unsupported};
+use super::sweep::{sweep, unsupported};
 use super::wanted;
 
 /// Which parts of the selected objects are wanted.
@@ -105,15 +106,7 @@ pub async fn read_contents(
     options: &ContentOptions,
 ) -> Result<Contents> {
     let selection = resolve(session, selection).await?;
-    let reads = futures::join!(
-        read_catalog(session, aide, options.parts.wants_statistics()),
-        read_swept(session)
-    );
-    let (mut catalog, swept) = match reads {
-        (Ok(catalog), Ok(swept)) => (catalog, swept),
-        (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),
-        (Err(first), Err(second)) => return Err(cause([first, second])),
-    };
+    let (mut catalog, swept) = read_catalog(session, aide, &options.parts).await?;
     for object in &mut catalog.objects {
         choose_rows(object, &selection)?;
         object.simplify(&options.style);
@@ -150,11 +143,14 @@ pub async fn read_contents(
         labels: by_object(&catalog, labels),
         comments: by_object(&catalog, comments),
     };
-    Ok(Contents {
+    let contents = Contents {
         entries: render(session.version(), &catalog, &ordered, &about, options)?,
         unsupported: lines,
         warnings: lost_passwords(&catalog, &wanted),
-    })
+    };
+    // Of 50 000 tables these are ten million pieces of memory: they are freed while the script is written.
+    tokio::task::spawn_blocking(move || drop((catalog, ordered, swept)));
+    Ok(contents)
 }
 
 /// Limits the rows of a table to those that `--where` and `--sample` ask for.
@@ -324,58 +320,60 @@ async fn read_inheritance(session: &Session) -> Result<Vec<Inheritance>, tokio_p
 /// The wanted objects in script order. Objects are known by their place in the catalog.
 struct Ordered {
     sequence: Vec<usize>,
-    section: HashMap<usize, Section>,
-    depends_on: HashMap<usize, Vec<usize>>,
-    /// Objects that their owner prints.
-    folded: HashSet<usize>,
+    /// By object, wanted or not.
+    section: Vec<Section>,
+    /// By object; of those that are not wanted empty.
+    depends_on: Vec<Vec<usize>>,
+    /// By object: whether its owner prints it.
+    is_folded: Vec<bool>,
     /// Objects that their owner must not print.
-    separate: HashSet<ObjectId>,
+    separate: OidSet<ObjectId>,
 }
 
 /// Orders the wanted objects. `left_out` are parts that their owner must not print, though they are
 /// no objects of their own either.
 fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Result<Ordered> {
     let chosen: Vec<usize> = (0..wanted.len()).filter(|&index| wanted[index]).collect();
-    let node_of: HashMap<usize, usize> = chosen.iter().copied().zip(0..).collect();
+    let mut node_of = vec![None; wanted.len()];
+    for (node, &index) in chosen.iter().enumerate() {
+        node_of[index] = Some(node);
+    }
     let nodes: Vec<Node> = chosen
         .iter()
         .map(|&index| node(catalog, &node_of, index))
         .collect();
     let ordering = order(&nodes).map_err(|e| order_error(catalog, &chosen, e))?;
-    let back = |node: &usize| chosen[*node];
-    Ok(Ordered {
-        sequence: ordering.sequence.iter().map(back).collect(),
-        section: chosen.iter().copied().zip(ordering.section).collect(),
-        depends_on: chosen
+    let mut ordered = Ordered {
+        sequence: ordering.sequence.iter().map(|&node| chosen[node]).collect(),
+        section: vec![Section::PreData; wanted.len()],
+        depends_on: vec![Vec::new(); wanted.len()],
+        is_folded: vec![false; wanted.len()],
+        separate: left_out
             .iter()
-            .copied()
-            .zip(
-                ordering
-                    .depends_on
-                    .iter()
-                    .map(|needed| needed.iter().map(back).collect()),
-            )
+            .map(|&index| catalog.objects[index].as_dump_object().id())
             .collect(),
-        folded: (0..nodes.len())
-            .filter(|&node| nodes[node].fold.is_some() && !ordering.separate[node])
-            .map(|node| chosen[node])
-            .collect(),
-        separate: (0..nodes.len())
-            .filter(|&node| ordering.separate[node])
-            .map(|node| chosen[node])
-            .chain(left_out.iter().copied())
-            .map(|index| catalog.objects[index].as_dump_object().id())
-            .collect(),
-    })
+    };
+    let by_node = nodes.iter().zip(ordering.separate).zip(ordering.section);
+    for ((((node, is_separate), section), mut needed), &index) in
+        by_node.zip(ordering.depends_on).zip(&chosen)
+    {
+        needed.iter_mut().for_each(|node| *node = chosen[*node]);
+        ordered.depends_on[index] = needed;
+        ordered.section[index] = section;
+        ordered.is_folded[index] = node.fold.is_some() && !is_separate;
+        if is_separate {
+            let id = catalog.objects[index].as_dump_object().id();
+            ordered.separate.insert(id);
+        }
+    }
+    Ok(ordered)
 }
 
 /// What `order` must know of an object. Dependencies on objects that are not wanted are dropped.
-fn node(catalog: &Catalog, node_of: &HashMap<usize, usize>, index: usize) -> Node {
+fn node(catalog: &Catalog, node_of: &[Option<usize>], index: usize) -> Node {
     let object = catalog.objects[index].as_dump_object();
     let kind = object.kind();
-    let owner = catalog
-        .owner_of(index)
-        .and_then(|owner| node_of.get(&owner));
+    let owner = catalog.owner_of(index).and_then(|owner| node_of[owner]);
     let shell = catalog.exact(object.id().with_part(Part::Shell));
     Node {
         priority: kind as u32,
@@ -383,16 +381,16 @@ fn node(catalog: &Catalog, node_of: &HashMap<usize, usize>, index: usize) -> Nod
         section: object.section(),
         depends_on: catalog.depends_on[index]
             .iter()
-            .filter_map(|needed| node_of.get(needed).copied())
+            .filter_map(|&needed| node_of[needed])
             .collect(),
-        fold: owner.map(|&owner| Fold {
+        fold: owner.map(|owner| Fold {
             owner,
             cost: unfold_cost(kind),
         }),
         postponable: is_postponable(kind),
         shell: shell
             .filter(|&shell| shell != index)
-            .and_then(|shell| node_of.get(&shell).copied()),
+            .and_then(|shell| node_of[shell]),
     }
 }
 
@@ -447,64 +445,125 @@ fn render(
         server,
         separate: &ordered.separate,
     };
+    // Objects that had to be moved are known by where they ended up.
+    let is_of_sections = |&index: &usize| {
+        let kind = catalog.objects[index].as_dump_object().kind();
+        let section = ordered.section[index];
+        options.parts.includes_section(kind, section)
+    };
+    let of_sections = ordered.sequence.iter().copied().filter(is_of_sections);
+    let rank = |index: &usize| rank_of_last(&catalog.objects[*index]);
+    let (mut last, mut sequence): (Vec<usize>, Vec<usize>) =
+        of_sections.partition(|index| rank(index).is_some());
+    last.sort_by_key(rank);
+    let regular = sequence.len();
+    sequence.append(&mut last);
+
     let mut script = Script {
         catalog,
         ordered,
         options,
-        entries: Vec::new(),
-        entry_of: HashMap::new(),
-        stands_for: HashMap::new(),
+        entries: Vec::with_capacity(sequence.len()),
+        entry_of: vec![None; catalog.objects.len()],
+        stands_for: vec![StandsFor::Nothing; catalog.objects.len()],
     };
     let mut privileges = Vec::new();
-    let is_last = |&index: &usize| rank_of_last(&catalog.objects[index]).is_some();
-    // Objects that had to be moved are known by where they ended up.
-    let of_sections: Vec<usize> = ordered
-        .sequence
-        .iter()
-        .copied()
-        .filter(|&index| {
-            let kind = catalog.objects[index].as_dump_object().kind();
-            options
-                .parts
-                .includes_section(kind, ordered.section[&index])
-        })
-        .collect();
-    for &index in of_sections.iter().filter(|index| !is_last(index)) {
-        let rendered = render_object(&catalog.objects[index], &context, options);
-        script.add(index, &rendered)?;
-        script.add_comment(index, &rendered, &about.comments)?;
-        script.add_labels(index, &about.labels)?;
-        privileges.push((index, rendered.acl));
+    let mut place = 0;
+    // A stretch at a time: what is rendered waits for its turn, and has to wait somewhere.
+    for stretch in sequence.chunks(RENDERED_AT_ONCE) {
+        for (&index, rendered) in stretch
+            .iter()
+            .zip(render_all(catalog, stretch, &context, options)?)
+        {
+            if place == regular {
+                script.add_privileges(&mut privileges)?;
+            }
+            let Rendered { acl, .. } = script.add_object(index, rendered, about)?;
+            if !acl.is_empty() {
+                privileges.push((index, acl));
+            }
+            place += 1;
+        }
     }
-    for (index, acl) in privileges {
-        script.add_acl(index, acl)?;
-    }
-    let mut last: Vec<usize> = of_sections.into_iter().filter(is_last).collect();
-    last.sort_by_key(|&index| rank_of_last(&catalog.objects[index]));
-    for index in last {
-        let rendered = render_object(&catalog.objects[index], &context, options);
-        script.add(index, &rendered)?;
-        script.add_comment(index, &rendered, &about.comments)?;
-        script.add_labels(index, &about.labels)?;
-    }
+    script.add_privileges(&mut privileges)?;
     Ok(script.entries)
 }
 
-fn render_object(
+/// Objects that are rendered before the first of them is put into the script.
+const RENDERED_AT_ONCE: usize = 1 << 15;
+
+/// Objects for which a thread of its own is worth its while.
+const RENDERED_PER_THREAD: usize = 1 << 10;
+
+/// Renders objects on all cores, and passes each statement through the lexical guard.
+fn render_all(
+    catalog: &Catalog,
+    indexes: &[usize],
+    context: &RenderContext<'_>,
+    options: &ContentOptions,
+) -> Result<Vec<Rendered>> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = indexes.len().div_ceil(cores).max(RENDERED_PER_THREAD);
+    let render_share = |share: &[usize]| -> Result<Vec<Rendered>> {
+        let objects = share.iter().map(|&index| &catalog.objects[index]);
+        objects
+            .map(|object| render_one(object, context, options))
+            .collect()
+    };
+    std::thread::scope(|scope| {
+        let mut shares = indexes.chunks(share);
+        let first = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares
+            .map(|share| scope.spawn(move || render_share(share)))
+            .collect();
+        let mut rendered = render_share(first)?;
+        for other in others {
+            let joined = other.join();
+            let joined = joined.map_err(|_| Error::internal("rendering failed"))?;
+            rendered.append(&mut joined?);
+        }
+        Ok(rendered)
+    })
+}
+
+fn render_one(
     object: &Object,
     context: &RenderContext<'_>,
     options: &ContentOptions,
-) -> Rendered {
+) -> Result<Rendered> {
     let mut rendered = object.as_dump_object().render(context);
+    if options.no_owner {
+        rendered.alter_owner = None;
+    }
+    if !options.parts.includes_about(Kind::Comment) {
+        rendered.comments.clear();
+    }
+    if !options.parts.includes_about(Kind::Acl) {
+        rendered.acl.clear();
+    }
     if options.no_dollar_quoting {
         for statement in rendered.create.iter_mut().chain(&mut rendered.drop) {
-            // What is no statement to the lexer is refused by name when it is added.
+            // What is no statement to the lexer is refused by name below.
             if let Ok(plain) = lexer::without_dollar_quotes(statement) {
                 *statement = plain;
             }
         }
     }
-    rendered
+    let statements = (rendered.create.iter())
+        .chain(&rendered.alter_owner)
+        .chain(&rendered.drop)
+        .chain(&rendered.comments)
+        .chain(&rendered.acl);
+    guard(object, statements)?;
+    Ok(rendered)
+}
+
+/// Passes an object's statements through the lexical guard.
+fn guard<'s>(object: &Object, mut statements: impl Iterator<Item = &'s String>) -> Result<()> {
+    statements.try_for_each(|statement| {
+        lexer::guard(statement)
+            .map_err(|violation| Error::from(violation).detail(format!("In {}.", describe(object))))
+    })
 }
 
 /// Of objects that come after all others and their privileges: in which order. A refresh runs queries of
@@ -527,39 +586,88 @@ struct Script<'a> {
     options: &'a ContentOptions,
     entries: Vec<ContentEntry>,
     /// By object: its entry.
-    entry_of: HashMap<usize, DumpId>,
-    /// By object: the entries that must have been restored before its dependents. Its own, or those
-    /// that it needs itself if it has none.
-    stands_for: HashMap<usize, Vec<DumpId>>,
+    entry_of: Vec<Option<DumpId>>,
+    /// By object: the entries that must have been restored before its dependents.
+    stands_for: Vec<StandsFor>,
+}
+
+/// What an object's dependents have to wait for.
+#[derive(Clone)]
+enum StandsFor {
+    Nothing,
+    /// Its own entry.
+    Itself(DumpId),
+    /// It has none: what it needs itself.
+    Others(Vec<DumpId>),
+}
+
+impl StandsFor {
+    fn entries(&self) -> &[DumpId] {
+        match self {
+            StandsFor::Nothing => &[],
+            StandsFor::Itself(entry) => std::slice::from_ref(entry),
+            StandsFor::Others(entries) => entries,
+        }
+    }
 }
 
 impl Script<'_> {
+    /// Adds an object with its comments and labels; its privileges, which come later, are left.
+    fn add_object(
+        &mut self,
+        index: usize,
+        mut rendered: Rendered,
+        about: &About,
+    ) -> Result<Rendered> {
+        self.add(index, &mut rendered)?;
+        let section = self.ordered.section[index];
+        let mut comments = std::mem::take(&mut rendered.comments);
+        comments.extend(self.statements_about(index, &about.comments)?);
+        self.add_about(index, Kind::Comment, section, comments)?;
+        let labels = self.statements_about(index, &about.labels)?;
+        self.add_about(index, Kind::SecurityLabel, section, labels)?;
+        Ok(rendered)
+    }
+
+    fn statements_about(
+        &self,
+        index: usize,
+        statements: &HashMap<usize, Vec<String>>,
+    ) -> Result<Vec<String>> {
+        let Some(statements) = statements.get(&index) else {
+            return Ok(Vec::new());
+        };
+        guard(&self.catalog.objects[index], statements.iter())?;
+        Ok(statements.clone())
+    }
+
+    fn add_privileges(&mut self, privileges: &mut Vec<(usize, Vec<String>)>) -> Result<()> {
+        for (index, acl) in privileges.drain(..) {
+            self.add_about(index, Kind::Acl, Section::PostData, acl)?;
+        }
+        Ok(())
+    }
+
     /// Adds an object's own entry, unless there is nothing to say or to copy.
-    fn add(&mut self, index: usize, rendered: &Rendered) -> Result<()> {
-        if self.ordered.folded.contains(&index) {
+    fn add(&mut self, index: usize, rendered: &mut Rendered) -> Result<()> {
+        if self.ordered.is_folded[index] {
             return Ok(()); // its owner has seen to it
         }
         for &part in self.catalog.parts(index) {
-            if self.ordered.folded.contains(&part) {
-                let needed = self.needed_entries(part);
-                self.stands_for.insert(part, needed);
+            if self.ordered.is_folded[part] {
+                self.stands_for[part] = StandsFor::Others(self.needed_entries(part));
             }
         }
         let needed = self.needed_entries(index);
-        let alter_owner = rendered
-            .alter_owner
-            .clone()
-            .filter(|_| !self.options.no_owner);
+        let alter_owner = rendered.alter_owner.take();
         let data = data_source(&self.catalog.objects[index]);
         if rendered.create.is_empty() && alter_owner.is_none() && data.is_none() {
-            self.stands_for.insert(index, needed);
+            self.stands_for[index] = StandsFor::Others(needed);
             return Ok(());
         }
-        let statements = rendered.create.iter().chain(&alter_owner);
-        self.check(index, statements.chain(&rendered.drop))?;
         let id = self.next_id()?;
-        self.entry_of.insert(index, id);
-        self.stands_for.insert(index, vec![id]);
+        self.entry_of[index] = Some(id);
+        self.stands_for[index] = StandsFor::Itself(id);
         let object = self.catalog.objects[index].as_dump_object();
         let entry = ContentEntry {
             id,
@@ -569,42 +677,20 @@ impl Script<'_> {
             relation: object.relation().and_then(|id| self.entry(id)),
             subject: None,
             owner: object.owner().map(str::to_owned),
-            section: self.ordered.section[&index],
+            section: self.ordered.section[index],
             depends_on: needed,
             locks: object
                 .locks()
                 .into_iter()
                 .filter_map(|(id, lock)| Some((self.entry(id)?, lock == LockStrength::Exclusive)))
                 .collect(),
-            drop: rendered.drop.clone(),
-            create: rendered.create.clone(),
+            drop: rendered.drop.take(),
+            create: std::mem::take(&mut rendered.create),
             alter_owner,
             data,
         };
         self.entries.push(entry);
         Ok(())
-    }
-
-    fn add_comment(
-        &mut self,
-        index: usize,
-        rendered: &Rendered,
-        more: &HashMap<usize, Vec<String>>,
-    ) -> Result<()> {
-        let section = self.ordered.section[&index];
-        let mut comments = rendered.comments.clone();
-        comments.extend(more.get(&index).into_iter().flatten().cloned());
-        self.add_about(index, Kind::Comment, section, comments)
-    }
-
-    fn add_labels(&mut self, index: usize, labels: &HashMap<usize, Vec<String>>) -> Result<()> {
-        let section = self.ordered.section[&index];
-        let labels = labels.get(&index).cloned().unwrap_or_default();
-        self.add_about(index, Kind::SecurityLabel, section, labels)
-    }
-
-    fn add_acl(&mut self, index: usize, acl: Vec<String>) -> Result<()> {
-        self.add_about(index, Kind::Acl, Section::PostData, acl)
     }
 
     /// Adds an entry about an object: its comments or its privileges.
@@ -618,10 +704,9 @@ impl Script<'_> {
         if create.is_empty() || !self.options.parts.includes_about(kind) {
             return Ok(());
         }
-        self.check(index, create.iter())?;
         let object = self.catalog.objects[index].as_dump_object();
         let printed_by = match self.catalog.owner_of(index) {
-            Some(owner) if self.ordered.folded.contains(&index) => owner,
+            Some(owner) if self.ordered.is_folded[index] => owner,
             _ => index,
         };
         let entry = ContentEntry {
@@ -630,14 +715,10 @@ impl Script<'_> {
             schema: object.schema().map(str::to_owned),
             tag: format!("{} {}", word(object.kind()), object.tag()),
             relation: object.relation().and_then(|id| self.entry(id)),
-            subject: self.entry_of.get(&printed_by).copied(),
+            subject: self.entry_of[printed_by],
             owner: object.owner().map(str::to_owned),
             section,
-            depends_on: self
-                .stands_for
-                .get(&printed_by)
-                .cloned()
-                .unwrap_or_default(),
+            depends_on: self.stands_for[printed_by].entries().to_vec(),
             locks: Vec::new(),
             drop: None,
             create,
@@ -645,17 +726,6 @@ impl Script<'_> {
             data: None,
         };
         self.entries.push(entry);
-        Ok(())
-    }
-
-    /// Passes an object's statements through the lexical guard.
-    fn check<'s>(&self, index: usize, statements: impl Iterator<Item = &'s String>) -> Result<()> {
-        for statement in statements {
-            lexer::guard(statement).map_err(|violation| {
-                Error::from(violation)
-                    .detail(format!("In {}.", describe(&self.catalog.objects[index])))
-            })?;
-        }
         Ok(())
     }
 
@@ -667,10 +737,9 @@ impl Script<'_> {
 
     /// The entries that must have been restored before an object.
     fn needed_entries(&self, index: usize) -> Vec<DumpId> {
-        let mut needed: Vec<DumpId> = self.ordered.depends_on[&index]
-            .iter()
-            .filter_map(|needed| self.stands_for.get(needed))
-            .flatten()
+        let needed = self.ordered.depends_on[index].iter();
+        let mut needed: Vec<DumpId> = needed
+            .flat_map(|&needed| self.stands_for[needed].entries())
             .copied()
             .collect();
         needed.sort_unstable();
@@ -679,7 +748,7 @@ impl Script<'_> {
     }
 
     fn entry(&self, id: ObjectId) -> Option<DumpId> {
-        self.entry_of.get(&self.catalog.find(id)?).copied()
+        self.entry_of[self.catalog.find(id)?]
     }
 }
 

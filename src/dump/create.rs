@@ -299,7 +299,8 @@ const AIDE_LOCK_TIMEOUT: &str = "1s";
 
 async fn share_snapshot(aide: Session, snapshot: &str) -> Result<Session> {
     import_snapshot(&aide, snapshot).await?;
-    let set = format!("SET LOCAL lock_timeout = '{AIDE_LOCK_TIMEOUT}'");
+    let settings = snapshot::CATALOG_SETTINGS;
+    let set = format!("SET LOCAL lock_timeout = '{AIDE_LOCK_TIMEOUT}'; {settings}");
     aide.batch_execute(&set).await.map_err(lost_snapshot)?;
     Ok(aide)
 }

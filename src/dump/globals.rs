@@ -1,7 +1,5 @@
 //! What belongs to the cluster and to none of its databases: `create --globals`.
 
-use std::collections::HashSet;
-
 use crate::archive::{DumpId, Section};
 use crate::conn::Session;
 use crate::lexer;
@@ -42,7 +40,7 @@ pub(super) async fn read_globals(
     let settings = role_setting::read(session).await?;
     let memberships = role_membership::read(session).await?;
     let parameters = parameter_acl::read(session).await?;
-    let none = HashSet::new();
+    let none = crate::objects::OidSet::default();
     let mut script = Script {
         context: RenderContext {
             server: session.version(),

@@ -234,7 +234,8 @@ impl Place {
     }
 }
 
-/// Writes the statements of one section, in order, cut into members at the borders of entries.
+/// Writes the statements of one section, in order, cut into members at the borders of entries. Each is made when it is
+/// asked for.
 ///
 /// # Errors
 /// `Unsupported`, naming the object whose text the encoding cannot hold.
@@ -242,28 +243,36 @@ pub(crate) fn statement_members(
     entries: &[ContentEntry],
     section: Section,
     encoding: TextEncoding,
-) -> Result<Vec<StatementMember>> {
-    let mut members: Vec<StatementMember> = Vec::new();
-    let of_section = entries
+) -> impl Iterator<Item = Result<StatementMember>> {
+    let mut of_section = entries
         .iter()
         .enumerate()
-        .filter(|(_, entry)| entry.section == section)
+        .filter(move |(_, entry)| entry.section == section)
         .filter(|(_, entry)| !entry.create.is_empty() || entry.alter_owner.is_some());
-    for (index, entry) in of_section {
-        if members
-            .last()
-            .is_none_or(|member| member.text.len() >= STATEMENT_MEMBER_BYTES)
-        {
-            members.push(StatementMember {
-                text: Vec::new(),
-                places: Vec::new(),
-            });
-        }
-        let member = members.last_mut().expect("pushed above if there was none");
-        push_entry(member, index, entry, encoding)
+    std::iter::from_fn(move || {
+        let first = of_section.next()?;
+        Some(statement_member(first, &mut of_section, encoding))
+    })
+}
+
+/// One member, as long as members are or until there are no more entries.
+fn statement_member<'a>(
+    first: (usize, &'a ContentEntry),
+    others: &mut impl Iterator<Item = (usize, &'a ContentEntry)>,
+    encoding: TextEncoding,
+) -> Result<StatementMember> {
+    let mut member = StatementMember {
+        text: Vec::new(),
+        places: Vec::new(),
+    };
+    let mut next = Some(first);
+    while let Some((index, entry)) = next {
+        push_entry(&mut member, index, entry, encoding)
             .map_err(|character| cannot_hold(encoding, character, &entry_name(entry)))?;
+        let is_full = member.text.len() >= STATEMENT_MEMBER_BYTES;
+        next = if is_full { None } else { others.next() };
     }
-    Ok(members)
+    Ok(member)
 }
 
 /// # Errors
@@ -355,7 +364,14 @@ mod tests {
     }
 
     fn members_of(entries: &[ContentEntry]) -> Vec<StatementMember> {
-        statement_members(entries, Section::PreData, TextEncoding::UTF8).expect("UTF-8 has all")
+        members_in(entries, TextEncoding::UTF8).expect("UTF-8 has all")
+    }
+
+    fn members_in(
+        entries: &[ContentEntry],
+        encoding: TextEncoding,
+    ) -> Result<Vec<StatementMember>> {
+        statement_members(entries, Section::PreData, encoding).collect()
     }
 
     #[test]
@@ -365,13 +381,13 @@ mod tests {
             entry(1, Section::PreData, &["CREATE é;"], None),
             entry(2, Section::PreData, &["CREATE ü;"], None),
         ];
-        let members = statement_members(&entries, Section::PreData, latin1).expect("it has both");
+        let members = members_in(&entries, latin1).expect("it has both");
         let (_, create, _) = members[0].places[1];
         let place = create.expect("there is a statement");
         let statement = &members[0].text[place.offset..place.offset + place.length];
         assert_eq!(statement, b"CREATE \xfc;\n");
         let foreign = [entry(1, Section::PreData, &["CREATE €;"], None)];
-        let error = statement_members(&foreign, Section::PreData, latin1).err();
+        let error = members_in(&foreign, latin1).err();
         let error = error.expect("it has no euro");
         assert_eq!(error.message(), "LATIN1 has no character for U+20AC");
         assert!(

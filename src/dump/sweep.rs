@@ -5,13 +5,13 @@
 //! object renders: security labels on what nobody accounts for, dependencies on extensions of what cannot say so, comments that nobody
 //! would find again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::conn::{ServerVersion, Session};
 use crate::objects::quote::{one_line, unquoted};
 use crate::objects::security_label::{self, SecurityLabel};
 use crate::objects::side_comment::{self, SideComment};
-use crate::objects::{CatalogId, Object, Oid, catalog};
+use crate::objects::{CatalogId, Object, Oid, OidMap, OidSet, catalog};
 use crate::{Error, ErrorKind, Result};
 
 use super::catalog::{Catalog, DependencyType, cause, extension_members, spread};
@@ -23,7 +23,7 @@ pub(super) struct Leftovers {
     /// One line each, sorted.
     pub(super) lines: Vec<String>,
     /// Objects without an object of ours.
-    pub(super) rows: HashSet<CatalogId>,
+    pub(super) rows: OidSet<CatalogId>,
 }
 
 /// What the catalogs hold, to be compared with the objects.
@@ -132,21 +132,15 @@ pub(super) fn unsupported(lines: &[String]) -> Error {
 #[derive(Clone, Copy)]
 struct SweptRow {
     id: CatalogId,
-    /// Temporary, or part of a TOAST table.
+    /// Temporary.
     passing: bool,
 }
 
 /// Rows that are part of an extension or of something temporary.
-fn covered(found: &Catalog, rows: &[SweptRow]) -> HashMap<CatalogId, ()> {
-    let mut covered: HashMap<CatalogId, ()> = extension_members(found)
-        .into_keys()
-        .map(|row| (row, ()))
-        .collect();
-    covered.extend(
-        rows.iter()
-            .filter(|row| row.passing)
-            .map(|row| (row.id, ())),
-    );
+fn covered(found: &Catalog, rows: &[SweptRow]) -> OidMap<CatalogId, ()> {
+    let members = extension_members(found).into_keys();
+    let passing = rows.iter().filter(|row| row.passing).map(|row| row.id);
+    let mut covered: OidMap<CatalogId, ()> = members.chain(passing).map(|row| (row, ())).collect();
     spread(found, &mut covered);
     covered
 }
@@ -155,21 +149,26 @@ fn covered(found: &Catalog, rows: &[SweptRow]) -> HashMap<CatalogId, ()> {
 fn unaccounted(
     found: &Catalog,
     rows: &[SweptRow],
-    covered: &HashMap<CatalogId, ()>,
+    covered: &OidMap<CatalogId, ()>,
 ) -> Vec<CatalogId> {
-    let internal = internal_rows(found);
-    rows.iter()
-        .map(|row| row.id)
+    let lasting = rows.iter().filter(|row| !row.passing).map(|row| row.id);
+    let mut left: Vec<CatalogId> = lasting
         .filter(|row| found.claimant(*row).is_none())
-        .filter(|row| !covered.contains_key(row) && !internal.contains(row))
-        .collect()
+        .collect();
+    if left.is_empty() {
+        return left;
+    }
+    let internal = internal_rows(found);
+    left.retain(|row| !internal.contains(row));
+    left.retain(|row| !covered.contains_key(row));
+    left
 }
 
 /// Rows with comments that no object accounts for, or whose name is not known before they are restored.
 fn comments_of_others(
     found: &Catalog,
     swept: &Swept,
-    covered: &HashMap<CatalogId, ()>,
+    covered: &OidMap<CatalogId, ()>,
 ) -> Vec<CatalogId> {
     let commented = swept.commented.iter().copied();
     let unclaimed = commented.filter(|row| found.claimant(*row).is_none());
@@ -182,18 +181,19 @@ fn comments_of_others(
 }
 
 /// Row types, array types and internal triggers of rows that are claimed: the server makes them along.
-fn internal_rows(found: &Catalog) -> HashSet<CatalogId> {
-    let mut internal = HashSet::new();
-    let is_made_along =
-        |row: CatalogId| matches!(row.class, catalog::PG_TYPE | catalog::PG_TRIGGER);
+fn internal_rows(found: &Catalog) -> OidSet<CatalogId> {
+    let mut internal = OidSet::default();
+    let is_made_along = |row: CatalogId| {
+        matches!(row.class, catalog::PG_TYPE | catalog::PG_TRIGGER) && found.claimant(row).is_none()
+    };
     // An array type hangs on a row type that hangs on a table: as many rounds as there are links.
     loop {
         let before = internal.len();
         for dependency in &found.dependencies {
             if dependency.deptype == DependencyType::Internal
-                && is_made_along(dependency.dependent)
                 && (found.claimant(dependency.referenced).is_some()
                     || internal.contains(&dependency.referenced))
+                && is_made_along(dependency.dependent)
             {
                 internal.insert(dependency.dependent);
             }
@@ -324,10 +324,17 @@ fn rows_query(server: ServerVersion) -> String {
                 Some(column) => format!("COALESCE(r.{column} IN (SELECT oid FROM passing), false)"),
                 None => "false".to_owned(),
             };
+            // What makes up TOAST tables hangs on tables alone.
+            let not_toast = match schema {
+                Some(column) => {
+                    format!("AND r.{column} <> 'pg_toast'::pg_catalog.regnamespace")
+                }
+                None => String::new(),
+            };
             format!(
                 "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid AS classid, \
                  r.oid AS objid, {passing} AS passing \
-                 FROM pg_catalog.{name} r WHERE r.oid >= 16384 {condition}"
+                 FROM pg_catalog.{name} r WHERE r.oid >= 16384 {not_toast} {condition}"
             )
         })
         .collect();
@@ -350,9 +357,12 @@ fn rows_query(server: ServerVersion) -> String {
          FROM pg_catalog.pg_largeobject_metadata"
             .to_owned(),
     );
+    // As arrays: of every table there are a dozen rows.
     format!(
         "WITH passing AS (SELECT oid FROM pg_catalog.pg_namespace \
-         WHERE nspname ~ '^pg_(toast|temp_|toast_temp_)') {}",
+         WHERE nspname ~ '^pg_(temp_|toast_temp_)') \
+         SELECT r.classid, r.passing, pg_catalog.array_agg(r.objid) AS objids \
+         FROM ({}) AS r GROUP BY r.classid, r.passing",
         parts.join(" UNION ALL ")
     )
 }
@@ -362,13 +372,15 @@ async fn read_rows(session: &Session) -> Result<Vec<SweptRow>> {
         .query(&rows_query(session.version()), &[])
         .await
         .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not sweep the catalogs", e))?;
-    Ok(rows
-        .iter()
-        .map(|row| SweptRow {
-            id: CatalogId::new(row.get("classid"), row.get("objid")),
-            passing: row.get("passing"),
+    let of_class = rows.iter().flat_map(|row| {
+        let (class, passing): (Oid, bool) = (row.get("classid"), row.get("passing"));
+        let oids: Vec<Oid> = row.get("objids");
+        oids.into_iter().map(move |oid| SweptRow {
+            id: CatalogId::new(class, oid),
+            passing,
         })
-        .collect())
+    });
+    Ok(of_class.collect())
 }
 
 async fn read_commented(session: &Session) -> Result<Vec<CatalogId>> {

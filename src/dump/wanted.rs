@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::objects::{CatalogId, DumpObject, Kind, Object, ObjectId, catalog};
+use crate::objects::{CatalogId, DumpObject, Kind, Object, ObjectId, OidSet, catalog};
 
 use super::catalog::Catalog;
 use super::contents::ContentOptions;
@@ -31,7 +31,7 @@ pub(super) fn choose(
 /// A default or check constraint goes alone; a view without its query is no view.
 pub(super) fn leave_out(
     catalog: &Catalog,
-    rows: &HashSet<CatalogId>,
+    rows: &OidSet<CatalogId>,
     wanted: &mut [bool],
 ) -> Vec<usize> {
     let mut open: Vec<usize> = catalog

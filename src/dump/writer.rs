@@ -71,7 +71,8 @@ impl<W: Write> ScriptWriter<W> {
         entries: &[ContentEntry],
         section: Section,
     ) -> Result<()> {
-        for member in statement_members(entries, section, self.encoding)? {
+        for member in statement_members(entries, section, self.encoding) {
+            let member = member?;
             let id = self.append(MemberRole::Statements, section, &member.text)?;
             for (index, create, alter_owner) in member.places {
                 self.spans[index] = Spans {

@@ -4,8 +4,7 @@
 //! Every query that reads a kind with privileges selects two columns, `acl` and `acl_default`,
 //! both as `text[]`; [`Acl::from_row`] takes them. Manual: "Privileges" (letters and their text form).
 
-use tokio_postgres::Row;
-
+use super::catalog_query::Row;
 use super::quote;
 use crate::conn::ServerVersion;
 use crate::{Error, ErrorKind, Result};
@@ -121,13 +120,27 @@ impl Acl {
         })
     }
 
-    /// From the columns `acl` (`text[]`, NULL if never changed) and `acl_default` (`text[]`).
+    /// From the columns `acl` (`text[]`, NULL if never changed) and `acl_default` (`text[]`; may be NULL
+    /// where `acl` is, for then it is not asked for).
     ///
     /// # Errors
     /// `Catalog` as in [`Acl::new`].
     pub(crate) fn from_row(row: &Row) -> Result<Self> {
-        let items: Option<Vec<String>> = row.get("acl");
-        let baseline: Vec<String> = row.get("acl_default");
+        Acl::from_columns(row, "acl", "acl_default")
+    }
+
+    /// As [`Acl::from_row`], from columns of other names.
+    ///
+    /// # Errors
+    /// As [`Acl::from_row`].
+    pub(crate) fn from_columns(row: &Row, acl: &str, acl_default: &str) -> Result<Self> {
+        let items: Option<Vec<String>> = row.get(acl);
+        let baseline: Vec<String> = match items {
+            Some(_) => row.get(acl_default),
+            None => row
+                .get::<_, Option<Vec<String>>>(acl_default)
+                .unwrap_or_default(),
+        };
         Acl::new(items.as_deref(), &baseline)
     }
 

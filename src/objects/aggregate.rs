@@ -1,9 +1,7 @@
 //! Aggregates (`pg_proc`, `pg_aggregate`). Manual: "pg_aggregate", "CREATE AGGREGATE".
 
-use tokio_postgres::Row;
-
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, comment_join, is_users, is_users_schema, unexpected};
+use super::catalog_query::{self, Row, comment_join, is_users, is_users_schema, unexpected};
 use super::named::function_name;
 use super::relation::{extensions_expression, render_depends_on_extensions};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
@@ -242,8 +240,6 @@ fn options(row: &Row) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     fn render(arguments: &str, argument_types: &str) -> Rendered {
@@ -265,7 +261,7 @@ mod tests {
         };
         aggregate.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         })
     }
 

@@ -1,11 +1,10 @@
 //! Attributes (`pg_attribute`) of tables, views and materialized views.
 
 use std::collections::HashMap;
-
-use tokio_postgres::Row;
+use std::sync::Arc;
 
 use super::acl::Acl;
-use super::catalog_query::{RowError, read_all, since, unexpected};
+use super::catalog_query::{Row, RowError, read_all, since, unexpected};
 use super::relation::RelationName;
 use super::sequence::SequenceOptions;
 use super::{Oid, quote};
@@ -15,6 +14,12 @@ use crate::conn::{ServerVersion, Session};
 /// A column.
 #[derive(Clone, Debug)]
 pub(crate) struct Attribute {
+    /// `attnum`
+    pub(super) number: i16,
+    /// `atttypid`
+    pub(super) type_oid: Oid,
+    /// `attcollation`
+    pub(super) collation_oid: Oid,
     /// Its name.
     pub(crate) name: String,
     /// Its type as `format_type` prints it.
@@ -102,55 +107,78 @@ pub(crate) struct Identity {
     pub(crate) options: SequenceOptions,
 }
 
-/// Columns by relation, in attribute order, without dropped ones.
-pub(super) type AttributesByRelation = HashMap<Oid, Vec<Attribute>>;
-
-/// Reads the columns of all relations of these kinds (`'r', 'p'`), extension members included:
-/// they may be parents.
-pub(super) async fn read(session: &Session, relkinds: &str) -> Result<AttributesByRelation> {
-    let sql = query(session.version(), relkinds);
-    let mut out = AttributesByRelation::new();
-    for (relation, attribute) in read_all(session, "columns", &sql, from_row).await? {
-        out.entry(relation).or_default().push(attribute);
-    }
-    Ok(out)
+/// The columns of relations, in attribute order, without dropped ones.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes {
+    by_relation: HashMap<Oid, Vec<Arc<Attribute>>>,
 }
 
-fn query(server: ServerVersion, relkinds: &str) -> String {
+impl Attributes {
+    /// Those of a relation; none if it has none or is of a kind that is not read.
+    pub(super) fn of(&self, relation: Oid) -> &[Arc<Attribute>] {
+        let found = self.by_relation.get(&relation);
+        found.map_or(&[], Vec::as_slice)
+    }
+
+    /// The one of this `attnum`.
+    pub(super) fn numbered(&self, relation: Oid, number: i16) -> Option<&Attribute> {
+        let attributes = self.of(relation);
+        let place = attributes.binary_search_by_key(&number, |attribute| attribute.number);
+        Some(&attributes[place.ok()?])
+    }
+}
+
+/// Reads the columns of all tables, views and materialized views at once, extension members included: they may be
+/// parents.
+pub(crate) async fn read(session: &Session) -> Result<Attributes> {
+    let mut attributes = Attributes::default();
+    for (relation, attribute) in
+        read_all(session, "columns", &query(session.version()), from_row).await?
+    {
+        let of_relation = attributes.by_relation.entry(relation).or_default();
+        of_relation.push(Arc::new(attribute));
+    }
+    Ok(attributes)
+}
+
+fn query(server: ServerVersion) -> String {
     let generated = since(server, 12, "a.attgenerated::text", "''::text");
     let compression = since(server, 14, "a.attcompression::text", "''::text");
-    // Comments by subquery: obj_description() starts a query of its own for each row.
+    // A default names no column, and without a relation the server need not open one. Generated ones came with 12.
+    let context = since(
+        server,
+        12,
+        "CASE WHEN a.attgenerated <> '' THEN ad.adrelid ELSE 0 END",
+        "0",
+    );
     // Not-null constraints have rows of their own since 18. One that is not valid yet is printed by itself.
     let not_null = since(
         server,
         18,
         "LEFT JOIN pg_catalog.pg_constraint nn ON a.attnotnull AND nn.conrelid = a.attrelid \
-           AND nn.contype = 'n' AND nn.conkey = ARRAY[a.attnum] AND nn.convalidated",
+           AND nn.contype = 'n' AND nn.conkey[1] = a.attnum AND nn.convalidated \
+         LEFT JOIN pg_catalog.pg_description nd ON nd.objoid = nn.oid \
+           AND nd.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND nd.objsubid = 0",
         "LEFT JOIN (SELECT NULL::oid AS oid, NULL::name AS conname, NULL::bool AS conislocal, \
-           NULL::bool AS connoinherit) nn ON false",
+           NULL::bool AS connoinherit) nn ON false \
+         LEFT JOIN (SELECT NULL::text AS description) nd ON false",
     );
     let unnamed_not_null = since(server, 18, "false", "a.attnotnull");
     format!(
-        "SELECT a.attrelid, a.attname, \
+        "SELECT a.attrelid, a.attnum, a.atttypid, a.attcollation, a.attname, \
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, \
            cn.nspname AS collation_schema, co.collname AS collation_name, \
            a.attislocal, {unnamed_not_null} AS attnotnull, \
            nn.oid AS notnull_oid, nn.conname AS notnull_name, nn.conislocal AS notnull_islocal, \
-           nn.connoinherit AS notnull_noinherit, \
-           (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = nn.oid \
-             AND de.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND de.objsubid = 0) AS notnull_comment, \
-           ad.oid AS attrdef, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) AS expression, \
+           nn.connoinherit AS notnull_noinherit, nd.description AS notnull_comment, \
+           ad.oid AS attrdef, pg_catalog.pg_get_expr(ad.adbin, {context}) AS expression, \
            {generated} AS attgenerated, a.attidentity::text AS attidentity, \
            a.attstorage::text AS attstorage, a.attstorage <> t.typstorage AS has_own_storage, \
            {compression} AS attcompression, \
            NULLIF(a.attstattarget::int4, -1) AS attstattarget, a.attoptions, \
-           COALESCE(a.attfdwoptions, '{{}}') AS foreign_options, \
-           d.description AS comment, a.attacl::text[] AS acl, \
-           ARRAY[]::text[] AS acl_default, \
-           sc.oid AS sequence_oid, sn.nspname AS sequence_schema, sc.relname AS sequence_name, \
-           sc.relpersistence = 'u' AS sequence_unlogged, \
-           pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
-           sq.seqmin, sq.seqmax, sq.seqcache, sq.seqcycle \
+           a.attfdwoptions AS foreign_options, d.description AS comment, \
+           a.attacl::text[] AS acl, CASE WHEN a.attacl IS NOT NULL THEN ARRAY[]::text[] END AS acl_default, \
+           identity.* \
          FROM pg_catalog.pg_attribute a \
          JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
          JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
@@ -161,14 +189,19 @@ fn query(server: ServerVersion, relkinds: &str) -> String {
          LEFT JOIN pg_catalog.pg_description d ON d.objoid = a.attrelid \
            AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid = a.attnum \
          {not_null} \
-         LEFT JOIN pg_catalog.pg_depend sd ON a.attidentity <> '' AND sd.deptype = 'i' \
+         LEFT JOIN (SELECT sd.refobjid, sd.refobjsubid, sc.oid AS sequence_oid, sn.nspname AS sequence_schema, \
+             sc.relname AS sequence_name, sc.relpersistence = 'u' AS sequence_unlogged, \
+             pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
+             sq.seqmin, sq.seqmax, sq.seqcache, sq.seqcycle \
+           FROM pg_catalog.pg_depend sd \
+           JOIN pg_catalog.pg_sequence sq ON sq.seqrelid = sd.objid \
+           JOIN pg_catalog.pg_class sc ON sc.oid = sq.seqrelid \
+           JOIN pg_catalog.pg_namespace sn ON sn.oid = sc.relnamespace \
+           WHERE sd.deptype = 'i' AND sd.refobjsubid > 0 AND sd.objsubid = 0 \
            AND sd.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
-           AND sd.refobjid = a.attrelid AND sd.refobjsubid = a.attnum \
-           AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND sd.objsubid = 0 \
-         LEFT JOIN pg_catalog.pg_sequence sq ON sq.seqrelid = sd.objid \
-         LEFT JOIN pg_catalog.pg_class sc ON sc.oid = sq.seqrelid \
-         LEFT JOIN pg_catalog.pg_namespace sn ON sn.oid = sc.relnamespace \
-         WHERE a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384 AND c.relkind IN ({relkinds}) \
+           AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass) identity \
+           ON a.attidentity <> '' AND identity.refobjid = a.attrelid AND identity.refobjsubid = a.attnum \
+         WHERE a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') \
          ORDER BY a.attrelid, a.attnum"
     )
 }
@@ -176,7 +209,11 @@ fn query(server: ServerVersion, relkinds: &str) -> String {
 fn from_row(row: &Row) -> Result<(Oid, Attribute), RowError> {
     let name: String = row.try_get("attname")?;
     let collation: Option<String> = row.try_get("collation_name")?;
+    let relation = row.try_get("attrelid")?;
     let attribute = Attribute {
+        number: row.try_get("attnum")?,
+        type_oid: row.try_get("atttypid")?,
+        collation_oid: row.try_get("attcollation")?,
         type_name: row.try_get("type_name")?,
         collation: match collation {
             Some(collation) => Some(quote::qualified(
@@ -196,12 +233,14 @@ fn from_row(row: &Row) -> Result<(Oid, Attribute), RowError> {
         options: row
             .try_get::<_, Option<Vec<String>>>("attoptions")?
             .unwrap_or_default(),
-        foreign_options: row.try_get("foreign_options")?,
+        foreign_options: row
+            .try_get::<_, Option<Vec<String>>>("foreign_options")?
+            .unwrap_or_default(),
         comment: row.try_get("comment")?,
         acl: Acl::from_row(row)?,
         name,
     };
-    Ok((row.try_get("attrelid")?, attribute))
+    Ok((relation, attribute))
 }
 
 fn not_null_from_row(row: &Row) -> Result<Option<NotNull>, RowError> {
@@ -313,6 +352,9 @@ pub(super) mod tests {
     /// A plain column for tests of the kinds that have columns.
     pub(in crate::objects) fn column(name: &str, type_name: &str) -> Attribute {
         Attribute {
+            number: 1,
+            type_oid: Oid(25),
+            collation_oid: Oid(0),
             name: name.to_owned(),
             type_name: type_name.to_owned(),
             collation: None,

@@ -1,10 +1,8 @@
 //! Base types (`pg_type`, typtype `b`, arrays aside). Manual: "pg_type", "CREATE TYPE". Their functions need the type and
 //! it needs them: [`ShellType`](super::ShellType) breaks the circle.
 
-use tokio_postgres::Row;
-
 use super::acl::{AclTarget, GrantKind};
-use super::catalog_query::{RowError, read_all, unexpected};
+use super::catalog_query::{Row, RowError, read_all, unexpected};
 use super::named::{Named, NamedCatalog, NamedObject, function_name};
 use super::{CatalogId, Kind, ObjectId, Oid, Part, RenderContext, Rendered, catalog, quote};
 use crate::Result;

@@ -1,31 +1,109 @@
 //! What the catalog queries of all kinds have in common.
 
-use tokio_postgres::Row;
+use std::cell::Cell;
+
+use futures::{StreamExt, TryStreamExt};
+use tokio_postgres::types::{FromSql, ToSql};
 
 use super::quote;
 use crate::conn::{ServerVersion, Session};
 use crate::{Error, ErrorKind, Result};
+
+/// A row of a catalog query. Its columns are found by name, and fast if asked for in the order in which the query
+/// lists them: the search begins behind the last one found.
+pub(crate) struct Row {
+    row: tokio_postgres::Row,
+    next: Cell<usize>,
+}
+
+impl Row {
+    fn new(row: tokio_postgres::Row) -> Self {
+        let next = Cell::new(0);
+        Row { row, next }
+    }
+
+    /// The column's value.
+    ///
+    /// # Errors
+    /// If there is no such column, it is NULL against expectation or of another type.
+    pub(crate) fn try_get<'a, N: AsRef<str>, T: FromSql<'a>>(
+        &'a self,
+        name: N,
+    ) -> Result<T, tokio_postgres::Error> {
+        let name = name.as_ref();
+        self.try_get_where(name, |column| column == name)
+    }
+
+    /// The value of the column that is called `{prefix}_{name}`.
+    ///
+    /// # Errors
+    /// As [`Row::try_get`].
+    pub(crate) fn try_get_of<'a, T: FromSql<'a>>(
+        &'a self,
+        prefix: &str,
+        name: &str,
+    ) -> Result<T, tokio_postgres::Error> {
+        self.try_get_where(name, |column| {
+            let rest = column.strip_prefix(prefix);
+            rest.and_then(|rest| rest.strip_prefix('_')) == Some(name)
+        })
+    }
+
+    /// The column's value.
+    ///
+    /// # Panics
+    /// Where [`Row::try_get`] fails.
+    pub(crate) fn get<'a, N: AsRef<str>, T: FromSql<'a>>(&'a self, name: N) -> T {
+        let name = name.as_ref();
+        self.try_get(name)
+            .unwrap_or_else(|error| panic!("column {name} of a catalog query: {error}"))
+    }
+
+    fn try_get_where<'a, T: FromSql<'a>>(
+        &'a self,
+        name: &str,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<T, tokio_postgres::Error> {
+        let columns = self.row.columns();
+        let start = self.next.get();
+        let found = (start..columns.len())
+            .chain(0..start)
+            .find(|&at| is_wanted(columns[at].name()));
+        match found {
+            Some(at) => {
+                self.next.set(at + 1);
+                self.row.try_get(at)
+            }
+            None => self.row.try_get(name), // says so
+        }
+    }
+}
 
 /// Runs a catalog query. `what` names the kind in the error: "enum types".
 ///
 /// # Errors
 /// `Catalog` if the server refuses or the connection breaks.
 pub(crate) async fn rows(session: &Session, what: &str, query: &str) -> Result<Vec<Row>> {
-    session.query(query, &[]).await.map_err(|error| {
-        Error::from_server(
-            ErrorKind::Catalog,
-            format!("could not read {what} from the system catalogs"),
-            error,
-        )
-    })
+    let rows = session.query(query, &[]).await;
+    let rows = rows.map_err(|error| could_not_read(what, error))?;
+    Ok(rows.into_iter().map(Row::new).collect())
 }
 
-/// SQL: the row `alias` of `catalog` was neither made by initdb nor is it an extension's member.
+fn could_not_read(what: &str, error: tokio_postgres::Error) -> Error {
+    Error::from_server(
+        ErrorKind::Catalog,
+        format!("could not read {what} from the system catalogs"),
+        error,
+    )
+}
+
+/// SQL: the row `alias` of `catalog` was neither made by initdb nor is it an extension's member. (An index leads from
+/// extensions to their members; without it every query of every kind would read `pg_depend` as a whole.)
 pub(crate) fn is_users(catalog: &str, alias: &str) -> String {
     format!(
         "({alias}.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS member \
-         WHERE member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass \
-         AND member.objid = {alias}.oid AND member.deptype = 'e'))"
+         WHERE member.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND member.deptype = 'e' \
+         AND member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND member.objid = {alias}.oid))"
     )
 }
 
@@ -86,10 +164,29 @@ pub(crate) async fn read_all<T>(
     query: &str,
     from_row: impl Fn(&Row) -> Result<T, RowError>,
 ) -> Result<Vec<T>> {
-    let rows = rows(session, what, query).await?;
-    rows.iter()
-        .map(|row| from_row(row).map_err(|error| error.into_error(what)))
-        .collect()
+    read_all_with(session, what, query, &[], from_row).await
+}
+
+/// As [`read_all`], with parameters. Of each row no more is kept than what was made of it.
+///
+/// # Errors
+/// As [`read_all`].
+pub(crate) async fn read_all_with<T>(
+    session: &Session,
+    what: &str,
+    query: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+    from_row: impl Fn(&Row) -> Result<T, RowError>,
+) -> Result<Vec<T>> {
+    let failed = |error| could_not_read(what, error);
+    let parameters = parameters.iter().copied();
+    let rows = session.query_raw(query, parameters).await.map_err(failed)?;
+    rows.map(|row| {
+        let row = Row::new(row.map_err(failed)?);
+        from_row(&row).map_err(|error| error.into_error(what))
+    })
+    .try_collect()
+    .await
 }
 
 /// Why a row could not be read.

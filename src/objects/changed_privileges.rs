@@ -83,7 +83,16 @@ impl DumpObject for ChangedPrivileges {
 /// Without an entry in `pg_init_privs` the initial privileges were the default ones. aclitem[] has containment but no
 /// order: two lists are equal if each holds the other. Of the system's schemas only pg_catalog counts, as in pg_dump:
 /// initdb records no initial privileges for information_schema. The schema public has an object of its own.
+///
+/// Whose objects they are is asked in each part: on the way to the whole most of the user's columns would be joined.
 fn query() -> String {
+    let is_of_others = |catalog: &str, oid: &str, schema: &str| {
+        format!(
+            "({schema} = 'pg_catalog'::pg_catalog.regnamespace OR {oid} IN (SELECT d.objid FROM pg_catalog.pg_depend AS d \
+             WHERE d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e' \
+             AND d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass))"
+        )
+    };
     let catalogs = [
         (
             "pg_class",
@@ -95,9 +104,27 @@ fn query() -> String {
         ("pg_proc", "pronamespace", "proowner", "proacl", "'f'"),
         ("pg_type", "typnamespace", "typowner", "typacl", "'T'"),
         ("pg_namespace", "r.oid", "nspowner", "nspacl", "'n'"),
-        ("pg_language", "0", "lanowner", "lanacl", "'l'"),
-        ("pg_foreign_data_wrapper", "0", "fdwowner", "fdwacl", "'F'"),
-        ("pg_foreign_server", "0", "srvowner", "srvacl", "'S'"),
+        (
+            "pg_language",
+            "0::pg_catalog.oid",
+            "lanowner",
+            "lanacl",
+            "'l'",
+        ),
+        (
+            "pg_foreign_data_wrapper",
+            "0::pg_catalog.oid",
+            "fdwowner",
+            "fdwacl",
+            "'F'",
+        ),
+        (
+            "pg_foreign_server",
+            "0::pg_catalog.oid",
+            "srvowner",
+            "srvacl",
+            "'S'",
+        ),
     ];
     let mut parts: Vec<String> = catalogs
         .iter()
@@ -110,30 +137,31 @@ fn query() -> String {
                  COALESCE(i.initprivs, pg_catalog.acldefault(({kind})::\"char\", r.{owner})) AS initially \
                  FROM pg_catalog.{name} AS r LEFT JOIN pg_catalog.pg_init_privs AS i \
                  ON i.classoid = 'pg_catalog.{name}'::pg_catalog.regclass AND i.objoid = r.oid AND i.objsubid = 0 \
-                 WHERE r.{acl} IS NOT NULL OR i.objoid IS NOT NULL"
+                 WHERE (r.{acl} IS NOT NULL OR i.objoid IS NOT NULL) AND {is_of_others}",
+                is_of_others = is_of_others(name, "r.oid", schema),
             )
         })
         .collect();
-    parts.push(
+    parts.push(format!(
         "SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, r.attrelid, \
          r.attnum::pg_catalog.int4, r.attname, c.relnamespace, c.relowner, 'c', \
-         COALESCE(r.attacl, '{}'), COALESCE(i.initprivs, '{}') FROM pg_catalog.pg_attribute AS r \
-         JOIN pg_catalog.pg_class AS c ON c.oid = r.attrelid LEFT JOIN pg_catalog.pg_init_privs AS i \
+         COALESCE(r.attacl, '{{}}'), COALESCE(i.initprivs, '{{}}') FROM pg_catalog.pg_attribute AS r \
+         JOIN pg_catalog.pg_class AS c ON c.oid = r.attrelid AND {is_of_others} LEFT JOIN pg_catalog.pg_init_privs AS i \
          ON i.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.objoid = r.attrelid \
          AND i.objsubid = r.attnum \
-         WHERE NOT r.attisdropped AND (r.attacl IS NOT NULL OR i.objoid IS NOT NULL)"
-            .to_owned(),
-    );
+         WHERE NOT r.attisdropped AND (r.attacl IS NOT NULL OR i.objoid IS NOT NULL)",
+        is_of_others = is_of_others("pg_class", "c.oid", "c.relnamespace"),
+    ));
     format!(
         "SELECT o.classid, o.objid, o.objsubid, o.column_name, o.kind, i.type, n.nspname AS schema, i.identity, \
          pg_catalog.pg_get_userbyid(o.owner) AS owner, d.refobjid AS extension, \
          o.now::pg_catalog.text[] AS acl, o.initially::pg_catalog.text[] AS acl_default \
          FROM ({}) AS o \
          LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = o.schema \
-         LEFT JOIN pg_catalog.pg_depend AS d ON d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e' \
+         LEFT JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass \
+         AND d.deptype = 'e' AND d.classid = o.classid AND d.objid = o.objid \
          CROSS JOIN LATERAL pg_catalog.pg_identify_object(o.classid, o.objid, 0) AS i \
          WHERE NOT (o.now @> o.initially AND o.initially @> o.now) \
-         AND (o.schema = 'pg_catalog'::pg_catalog.regnamespace OR d.objid IS NOT NULL) \
          ORDER BY i.type, i.identity, o.objsubid",
         parts.join(" UNION ALL ")
     )

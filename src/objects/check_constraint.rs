@@ -190,8 +190,8 @@ fn check_constraints_query() -> String {
     let is_member = |catalog: &str, oid: &str| {
         format!(
             "EXISTS (SELECT FROM pg_catalog.pg_depend AS member \
-             WHERE member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass \
-             AND member.objid = {oid} AND member.deptype = 'e')"
+             WHERE member.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND member.deptype = 'e' \
+             AND member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND member.objid = {oid})"
         )
     };
     format!(
@@ -203,10 +203,9 @@ fn check_constraints_query() -> String {
          WHEN r.relkind = 'f' THEN 'foreign table' \
          WHEN r.relispartition THEN 'partition' \
          WHEN r.relkind IN ('r', 'p') THEN 'table' ELSE r.relkind::pg_catalog.text END AS parent, \
-         ARRAY(SELECT pc.oid FROM pg_catalog.pg_inherits AS i \
+         CASE WHEN NOT c.convalidated THEN ARRAY(SELECT pc.oid FROM pg_catalog.pg_inherits AS i \
            JOIN pg_catalog.pg_constraint AS pc ON pc.conrelid = i.inhparent \
-           WHERE i.inhrelid = c.conrelid AND NOT c.convalidated \
-           AND pc.contype = c.contype AND NOT pc.convalidated) AS inherited_from \
+           WHERE i.inhrelid = c.conrelid AND pc.contype = c.contype AND NOT pc.convalidated) END AS inherited_from \
          FROM pg_catalog.pg_constraint AS c \
          LEFT JOIN pg_catalog.pg_class AS r ON r.oid = c.conrelid \
          LEFT JOIN pg_catalog.pg_type AS t ON t.oid = c.contypid \
@@ -249,7 +248,9 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<CheckConstraint>> {
                 parent_owner: row.get("owner"),
                 is_validated: row.get("convalidated"),
                 is_local: row.get("conislocal"),
-                inherited_from: row.get("inherited_from"),
+                inherited_from: row
+                    .get::<_, Option<Vec<Oid>>>("inherited_from")
+                    .unwrap_or_default(),
                 comment: row.get("description"),
             })
         })
@@ -258,8 +259,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<CheckConstraint>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::conn::ServerVersion;
 
@@ -283,7 +282,7 @@ mod tests {
     fn render(check: &CheckConstraint, separate: &[ObjectId]) -> Rendered {
         check.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &separate.iter().copied().collect::<HashSet<_>>(),
+            separate: &separate.iter().copied().collect(),
         })
     }
 

@@ -1,8 +1,6 @@
 //! Collations (`pg_collation`). Manual: "pg_collation", "CREATE COLLATION".
 
-use tokio_postgres::Row;
-
-use super::catalog_query::{RowError, read_all, since, unexpected};
+use super::catalog_query::{Row, RowError, read_all, since, unexpected};
 use super::named::{Named, NamedCatalog, NamedObject};
 use super::{Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;

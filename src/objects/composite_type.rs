@@ -168,7 +168,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<CompositeType>> {
 }
 
 /// The parallel arrays of the query; all of them are NULL for a type without columns.
-fn attributes(row: &tokio_postgres::Row) -> Vec<Attribute> {
+fn attributes(row: &catalog_query::Row) -> Vec<Attribute> {
     let Some(names) = row.get::<_, Option<Vec<String>>>("names") else {
         return Vec::new();
     };
@@ -194,8 +194,6 @@ fn attributes(row: &tokio_postgres::Row) -> Vec<Attribute> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::conn::ServerVersion;
 
@@ -227,7 +225,7 @@ mod tests {
         };
         let rendered = composite.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         });
         assert_eq!(
             rendered.create,

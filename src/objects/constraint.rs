@@ -1,7 +1,8 @@
 //! PRIMARY KEY, UNIQUE and EXCLUDE constraints (`pg_constraint`) with the index behind each.
 
-use super::catalog_query::read_all;
+use super::catalog_query::{Row, RowError, comment_join, read_all, since};
 use super::index::IndexRelation;
+use super::plain_definition::{Deparser, define};
 use super::relation::{IS_USER_RELATION, render_reloptions};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, RenderOptions,
@@ -46,28 +47,57 @@ impl Deferral {
     }
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<Constraint>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Constraint>> {
     let sql = query(session.version());
-    read_all(session, "constraints", &sql, |row| {
-        let deferrable: bool = row.try_get("condeferrable")?;
-        let deferred: bool = row.try_get("condeferred")?;
-        Ok(Constraint {
-            oid: row.try_get("oid")?,
-            name: row.try_get("conname")?,
-            index: IndexRelation::from_row(row)?,
-            definition: row.try_get("definition")?,
-            is_exclusion: row.try_get("is_exclusion")?,
-            deferral: match (deferrable, deferred) {
-                (false, _) => Deferral::NotDeferrable,
-                (true, false) => Deferral::Deferrable,
-                (true, true) => Deferral::InitiallyDeferred,
-            },
-            is_attached: row.try_get("is_attached")?,
-            comment: row.try_get("comment")?,
-            triggers: row.try_get("triggers")?,
-        })
+    let from_row = |row: &Row| from_row(row, deparser);
+    let drafts = read_all(session, "constraints", &sql, from_row).await?;
+    let oid = |constraint: &Constraint| constraint.oid;
+    define(session, "pg_get_constraintdef", drafts, oid, |constraint| {
+        &mut constraint.definition
     })
     .await
+}
+
+/// A constraint still without its definition, and this if it is plain.
+fn from_row(row: &Row, deparser: &Deparser) -> Result<(Constraint, Option<String>), RowError> {
+    let deferrable: bool = row.try_get("condeferrable")?;
+    let deferred: bool = row.try_get("condeferred")?;
+    let constraint = Constraint {
+        oid: row.try_get("oid")?,
+        name: row.try_get("conname")?,
+        index: IndexRelation::from_row(row)?,
+        definition: String::new(),
+        is_exclusion: row.try_get("is_exclusion")?,
+        deferral: match (deferrable, deferred) {
+            (false, _) => Deferral::NotDeferrable,
+            (true, false) => Deferral::Deferrable,
+            (true, true) => Deferral::InitiallyDeferred,
+        },
+        is_attached: row.try_get("is_attached")?,
+        comment: row.try_get("comment")?,
+        triggers: row
+            .try_get::<_, Option<Vec<Oid>>>("triggers")?
+            .unwrap_or_default(),
+    };
+    let definition = match row.try_get("plain_words")? {
+        Some(words) => {
+            let columns: Vec<i16> = row.try_get("columns")?;
+            plain_definition(&constraint, words, &columns, deparser)
+        }
+        None => None,
+    };
+    Ok((constraint, definition))
+}
+
+/// `PRIMARY KEY (a, b)`, as `pg_get_constraintdef` prints it.
+fn plain_definition(
+    constraint: &Constraint,
+    words: &str,
+    columns: &[i16],
+    deparser: &Deparser,
+) -> Option<String> {
+    let columns = deparser.columns(constraint.index.table.oid, columns)?;
+    Some(format!("{words} {columns}"))
 }
 
 fn query(server: ServerVersion) -> String {
@@ -77,22 +107,29 @@ fn query(server: ServerVersion) -> String {
     } else {
         "false"
     };
+    // INCLUDE came with 11, NULLS NOT DISTINCT with 15, WITHOUT OVERLAPS with 18.
+    let has_keys_only = since(server, 11, "i.indnkeyatts = i.indnatts", "true");
+    let nulls_are_distinct = since(server, 15, "NOT i.indnullsnotdistinct", "true");
+    let may_overlap = since(server, 18, "NOT co.conperiod", "true");
     format!(
         "SELECT co.oid, co.conname, co.contype = 'x' AS is_exclusion, co.condeferrable, co.condeferred, \
-           pg_catalog.pg_get_constraintdef(co.oid) AS definition, {is_attached} AS is_attached, \
-           (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = co.oid \
-             AND de.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND de.objsubid = 0) AS comment, \
-           ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
-             WHERE t.tgrelid = co.conrelid AND t.tgconstraint = co.oid) AS triggers, \
-           {} \
+           {is_attached} AS is_attached, comment.description AS comment, \
+           CASE WHEN co.condeferrable THEN ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
+             WHERE t.tgrelid = co.conrelid AND t.tgconstraint = co.oid) END AS triggers, \
+           CASE WHEN NOT co.condeferrable AND {has_keys_only} AND {nulls_are_distinct} AND {may_overlap} THEN \
+             CASE co.contype WHEN 'p' THEN 'PRIMARY KEY' WHEN 'u' THEN 'UNIQUE' END END AS plain_words, \
+           co.conkey AS columns, {columns} \
          FROM pg_catalog.pg_constraint co \
          JOIN pg_catalog.pg_class c ON c.oid = co.conrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_class ic ON ic.oid = co.conindid \
          JOIN pg_catalog.pg_index i ON i.indexrelid = ic.oid \
+         {joins} {comment} \
          WHERE co.contype IN ('p', 'u', 'x') AND {IS_USER_RELATION} \
          ORDER BY n.nspname, c.relname, co.conname",
-        IndexRelation::columns()
+        columns = IndexRelation::COLUMNS,
+        joins = IndexRelation::JOINS,
+        comment = comment_join("pg_constraint", "co"),
     )
 }
 

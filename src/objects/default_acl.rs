@@ -194,8 +194,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<DefaultAcl>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::conn::ServerVersion;
 
@@ -210,7 +208,7 @@ mod tests {
         };
         default_acl.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         })
     }
 

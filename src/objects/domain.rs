@@ -222,7 +222,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Domain>> {
         .collect()
 }
 
-fn checks(row: &tokio_postgres::Row) -> Vec<Check> {
+fn checks(row: &catalog_query::Row) -> Vec<Check> {
     let oids: Vec<Oid> = row.get("check_oids");
     let names: Vec<String> = row.get("check_names");
     let definitions: Vec<String> = row.get("check_definitions");
@@ -239,10 +239,9 @@ fn checks(row: &tokio_postgres::Row) -> Vec<Check> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::conn::ServerVersion;
+    use crate::objects::OidSet;
 
     fn domain() -> Domain {
         Domain {
@@ -268,7 +267,7 @@ mod tests {
         }
     }
 
-    fn render(domain: &Domain, separate: &HashSet<ObjectId>) -> Rendered {
+    fn render(domain: &Domain, separate: &OidSet<ObjectId>) -> Rendered {
         domain.render(&RenderContext {
             server: ServerVersion::major(17),
             separate,
@@ -277,7 +276,7 @@ mod tests {
 
     #[test]
     fn checks_stand_in_create_domain() {
-        let rendered = render(&domain(), &HashSet::new());
+        let rendered = render(&domain(), &OidSet::default());
         assert_eq!(
             rendered.create,
             [
@@ -300,7 +299,7 @@ mod tests {
         domain.not_null = None;
         domain.default = Some(Default::Value("it's".to_owned()));
         assert_eq!(
-            render(&domain, &HashSet::from([check])).create,
+            render(&domain, &OidSet::from_iter([check])).create,
             ["CREATE DOMAIN \"s\".\"d\" AS character varying(20) DEFAULT 'it''s';"]
         );
     }

@@ -124,8 +124,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<EnumType>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::conn::ServerVersion;
 
@@ -142,7 +140,7 @@ mod tests {
         };
         let context = RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         };
         enum_type.render(&context).create
     }

@@ -81,8 +81,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Extension>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::conn::ServerVersion;
 
@@ -96,7 +94,7 @@ mod tests {
         };
         let rendered = extension.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         });
         assert_eq!(
             rendered.create,

@@ -5,9 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tokio_postgres::Row;
-
-use super::catalog_query::{RowError, read_all};
+use super::catalog_query::{Row, RowError, comment_join, read_all, since};
+use super::plain_definition::{Deparser, define};
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,
@@ -38,15 +37,24 @@ pub struct ForeignKey {
     referenced_index_partitions: Vec<Oid>,
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<ForeignKey>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<ForeignKey>> {
     let server = session.version();
     let query = query(server);
-    let (clones, triggers, children, keys) = futures::try_join!(
+    let from_row = |row: &Row| from_row(row, deparser);
+    let (clones, triggers, children, drafts) = futures::try_join!(
         read_tree(session, "clones of foreign keys", clones_query(server)),
         read_tree(session, "triggers of foreign keys", TRIGGERS_QUERY),
         read_tree(session, "partitions and indexes", CHILDREN_QUERY),
         read_all(session, "foreign keys", &query, from_row),
     )?;
+    let keys = define(
+        session,
+        "pg_get_constraintdef",
+        drafts,
+        |(key, _)| key.oid,
+        |(key, _)| &mut key.definition,
+    )
+    .await?;
     let with_relatives = |(key, index): (ForeignKey, Oid)| {
         let family = descend(&clones, &[key.oid]);
         ForeignKey {
@@ -65,8 +73,10 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<ForeignKey>> {
     Ok(keys.into_iter().map(with_relatives).collect())
 }
 
-/// A foreign key still without its relatives, and the referenced index.
-fn from_row(row: &Row) -> Result<(ForeignKey, Oid), RowError> {
+/// A foreign key with the referenced index, still without its relatives and its definition; and this if it is plain.
+type Draft = ((ForeignKey, Oid), Option<String>);
+
+fn from_row(row: &Row, deparser: &Deparser) -> Result<Draft, RowError> {
     let key = ForeignKey {
         oid: row.try_get("oid")?,
         name: row.try_get("conname")?,
@@ -74,14 +84,40 @@ fn from_row(row: &Row) -> Result<(ForeignKey, Oid), RowError> {
         owner: row.try_get("owner")?,
         is_partitioned: row.try_get("is_partitioned")?,
         referenced: row.try_get("confrelid")?,
-        definition: row.try_get("definition")?,
+        definition: String::new(),
         comment: row.try_get("comment")?,
         clones: Vec::new(),
         triggers: Vec::new(),
         locked: Vec::new(),
         referenced_index_partitions: Vec::new(),
     };
-    Ok((key, row.try_get("conindid")?))
+    let definition = match row.try_get("is_plain")? {
+        true => plain_definition(row, &key, deparser)?,
+        false => None,
+    };
+    Ok(((key, row.try_get("conindid")?), definition))
+}
+
+/// As `pg_get_constraintdef` prints it.
+fn plain_definition(
+    row: &Row,
+    key: &ForeignKey,
+    deparser: &Deparser,
+) -> Result<Option<String>, RowError> {
+    let columns: Vec<i16> = row.try_get("columns")?;
+    let referenced_columns: Vec<i16> = row.try_get("referenced_columns")?;
+    let referenced = RelationName::from_row(row, "referenced")?;
+    let (Some(columns), Some(referenced_columns)) = (
+        deparser.columns(key.table.oid, &columns),
+        deparser.columns(referenced.oid, &referenced_columns),
+    ) else {
+        return Ok(None);
+    };
+    Ok(Some(format!(
+        "FOREIGN KEY {columns} REFERENCES {}{referenced_columns}{}",
+        deparser.relation(&referenced),
+        row.try_get::<_, &str>("actions")?
+    )))
 }
 
 /// Children by their parent. Read as a whole and followed here: a recursive query for each foreign key would read the
@@ -140,18 +176,36 @@ fn query(server: ServerVersion) -> String {
     } else {
         "true"
     };
+    // SET NULL of chosen columns came with 15, PERIOD and NOT ENFORCED with 18.
+    let sets_all = since(server, 15, "co.confdelsetcols IS NULL", "true");
+    let is_plain_since_18 = since(server, 18, "NOT co.conperiod AND co.conenforced", "true");
+    let action = |event: &str, column: &str| {
+        format!(
+            "CASE {column} WHEN 'a' THEN '' WHEN 'r' THEN ' ON {event} RESTRICT' WHEN 'c' THEN ' ON {event} CASCADE' \
+             WHEN 'n' THEN ' ON {event} SET NULL' WHEN 'd' THEN ' ON {event} SET DEFAULT' END"
+        )
+    };
+    let (on_update, on_delete) = (
+        action("UPDATE", "co.confupdtype"),
+        action("DELETE", "co.confdeltype"),
+    );
     format!(
         "SELECT co.oid, co.conname, co.confrelid, co.conindid, c.relkind = 'p' AS is_partitioned, \
            c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-           pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
-           pg_catalog.pg_get_constraintdef(co.oid) AS definition, \
-           (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = co.oid \
-             AND de.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND de.objsubid = 0) AS comment \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, comment.description AS comment, \
+           co.confmatchtype = 's' AND NOT co.condeferrable AND co.convalidated AND {sets_all} \
+             AND {is_plain_since_18} AS is_plain, \
+           co.conkey AS columns, co.confkey AS referenced_columns, \
+           r.oid AS referenced_oid, rn.nspname AS referenced_schema, r.relname AS referenced_name, \
+           ({on_update}) || ({on_delete}) AS actions \
          FROM pg_catalog.pg_constraint co \
          JOIN pg_catalog.pg_class c ON c.oid = co.conrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_class r ON r.oid = co.confrelid \
+         JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace {comment} \
          WHERE co.contype = 'f' AND {is_root} AND {IS_USER_RELATION} \
-         ORDER BY n.nspname, c.relname, co.conname"
+         ORDER BY n.nspname, c.relname, co.conname",
+        comment = comment_join("pg_constraint", "co"),
     )
 }
 

@@ -160,8 +160,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Function>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
@@ -180,7 +178,7 @@ mod tests {
         };
         let rendered = procedure.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         });
         let signature = "PROCEDURE \"s\".\"p\"\"\"(IN a integer)";
         assert_eq!(

@@ -1,11 +1,8 @@
 //! Indexes that back no constraint (`pg_index`), and what constraints' indexes have in common with them.
 
-use tokio_postgres::Row;
-
-use super::catalog_query::{RowError, read_all};
-use super::relation::{
-    IS_USER_RELATION, RelationName, extensions_expression, render_depends_on_extensions,
-};
+use super::catalog_query::{Row, RowError, read_all, since};
+use super::plain_definition::{Deparser, PlainIndex, define};
+use super::relation::{IS_USER_RELATION, RelationName, render_depends_on_extensions};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, RenderContext, RenderOptions, Rendered,
     Section, quote,
@@ -54,28 +51,29 @@ impl IndexRelation {
     }
 
     /// Columns for a query in which `ic` is the index, `i` its `pg_index` row, `c` the table and `n` its
-    /// namespace, which is the index's too.
-    pub(super) fn columns() -> String {
-        format!(
-            "ic.oid AS index_oid, n.nspname AS index_schema, ic.relname AS index_name, \
-             c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
-             pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
-             (SELECT s.spcname FROM pg_catalog.pg_tablespace s WHERE s.oid = ic.reltablespace) AS tablespace, \
-             ic.reloptions, i.indisclustered, i.indisreplident, \
-             ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute a WHERE a.attrelid = ic.oid \
-               AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics_columns, \
-             ARRAY(SELECT a.attstattarget::int4 FROM pg_catalog.pg_attribute a WHERE a.attrelid = ic.oid \
-               AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics_targets, \
-             (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = ic.oid \
-             AND de.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND de.objsubid = 0) AS index_comment, \
-             {} AS index_extensions",
-            extensions_expression("pg_class", "ic.oid")
-        )
-    }
+    /// namespace, which is the index's too. Only expressions have statistics targets.
+    pub(super) const COLUMNS: &str = "ic.oid AS index_oid, n.nspname AS index_schema, ic.relname AS index_name, \
+         c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
+         pg_catalog.pg_get_userbyid(c.relowner) AS owner, its_tablespace.spcname AS tablespace, \
+         ic.reloptions, i.indisclustered, i.indisreplident, \
+         CASE WHEN i.indexprs IS NOT NULL THEN ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute a \
+           WHERE a.attrelid = ic.oid AND a.attstattarget >= 0 ORDER BY a.attnum) END AS statistics_columns, \
+         CASE WHEN i.indexprs IS NOT NULL THEN ARRAY(SELECT a.attstattarget::int4 FROM pg_catalog.pg_attribute a \
+           WHERE a.attrelid = ic.oid AND a.attstattarget >= 0 ORDER BY a.attnum) END AS statistics_targets, \
+         its_comment.description AS index_comment, its_extensions.names AS index_extensions";
+
+    /// What [`IndexRelation::COLUMNS`] need to be joined.
+    pub(super) const JOINS: &str = "\
+         LEFT JOIN pg_catalog.pg_tablespace its_tablespace ON its_tablespace.oid = ic.reltablespace \
+         LEFT JOIN pg_catalog.pg_description its_comment ON its_comment.objoid = ic.oid \
+           AND its_comment.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND its_comment.objsubid = 0 \
+         LEFT JOIN (SELECT xd.objid, pg_catalog.array_agg(e.extname::text ORDER BY e.extname) AS names \
+           FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_depend xd ON xd.refobjid = e.oid \
+           WHERE xd.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND xd.deptype = 'x' \
+             AND xd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+           GROUP BY xd.objid) its_extensions ON its_extensions.objid = ic.oid";
 
     pub(super) fn from_row(row: &Row) -> Result<Self, RowError> {
-        let columns: Vec<i16> = row.try_get("statistics_columns")?;
-        let targets: Vec<i32> = row.try_get("statistics_targets")?;
         Ok(IndexRelation {
             name: RelationName::from_row(row, "index")?,
             table: RelationName::from_row(row, "table")?,
@@ -86,9 +84,11 @@ impl IndexRelation {
                 .unwrap_or_default(),
             is_clustered: row.try_get("indisclustered")?,
             is_replica_identity: row.try_get("indisreplident")?,
-            statistics: columns.into_iter().zip(targets).collect(),
+            statistics: statistics_from_row(row)?,
             comment: row.try_get("index_comment")?,
-            extensions: row.try_get("index_extensions")?,
+            extensions: row
+                .try_get::<_, Option<Vec<String>>>("index_extensions")?
+                .unwrap_or_default(),
         })
     }
 
@@ -140,18 +140,44 @@ impl IndexRelation {
     }
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<Index>> {
+fn statistics_from_row(row: &Row) -> Result<Vec<(i16, i32)>, RowError> {
+    let columns: Option<Vec<i16>> = row.try_get("statistics_columns")?;
+    let targets: Option<Vec<i32>> = row.try_get("statistics_targets")?;
+    let (columns, targets) = (columns.unwrap_or_default(), targets.unwrap_or_default());
+    Ok(columns.into_iter().zip(targets).collect())
+}
+
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Index>> {
     let sql = query(session.version());
-    read_all(session, "indexes", &sql, |row| {
-        Ok(Index {
-            index: IndexRelation::from_row(row)?,
-            definition: row.try_get("definition")?,
-            predicate: row.try_get("predicate")?,
-            is_usable: row.try_get("is_usable")?,
-            is_attached: row.try_get("is_attached")?,
-        })
+    let drafts = read_all(session, "indexes", &sql, |row| from_row(row, deparser)).await?;
+    let oid = |index: &Index| index.index.name.oid;
+    define(session, "pg_get_indexdef", drafts, oid, |index| {
+        &mut index.definition
     })
     .await
+}
+
+/// An index still without its definition, and this if the index is plain.
+fn from_row(row: &Row, deparser: &Deparser) -> Result<(Index, Option<String>), RowError> {
+    let index = Index {
+        index: IndexRelation::from_row(row)?,
+        definition: String::new(),
+        predicate: row.try_get("predicate")?,
+        is_usable: row.try_get("is_usable")?,
+        is_attached: row.try_get("is_attached")?,
+    };
+    if !row.try_get("is_plain")? {
+        return Ok((index, None));
+    }
+    let plain = PlainIndex {
+        access_method: row.try_get("amname")?,
+        is_unique: row.try_get("indisunique")?,
+        columns: row.try_get("columns")?,
+        opclasses: row.try_get("opclasses")?,
+        collations: row.try_get("collations")?,
+    };
+    let definition = deparser.index(&index.index.name, &index.index.table, &plain);
+    Ok((index, definition))
 }
 
 fn query(server: ServerVersion) -> String {
@@ -161,20 +187,30 @@ fn query(server: ServerVersion) -> String {
     } else {
         "false"
     };
+    // INCLUDE came with 11, NULLS NOT DISTINCT with 15.
+    let has_keys_only = since(server, 11, "i.indnkeyatts = i.indnatts", "true");
+    let nulls_are_distinct = since(server, 15, "NOT i.indnullsnotdistinct", "true");
     format!(
-        "SELECT {}, pg_catalog.pg_get_indexdef(ic.oid) AS definition, \
-           pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate, \
+        "SELECT {columns}, pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate, \
            c.relkind = 'p' OR (i.indisvalid AND i.indisready) AS is_usable, \
-           {is_attached} AS is_attached \
+           {is_attached} AS is_attached, \
+           ic.relkind = 'i' AND i.indexprs IS NULL AND i.indpred IS NULL AND ic.reloptions IS NULL \
+             AND {has_keys_only} AND {nulls_are_distinct} \
+             AND 0 = ALL (i.indoption::pg_catalog.int2[]) AS is_plain, \
+           am.amname, i.indisunique, i.indkey::pg_catalog.int2[] AS columns, \
+           i.indclass::pg_catalog.oid[] AS opclasses, i.indcollation::pg_catalog.oid[] AS collations \
          FROM pg_catalog.pg_index i \
          JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid \
+         JOIN pg_catalog.pg_am am ON am.oid = ic.relam \
          JOIN pg_catalog.pg_class c ON c.oid = i.indrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         {joins} \
          WHERE {IS_USER_RELATION} \
          AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint co WHERE co.conindid = ic.oid \
              AND co.conrelid = c.oid AND co.contype IN ('p', 'u', 'x')) \
          ORDER BY n.nspname, c.relname, ic.relname",
-        IndexRelation::columns()
+        columns = IndexRelation::COLUMNS,
+        joins = IndexRelation::JOINS,
     )
 }
 

@@ -240,8 +240,6 @@ pub(crate) async fn read_large_object_data(session: &Session) -> Result<Vec<Larg
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::conn::ServerVersion;
 
@@ -257,7 +255,7 @@ mod tests {
             .collect();
         group(&metadata).render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         })
     }
 

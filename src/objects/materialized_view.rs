@@ -1,7 +1,9 @@
 //! Materialized views (`pg_class`, relkind `m`). Made empty; REFRESH fills them at the very end.
 
+use std::sync::Arc;
+
 use super::acl::GrantKind;
-use super::attribute::{self, Attribute};
+use super::attribute::{Attribute, Attributes};
 use super::catalog_query::read_all;
 use super::relation::{
     IS_USER_RELATION, Relation, RelationName, extensions_expression, render_depends_on_extensions,
@@ -18,7 +20,7 @@ use crate::conn::Session;
 #[derive(Clone, Debug)]
 pub struct MaterializedView {
     relation: Relation,
-    columns: Vec<Attribute>,
+    columns: Vec<Arc<Attribute>>,
     /// The `_RETURN` rule.
     rule: Oid,
     /// As `pg_get_viewdef` prints it, without the semicolon.
@@ -34,7 +36,10 @@ pub struct MaterializedViewData {
     owner: String,
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<MaterializedView>> {
+pub(crate) async fn read(
+    session: &Session,
+    attributes: &Attributes,
+) -> Result<Vec<MaterializedView>> {
     let columns = format!(
         "pg_catalog.pg_get_viewdef(c.oid) AS query, rule.oid AS rule, {} AS extensions",
         extensions_expression("pg_class", "c.oid")
@@ -46,25 +51,17 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<MaterializedView>> {
         &columns,
         "JOIN pg_catalog.pg_rewrite rule ON rule.ev_class = c.oid AND rule.rulename = '_RETURN'",
     );
-    let (views, mut columns) = futures::try_join!(
-        read_all(session, "materialized views", &sql, |row| {
-            Ok(MaterializedView {
-                relation: Relation::from_row(row)?,
-                columns: Vec::new(),
-                rule: row.try_get("rule")?,
-                query: query_text(row.try_get("query")?),
-                extensions: row.try_get("extensions")?,
-            })
-        }),
-        attribute::read(session, "'m'")
-    )?;
-    Ok(views
-        .into_iter()
-        .map(|mut view| {
-            view.columns = columns.remove(&view.relation.name.oid).unwrap_or_default();
-            view
+    read_all(session, "materialized views", &sql, |row| {
+        let relation = Relation::from_row(row)?;
+        Ok(MaterializedView {
+            columns: attributes.of(relation.name.oid).to_vec(),
+            relation,
+            rule: row.try_get("rule")?,
+            query: query_text(row.try_get("query")?),
+            extensions: row.try_get("extensions")?,
         })
-        .collect())
+    })
+    .await
 }
 
 pub(crate) async fn read_materialized_view_data(
@@ -91,6 +88,10 @@ impl MaterializedView {
     /// Forgets what is not wanted of where and how it is stored.
     pub(super) fn simplify(&mut self, options: &RenderOptions) {
         self.relation.simplify(options);
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = &Attribute> {
+        self.columns.iter().map(|column| &**column)
     }
 
     fn render_create(&self) -> Vec<String> {
@@ -157,10 +158,10 @@ impl DumpObject for MaterializedView {
             alter_owner: Some(self.relation.render_owner("MATERIALIZED VIEW")),
             comments: self
                 .relation
-                .render_comments("MATERIALIZED VIEW", &self.columns),
+                .render_comments("MATERIALIZED VIEW", self.attributes()),
             acl: self
                 .relation
-                .render_acl(GrantKind::Table, &self.columns, context.server),
+                .render_acl(GrantKind::Table, self.attributes(), context.server),
         }
     }
 }

@@ -37,10 +37,12 @@ pub(crate) mod language;
 pub(crate) mod large_object;
 pub(crate) mod materialized_view;
 mod named;
+mod oid_hash;
 pub(crate) mod operator;
 pub(crate) mod operator_class;
 pub(crate) mod operator_family;
 pub(crate) mod parameter_acl;
+pub(crate) mod plain_definition;
 pub(crate) mod policy;
 pub(crate) mod publication;
 pub(crate) mod publication_schema;
@@ -107,6 +109,7 @@ pub use index_attach::IndexAttach;
 pub use language::Language;
 pub use large_object::{LargeObject, LargeObjectData};
 pub use materialized_view::{MaterializedView, MaterializedViewData};
+pub use oid_hash::{OidHasher, OidMap, OidSet};
 pub use operator::Operator;
 pub use operator_class::OperatorClass;
 pub use operator_family::OperatorFamily;
@@ -734,7 +737,7 @@ pub struct RenderContext<'a> {
     pub server: ServerVersion,
     /// Objects that loop repair took out of the one they are normally printed in (defaults, check
     /// constraints, the query of a view): see [`crate::order`].
-    pub separate: &'a std::collections::HashSet<ObjectId>,
+    pub separate: &'a OidSet<ObjectId>,
 }
 
 /// How the user wants definitions.

@@ -1,9 +1,7 @@
 //! What the rows of most catalogs have in common: a name, perhaps in a schema, perhaps an owner, a comment, privileges.
 
-use tokio_postgres::Row;
-
 use super::acl::{Acl, AclTarget};
-use super::catalog_query::{comment_join, is_users, is_users_schema};
+use super::catalog_query::{Row, comment_join, is_users, is_users_schema};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section,
     quote,

@@ -147,8 +147,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Operator>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::super::named::tests::named;
     use super::*;
     use crate::conn::ServerVersion;
@@ -169,7 +167,7 @@ mod tests {
         };
         let rendered = operator.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         });
         assert_eq!(
             rendered.create,

@@ -1,9 +1,7 @@
 //! Operator families (`pg_opfamily`) with their loose members: operators and support functions that belong to no operator
 //! class (`pg_amop`, `pg_amproc`). Manual: "Operator Classes and Operator Families".
 
-use tokio_postgres::Row;
-
-use super::catalog_query::{RowError, read_all};
+use super::catalog_query::{Row, RowError, read_all};
 use super::named::{Named, NamedCatalog, NamedObject};
 use super::{CatalogId, Kind, Oid, RenderContext, Rendered, catalog, quote};
 use crate::Result;

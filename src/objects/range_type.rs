@@ -226,8 +226,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<RangeType>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     fn range(name: &str, multirange: &str, canonical: Option<&str>) -> RangeType {
@@ -251,7 +249,7 @@ mod tests {
     fn render(range: &RangeType) -> Rendered {
         range.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         })
     }
 

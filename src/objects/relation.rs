@@ -1,10 +1,8 @@
 //! What tables, views, materialized views and sequences have in common as rows of `pg_class`.
 
-use tokio_postgres::Row;
-
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::attribute::Attribute;
-use super::catalog_query::RowError;
+use super::catalog_query::{Row, RowError, comment_join};
 use super::{CatalogId, ObjectId, Oid, RenderOptions, catalog, quote};
 use crate::conn::ServerVersion;
 
@@ -13,8 +11,8 @@ use crate::conn::ServerVersion;
 pub(super) const IS_USER_RELATION: &str = "c.oid >= 16384 \
      AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x \
-         WHERE x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
-         AND x.objid = c.oid AND x.deptype = 'e')";
+         WHERE x.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND x.deptype = 'e' \
+         AND x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.objid = c.oid)";
 
 /// A relation that something else refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +29,9 @@ impl RelationName {
     /// From the columns `{prefix}_oid`, `{prefix}_schema`, `{prefix}_name`.
     pub(super) fn from_row(row: &Row, prefix: &str) -> Result<Self, RowError> {
         Ok(RelationName {
-            oid: row.try_get(format!("{prefix}_oid").as_str())?,
-            schema: row.try_get(format!("{prefix}_schema").as_str())?,
-            name: row.try_get(format!("{prefix}_name").as_str())?,
+            oid: row.try_get_of(prefix, "oid")?,
+            schema: row.try_get_of(prefix, "schema")?,
+            name: row.try_get_of(prefix, "name")?,
         })
     }
 
@@ -71,7 +69,7 @@ pub(crate) struct Relation {
     pub(crate) access_method: Option<String>,
     /// `relpersistence` is `u`.
     pub(crate) unlogged: bool,
-    /// Its row type, that type's array type, its TOAST table with row type and index.
+    /// Its row type and that type's array type.
     companions: Vec<CatalogId>,
 }
 
@@ -86,34 +84,36 @@ impl Relation {
         joins: &str,
     ) -> String {
         // Tables have had access methods since 12. Partitioned tables keep one for their partitions from 17.
-        let access_method = if server >= ServerVersion::major(12) {
-            "(SELECT am.amname FROM pg_catalog.pg_am am WHERE am.oid = c.relam \
-              AND (am.amname <> 'heap' OR c.relkind = 'p'))"
+        let (access_method, access_method_join) = if server >= ServerVersion::major(12) {
+            (
+                "am.amname",
+                "LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam \
+                 AND (am.amname <> 'heap' OR c.relkind = 'p')",
+            )
         } else {
-            "NULL::name"
+            ("NULL::name", "")
         };
         format!(
             "SELECT c.oid AS relation_oid, n.nspname AS relation_schema, c.relname AS relation_name, \
                pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
-               (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = c.oid \
-             AND de.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND de.objsubid = 0) AS comment, \
-               c.relacl::text[] AS acl, \
-               pg_catalog.acldefault('{acl_letter}', c.relowner)::text[] AS acl_default, \
+               comment.description AS comment, c.relacl::text[] AS acl, \
+               CASE WHEN c.relacl IS NOT NULL THEN \
+                 pg_catalog.acldefault('{acl_letter}', c.relowner)::text[] END AS acl_default, \
                c.reloptions, toast.reloptions AS toast_reloptions, \
-               (SELECT s.spcname FROM pg_catalog.pg_tablespace s WHERE s.oid = c.reltablespace) AS tablespace, \
-               {access_method} AS access_method, c.relpersistence::text AS relpersistence, \
+               tablespace.spcname AS tablespace, {access_method} AS access_method, c.relpersistence::text AS relpersistence, \
                c.reltype, row_type.typarray, row_type.typacl::text[] AS row_type_acl, \
-               pg_catalog.acldefault('T', c.relowner)::text[] AS row_type_acl_default, \
-               c.reltoastrelid, toast.reltype AS toast_reltype, \
-               ARRAY(SELECT i.indexrelid FROM pg_catalog.pg_index i WHERE i.indrelid = toast.oid) AS toast_indexes, \
+               CASE WHEN row_type.typacl IS NOT NULL THEN \
+                 pg_catalog.acldefault('T', c.relowner)::text[] END AS row_type_acl_default, \
                {columns} \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             LEFT JOIN pg_catalog.pg_class toast ON toast.oid = c.reltoastrelid \
+             LEFT JOIN pg_catalog.pg_class toast ON toast.oid = c.reltoastrelid AND toast.reloptions IS NOT NULL \
              LEFT JOIN pg_catalog.pg_type row_type ON row_type.oid = c.reltype \
-             {joins} \
+             LEFT JOIN pg_catalog.pg_tablespace tablespace ON tablespace.oid = c.reltablespace \
+             {access_method_join} {comment} {joins} \
              WHERE c.relkind IN ({relkinds}) AND {IS_USER_RELATION} \
-             ORDER BY n.nspname, c.relname"
+             ORDER BY n.nspname, c.relname",
+            comment = comment_join("pg_class", "c"),
         )
     }
 
@@ -125,11 +125,7 @@ impl Relation {
             owner: row.try_get("owner")?,
             comment: row.try_get("comment")?,
             acl: Acl::from_row(row)?,
-            row_type_acl: Acl::new(
-                row.try_get::<_, Option<Vec<String>>>("row_type_acl")?
-                    .as_deref(),
-                &row.try_get::<_, Vec<String>>("row_type_acl_default")?,
-            )?,
+            row_type_acl: Acl::from_columns(row, "row_type_acl", "row_type_acl_default")?,
             reloptions: row
                 .try_get::<_, Option<Vec<String>>>("reloptions")?
                 .unwrap_or_default(),
@@ -283,8 +279,6 @@ fn companions(row: &Row) -> Result<Vec<CatalogId>, RowError> {
     for (column, class) in [
         ("reltype", catalog::PG_TYPE),
         ("typarray", catalog::PG_TYPE),
-        ("reltoastrelid", catalog::PG_CLASS),
-        ("toast_reltype", catalog::PG_TYPE),
     ] {
         // 0 is the catalogs' way to say: none.
         match row.try_get::<_, Option<Oid>>(column)? {
@@ -292,12 +286,5 @@ fn companions(row: &Row) -> Result<Vec<CatalogId>, RowError> {
             Some(_) | None => {}
         }
     }
-    // More than one after an interrupted REINDEX CONCURRENTLY.
-    let toast_indexes: Vec<Oid> = row.try_get("toast_indexes")?;
-    out.extend(
-        toast_indexes
-            .into_iter()
-            .map(|oid| CatalogId::new(catalog::PG_CLASS, oid)),
-    );
     Ok(out)
 }

@@ -3,9 +3,7 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Row;
-
-use super::catalog_query::{RowError, read_all};
+use super::catalog_query::{Row, RowError, read_all};
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,

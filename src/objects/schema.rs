@@ -135,8 +135,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Schema>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     fn public(owner: &str, acl: &[&str], comment: Option<&str>) -> Schema {
@@ -154,7 +152,7 @@ mod tests {
     fn render(schema: &Schema) -> Rendered {
         schema.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         })
     }
 

@@ -1,12 +1,12 @@
 //! Sequences (`pg_sequence`). Identity sequences come with their table's column; what they have of
 //! their own (privileges, comment, persistence) is theirs.
 
-use tokio_postgres::Row;
-
 use super::acl::GrantKind;
-use super::catalog_query::{RowError, read_all};
+use super::catalog_query::{Row, RowError, read_all};
 use super::relation::{Relation, RelationName};
-use super::{CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section};
+use super::{
+    CatalogId, DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, SequenceOwner,
+};
 use crate::Result;
 use crate::conn::Session;
 
@@ -17,6 +17,7 @@ pub struct Sequence {
     options: SequenceOptions,
     /// Of an identity sequence: its table.
     identity_of: Option<RelationName>,
+    owned_by: Option<SequenceOwner>,
 }
 
 /// What CREATE SEQUENCE and AS IDENTITY can say.
@@ -66,6 +67,7 @@ impl SequenceOptions {
     }
 }
 
+/// Reads the sequences, each with the column that it goes with.
 pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
     let sql = Relation::query(
         session.version(),
@@ -73,29 +75,43 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
         's',
         "pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
          sq.seqmin, sq.seqmax, sq.seqcache, sq.seqcycle, \
-         t.oid AS table_oid, tn.nspname AS table_schema, t.relname AS table_name",
+         sd.deptype = 'i' AS is_identity, t.oid AS table_oid, tn.nspname AS table_schema, \
+         t.relname AS table_name, ta.attname AS table_column",
         "JOIN pg_catalog.pg_sequence sq ON sq.seqrelid = c.oid \
-         LEFT JOIN pg_catalog.pg_depend sd ON sd.deptype = 'i' \
+         LEFT JOIN pg_catalog.pg_depend sd ON sd.deptype IN ('i', 'a') AND sd.objsubid = 0 \
            AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND sd.objid = c.oid \
            AND sd.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND sd.refobjsubid > 0 \
          LEFT JOIN pg_catalog.pg_class t ON t.oid = sd.refobjid \
-         LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace",
+         LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
+         LEFT JOIN pg_catalog.pg_attribute ta ON ta.attrelid = sd.refobjid AND ta.attnum = sd.refobjsubid",
     );
     read_all(session, "sequences", &sql, |row| {
-        let identity_of = match row.try_get::<_, Option<Oid>>("table_oid")? {
-            Some(_) => Some(RelationName::from_row(row, "table")?),
-            None => None,
-        };
-        Ok(Sequence {
+        let mut sequence = Sequence {
             relation: Relation::from_row(row)?,
             options: SequenceOptions::from_row(row)?,
-            identity_of,
-        })
+            identity_of: None,
+            owned_by: None,
+        };
+        match row.try_get("is_identity")? {
+            None => {}
+            Some(true) => sequence.identity_of = Some(RelationName::from_row(row, "table")?),
+            Some(false) => {
+                let name = sequence.relation.name.clone();
+                let owner = sequence.relation.owner.clone();
+                sequence.owned_by = Some(SequenceOwner::from_row(row, name, owner)?);
+            }
+        }
+        Ok(sequence)
     })
     .await
 }
 
 impl Sequence {
+    /// OWNED BY as an object: it comes after the table that the sequence must come before.
+    pub(crate) fn owned_by(&self) -> Option<SequenceOwner> {
+        self.owned_by.clone()
+    }
+
     fn render_create(&self) -> String {
         format!(
             "CREATE {}SEQUENCE {} AS {} {};",

@@ -1,8 +1,6 @@
 //! The value of a sequence: `setval`. Not under the snapshot: sequences are not transactional.
 
-use tokio_postgres::Row;
-
-use super::catalog_query::{RowError, read_all};
+use super::catalog_query::{Row, RowError, read_all};
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,

@@ -129,8 +129,6 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<ShellType>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::conn::ServerVersion;
 
@@ -147,7 +145,7 @@ mod tests {
         };
         let rendered = shell.render(&RenderContext {
             server: ServerVersion::major(15),
-            separate: &HashSet::new(),
+            separate: &crate::objects::OidSet::default(),
         });
         assert_eq!(
             rendered,

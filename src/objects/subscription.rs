@@ -3,9 +3,7 @@
 //! A restored subscription neither connects nor starts: `connect = false`. Its connection string is dumped without the
 //! password unless the user asks for it.
 
-use tokio_postgres::Row;
-
-use super::catalog_query::{RowError, comment_join, read_all, since};
+use super::catalog_query::{Row, RowError, comment_join, read_all, since};
 use super::named::{Named, NamedObject};
 use super::{Kind, Oid, RenderContext, RenderOptions, Rendered, Section, catalog, quote};
 use crate::Result;
@@ -200,7 +198,10 @@ fn query(server: ServerVersion) -> String {
 /// Of those who may not read them, none: the sweep names what there is.
 pub(crate) async fn read(session: &Session) -> Result<Vec<Subscription>> {
     let may_read = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER";
-    let may_read = read_all(session, "rights", may_read, |row| Ok(row.try_get(0)?)).await?;
+    let may_read = read_all(session, "rights", may_read, |row| {
+        Ok(row.try_get("rolsuper")?)
+    })
+    .await?;
     if !may_read.into_iter().any(|is_superuser: bool| is_superuser) {
         return Ok(Vec::new());
     }

@@ -6,15 +6,14 @@
 //! Manual: "CREATE TABLE", "Inheritance".
 
 use std::collections::HashMap;
-
-use tokio_postgres::Row;
+use std::sync::Arc;
 
 use super::acl::GrantKind;
 use super::attribute::{
-    self, Attribute, AttributeExpression, AttributesByRelation, ExpressionKind, Identity, NotNull,
+    Attribute, AttributeExpression, Attributes, ExpressionKind, Identity, NotNull,
 };
 use super::attribute_default::{self, AttributeDefault};
-use super::catalog_query::{RowError, read_all, unexpected};
+use super::catalog_query::{Row, RowError, read_all, unexpected};
 use super::named::options_clause;
 use super::relation::{Relation, RelationName};
 use super::{
@@ -65,9 +64,9 @@ enum Descent {
 /// A column with what it inherits.
 #[derive(Clone, Debug)]
 struct Column {
-    attribute: Attribute,
+    attribute: Arc<Attribute>,
     /// The column in the parents that have it. Empty where the table is made without parents.
-    inherited: Vec<Attribute>,
+    inherited: Vec<Arc<Attribute>>,
     /// Whether CREATE TABLE lists it.
     is_listed: bool,
 }
@@ -90,17 +89,14 @@ enum ReplicaIdentity {
 }
 
 /// Reads the tables, still without their check constraints: [`Table::add_check`].
-pub(crate) async fn read(session: &Session) -> Result<Vec<Table>> {
-    let server = session.version();
-    let tables_query = tables_query(server);
-    let (mut tables, columns) = futures::try_join!(
-        read_all(session, "tables", &tables_query, table_from_row),
-        attribute::read(session, "'r', 'p', 'f'"),
-    )?;
-    for table in &mut tables {
-        table.fill_columns(&columns);
-    }
-    Ok(tables)
+pub(crate) async fn read(session: &Session, attributes: &Attributes) -> Result<Vec<Table>> {
+    let query = tables_query(session.version());
+    read_all(session, "tables", &query, |row| {
+        let mut table = table_from_row(row)?;
+        table.fill_columns(attributes);
+        Ok(table)
+    })
+    .await
 }
 
 fn tables_query(server: ServerVersion) -> String {
@@ -113,16 +109,16 @@ fn tables_query(server: ServerVersion) -> String {
          CASE WHEN c.reloftype <> 0 THEN pg_catalog.format_type(c.reloftype, NULL) END AS of_type, \
          CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key, \
          parent.oids AS parent_oids, parent.schemas AS parent_schemas, parent.names AS parent_names, \
-         fs.srvname AS foreign_server, COALESCE(ft.ftoptions, '{}') AS foreign_options",
+         fs.srvname AS foreign_server, ft.ftoptions AS foreign_options",
         "LEFT JOIN pg_catalog.pg_foreign_table ft ON ft.ftrelid = c.oid \
          LEFT JOIN pg_catalog.pg_foreign_server fs ON fs.oid = ft.ftserver \
-         LEFT JOIN LATERAL (SELECT pg_catalog.array_agg(pc.oid ORDER BY i.inhseqno) AS oids, \
+         LEFT JOIN (SELECT i.inhrelid, pg_catalog.array_agg(pc.oid ORDER BY i.inhseqno) AS oids, \
              pg_catalog.array_agg(pn.nspname ORDER BY i.inhseqno) AS schemas, \
              pg_catalog.array_agg(pc.relname ORDER BY i.inhseqno) AS names \
            FROM pg_catalog.pg_inherits i \
            JOIN pg_catalog.pg_class pc ON pc.oid = i.inhparent \
            JOIN pg_catalog.pg_namespace pn ON pn.oid = pc.relnamespace \
-           WHERE i.inhrelid = c.oid AND NOT c.relispartition) parent ON true",
+           GROUP BY i.inhrelid) parent ON parent.inhrelid = c.oid AND NOT c.relispartition",
     )
 }
 
@@ -131,7 +127,9 @@ fn table_from_row(row: &Row) -> Result<Table, RowError> {
     let replica_identity: String = row.try_get("relreplident")?;
     let is_partition: bool = row.try_get("relispartition")?;
     let server: Option<String> = row.try_get("foreign_server")?;
-    let options = row.try_get("foreign_options")?;
+    let options = row
+        .try_get::<_, Option<Vec<String>>>("foreign_options")?
+        .unwrap_or_default();
     Ok(Table {
         is_partitioned: row.try_get("is_partitioned")?,
         of_type: row.try_get("of_type")?,
@@ -175,10 +173,10 @@ fn parents_from_row(row: &Row) -> Result<Vec<RelationName>, RowError> {
 
 impl Table {
     /// Gives the table its columns, and decides how it comes by its parents.
-    fn fill_columns(&mut self, columns: &AttributesByRelation) {
-        let of = |oid: &Oid| columns.get(oid).map_or(&[] as &[Attribute], Vec::as_slice);
-        let own = of(&self.relation.name.oid);
-        let parents: Vec<&[Attribute]> = self.parents.iter().map(|p| of(&p.oid)).collect();
+    fn fill_columns(&mut self, attributes: &Attributes) {
+        let own = attributes.of(self.relation.name.oid);
+        let parents = self.parents.iter().map(|parent| attributes.of(parent.oid));
+        let parents: Vec<&[Arc<Attribute>]> = parents.collect();
         let inherits_would_fail = parents_disagree(&parents);
         if self.descent == Descent::Inherits
             && (inherits_would_fail || inherits_would_reorder(own, &parents))
@@ -206,9 +204,9 @@ impl Table {
         self.relation.simplify(options);
         if options.no_toast_compression {
             for column in &mut self.columns {
-                column.attribute.compression.clear();
+                Arc::make_mut(&mut column.attribute).compression.clear();
                 for inherited in &mut column.inherited {
-                    inherited.compression.clear();
+                    Arc::make_mut(inherited).compression.clear();
                 }
             }
         }
@@ -233,7 +231,7 @@ impl Table {
     }
 
     fn attributes(&self) -> impl Iterator<Item = &Attribute> {
-        self.columns.iter().map(|column| &column.attribute)
+        self.columns.iter().map(|column| &*column.attribute)
     }
 
     /// `ALTER TABLE ONLY <name>`
@@ -438,7 +436,7 @@ impl Table {
         for column in &self.columns {
             let settings = column
                 .attribute
-                .render_settings(&alter, column.inherited.first());
+                .render_settings(&alter, column.inherited.first().map(|parent| &**parent));
             out.extend(settings);
         }
         // Sequences have had a persistence of their own since 15. A column makes its sequence as
@@ -498,7 +496,7 @@ impl Table {
 
 /// Whether CREATE TABLE ... INHERITS would put columns that were all declared in the child into another
 /// order: parents' columns come first there. Such a child got its parents by ALTER TABLE.
-fn inherits_would_reorder(own: &[Attribute], parents: &[&[Attribute]]) -> bool {
+fn inherits_would_reorder(own: &[Arc<Attribute>], parents: &[&[Arc<Attribute>]]) -> bool {
     if parents.is_empty() || own.iter().any(|a| !a.is_local) {
         return false;
     }
@@ -513,7 +511,7 @@ fn inherits_would_reorder(own: &[Attribute], parents: &[&[Attribute]]) -> bool {
 
 /// Whether a column's storage or compression differs between the parents: INHERITS is refused then,
 /// "inherited column has a storage parameter conflict".
-fn parents_disagree(parents: &[&[Attribute]]) -> bool {
+fn parents_disagree(parents: &[&[Arc<Attribute>]]) -> bool {
     let mut settings: HashMap<&str, (&str, &str)> = HashMap::new();
     parents.iter().copied().flatten().any(|attribute| {
         let own = (attribute.storage.as_str(), attribute.compression.as_str());
@@ -550,7 +548,7 @@ impl Column {
             ExpressionKind::Virtual => "VIRTUAL",
         };
         // A child may not repeat its parents' generation clause before 16, and need not after.
-        let same = |parent: &Attribute| matches!(&parent.default, Some(p) if p.kind == default.kind && p.expression == default.expression);
+        let same = |parent: &Arc<Attribute>| matches!(&parent.default, Some(p) if p.kind == default.kind && p.expression == default.expression);
         if !self.inherited.is_empty() && self.inherited.iter().all(same) {
             ValueClause::Nothing
         } else {
@@ -653,21 +651,21 @@ mod tests {
 
     #[test]
     fn a_child_whose_columns_would_be_reordered_inherits_later() {
-        let parent = [column("a", "integer")];
-        let own = [column("x", "integer"), column("a", "integer")];
+        let parent = [Arc::new(column("a", "integer"))];
+        let own = [column("x", "integer"), column("a", "integer")].map(Arc::new);
         assert!(inherits_would_reorder(&own, &[&parent]));
         assert!(!inherits_would_reorder(&own, &[]));
         let mut inherited = own.clone();
-        inherited[1].is_local = false;
+        Arc::make_mut(&mut inherited[1]).is_local = false;
         assert!(!inherits_would_reorder(&inherited, &[&parent]));
     }
 
     #[test]
     fn parents_with_different_storage_cannot_stand_in_inherits() {
-        let one = [column("a", "text")];
+        let one = [Arc::new(column("a", "text"))];
         let mut other = one.clone();
         assert!(!parents_disagree(&[&one, &other]));
-        other[0].storage = "e".to_owned();
+        Arc::make_mut(&mut other[0]).storage = "e".to_owned();
         assert!(parents_disagree(&[&one, &other]));
     }
 
@@ -680,8 +678,8 @@ mod tests {
             kind: ExpressionKind::Default,
         });
         let child = Column {
-            attribute: column("a", "integer"),
-            inherited: vec![parent],
+            attribute: Arc::new(column("a", "integer")),
+            inherited: vec![Arc::new(parent)],
             is_listed: true,
         };
         assert!(matches!(child.value_clause(), ValueClause::Null));
@@ -695,6 +693,7 @@ mod tests {
             expression: "(b * 2)".to_owned(),
             kind: ExpressionKind::Stored,
         });
+        let parent = Arc::new(parent);
         let mut child = Column {
             attribute: parent.clone(),
             inherited: vec![parent],

@@ -1,6 +1,9 @@
 //! The rows of a table: what `COPY` has to name.
 
-use super::catalog_query::read_all;
+use std::sync::Arc;
+
+use super::attribute::{Attribute, Attributes, ExpressionKind};
+use super::catalog_query::{read_all, since};
 use super::relation::IS_USER_RELATION;
 use super::{
     DumpObject, Kind, ObjectId, Oid, Part, RenderContext, RenderOptions, Rendered, Section, catalog,
@@ -93,15 +96,28 @@ impl TableData {
     }
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<TableData>> {
-    let sql = query(session.version());
+/// Whose rows are to be dumped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rows {
+    OfAllTables,
+    /// What extensions declare as configuration.
+    OfConfiguration,
+}
+
+pub(crate) async fn read(
+    session: &Session,
+    rows: Rows,
+    attributes: &Attributes,
+) -> Result<Vec<TableData>> {
+    let sql = query(session.version(), rows);
     read_all(session, "tables with rows", &sql, |row| {
+        let table = row.try_get("oid")?;
         Ok(TableData {
-            table: row.try_get("oid")?,
+            table,
             schema: row.try_get("nspname")?,
             name: row.try_get("relname")?,
             owner: row.try_get("owner")?,
-            columns: row.try_get("columns")?,
+            columns: stored_columns(attributes.of(table)),
             condition: row.try_get("condition")?,
             root: match row.try_get::<_, Option<String>>("root_schema")? {
                 Some(schema) => Some((schema, row.try_get("root_name")?)),
@@ -117,17 +133,30 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<TableData>> {
     .await
 }
 
+/// What has a value of its own in each row.
+fn stored_columns(attributes: &[Arc<Attribute>]) -> Vec<String> {
+    let is_generated = |attribute: &Attribute| {
+        let default = attribute.default.as_ref();
+        default.is_some_and(|default| default.kind != ExpressionKind::Default)
+    };
+    let stored = attributes.iter().filter(|column| !is_generated(column));
+    stored.map(|column| column.name.clone()).collect()
+}
+
 /// Plain tables and partitions that hold rows, foreign tables, and what extensions declare as configuration: of an
 /// extension's tables those alone have rows that CREATE EXTENSION does not bring.
-fn query(server: ServerVersion) -> String {
-    // Generated columns came with 12, and so did table access methods.
-    let (not_generated, is_heap) = if server >= ServerVersion::major(12) {
-        (
-            "AND a.attgenerated = ''",
-            "EXISTS (SELECT FROM pg_catalog.pg_am am WHERE am.oid = c.relam AND am.amname = 'heap')",
-        )
-    } else {
-        ("", "c.relkind = 'r'")
+fn query(server: ServerVersion, rows: Rows) -> String {
+    // Table access methods came with 12.
+    let is_heap = since(
+        server,
+        12,
+        "EXISTS (SELECT FROM pg_catalog.pg_am am WHERE am.oid = c.relam AND am.amname = 'heap')",
+        "c.relkind = 'r'",
+    );
+    let configuration = "config.extension IS NOT NULL";
+    let wanted = match rows {
+        Rows::OfAllTables => format!("({configuration} OR ({IS_USER_RELATION}))"),
+        Rows::OfConfiguration => configuration.to_owned(),
     };
     format!(
         "WITH RECURSIVE up AS ( \
@@ -144,9 +173,6 @@ fn query(server: ServerVersion) -> String {
            ORDER BY up.part, up.depth DESC) \
          SELECT c.oid, n.nspname, c.relname, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
-           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a \
-             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped {not_generated} \
-             ORDER BY a.attnum) AS columns, \
            root.schema AS root_schema, root.name AS root_name, COALESCE(root.is_unsafe, false) AS needs_root, \
            {is_heap} AS is_heap, c.relpersistence = 'u' AS is_unlogged, fs.srvname AS foreign_server, config.extension, config.condition \
          FROM pg_catalog.pg_class c \
@@ -158,7 +184,7 @@ fn query(server: ServerVersion) -> String {
          LEFT JOIN root ON root.part = c.oid \
          LEFT JOIN pg_catalog.pg_foreign_table ft ON ft.ftrelid = c.oid \
          LEFT JOIN pg_catalog.pg_foreign_server fs ON fs.oid = ft.ftserver \
-         WHERE c.relkind IN ('r', 'f') AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
+         WHERE c.relkind IN ('r', 'f') AND {wanted} \
          ORDER BY n.nspname, c.relname"
     )
 }

@@ -4,8 +4,10 @@
 //! calls the function) the view is first made as a dummy with the same columns, and gets its
 //! query later by CREATE OR REPLACE VIEW.
 
+use std::sync::Arc;
+
 use super::acl::GrantKind;
-use super::attribute::{self, Attribute};
+use super::attribute::{Attribute, Attributes};
 use super::attribute_default::{self, AttributeDefault};
 use super::catalog_query::read_all;
 use super::relation::{Relation, RelationName, render_reloptions};
@@ -20,7 +22,7 @@ use crate::conn::Session;
 #[derive(Clone, Debug)]
 pub struct View {
     relation: Relation,
-    columns: Vec<Attribute>,
+    columns: Vec<Arc<Attribute>>,
     query: ViewQuery,
 }
 
@@ -37,20 +39,7 @@ pub struct ViewQuery {
     reloptions: Vec<String>,
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<View>> {
-    let (queries, mut columns) =
-        futures::try_join!(read_relations(session), attribute::read(session, "'v'"))?;
-    Ok(queries
-        .into_iter()
-        .map(|(relation, query)| View {
-            columns: columns.remove(&relation.name.oid).unwrap_or_default(),
-            relation,
-            query,
-        })
-        .collect())
-}
-
-async fn read_relations(session: &Session) -> Result<Vec<(Relation, ViewQuery)>> {
+pub(crate) async fn read(session: &Session, attributes: &Attributes) -> Result<Vec<View>> {
     let sql = Relation::query(
         session.version(),
         "'v'",
@@ -67,7 +56,11 @@ async fn read_relations(session: &Session) -> Result<Vec<(Relation, ViewQuery)>>
             query: query_text(row.try_get("query")?),
             reloptions: relation.reloptions.clone(),
         };
-        Ok((relation, query))
+        Ok(View {
+            columns: attributes.of(relation.name.oid).to_vec(),
+            relation,
+            query,
+        })
     })
     .await
 }
@@ -133,7 +126,11 @@ impl View {
 
     /// The defaults of its columns as objects. CREATE VIEW says nothing of them.
     pub(crate) fn attribute_defaults(&self) -> Vec<AttributeDefault> {
-        attribute_default::of_relation(&self.relation, self.columns.iter(), |_| false)
+        attribute_default::of_relation(&self.relation, self.attributes(), |_| false)
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = &Attribute> {
+        self.columns.iter().map(|column| &**column)
     }
 
     /// A view with the same columns and no query to speak of.
@@ -204,10 +201,10 @@ impl DumpObject for View {
             create: vec![create],
             drop: Some(format!("DROP VIEW IF EXISTS {};", self.relation.name.sql())),
             alter_owner: Some(self.relation.render_owner("VIEW")),
-            comments: self.relation.render_comments("VIEW", &self.columns),
+            comments: self.relation.render_comments("VIEW", self.attributes()),
             acl: self
                 .relation
-                .render_acl(GrantKind::Table, &self.columns, context.server),
+                .render_acl(GrantKind::Table, self.attributes(), context.server),
         }
     }
 }
