@@ -4,6 +4,7 @@
 //! scripts/test.sh --no-run          # once: fetches a server and clients
 //! cargo bench --bench end_to_end
 //! PGSTOW_BENCH_SCALE=0.1 PGSTOW_BENCH_ROUNDS=1 PGSTOW_BENCH_ONLY=two,schema cargo bench --bench end_to_end
+//! PGSTOW_BENCH_TABLES=50000 PGSTOW_BENCH_ONLY=schema cargo bench --bench end_to_end
 //! PGHOST=localhost PGPORT=5499 PGUSER=postgres PGPASSWORD=pgstow cargo bench --bench end_to_end
 //! ```
 //!
@@ -78,10 +79,12 @@ fn one_large_table(bench: &Bench) {
     bench.compare_restores("bench_one");
 }
 
-/// (c) 2 000 tables without rows.
+/// (c) 2 000 tables without rows, or as many as `PGSTOW_BENCH_TABLES` says. A server that is not the bench's own needs
+/// room in its lock table for twice as many.
 fn many_small_tables(bench: &Bench) {
-    bench.fill("bench_schema", &[MANY_TABLES]);
-    bench.print_size("(c) 2 000 tables, schema only", "bench_schema");
+    let tables = bench.tables;
+    bench.fill("bench_schema", &[&many_tables_script(tables)]);
+    bench.print_size(&format!("(c) {tables} tables, schema only"), "bench_schema");
     let contenders = vec![
         bench.pg_dump("pg_dump -s", &["-Fp", "-s"]),
         bench.pgstow("pgstow create -s", &["-s"], "sql"),
@@ -102,15 +105,19 @@ fn text_and_jsonb(bench: &Bench) {
     bench.compare("bench_text", contenders);
 }
 
-const MANY_TABLES: &str = "
-    DO $$ BEGIN
-        FOR n IN 1..2000 LOOP
-            EXECUTE format('CREATE TABLE t%s (id bigserial PRIMARY KEY, parent bigint, name text NOT NULL DEFAULT %L, at timestamptz, CHECK (name <> %L))', n, 'x', '');
-            EXECUTE format('CREATE INDEX ON t%s (name, at)', n);
-            IF n > 1 THEN EXECUTE format('ALTER TABLE t%s ADD FOREIGN KEY (parent) REFERENCES t%s', n, n - 1); END IF;
-            IF n % 100 = 0 THEN COMMIT; END IF;
-        END LOOP;
-    END $$;";
+/// Each with a primary key, an index, the sequence of a serial column, a check and a foreign key.
+fn many_tables_script(tables: u32) -> String {
+    format!(
+        "DO $$ BEGIN
+            FOR n IN 1..{tables} LOOP
+                EXECUTE format('CREATE TABLE t%s (id bigserial PRIMARY KEY, parent bigint, name text NOT NULL DEFAULT %L, at timestamptz, CHECK (name <> %L))', n, 'x', '');
+                EXECUTE format('CREATE INDEX ON t%s (name, at)', n);
+                IF n > 1 THEN EXECUTE format('ALTER TABLE t%s ADD FOREIGN KEY (parent) REFERENCES t%s', n, n - 1); END IF;
+                IF n % 100 = 0 THEN COMMIT; END IF;
+            END LOOP;
+        END $$;"
+    )
+}
 
 /// Sentences of made-up words: each row holds some of many, so that nothing repeats within a compressor's window.
 fn texts_script(rows: u64) -> String {
@@ -167,6 +174,7 @@ struct Bench {
     port: String,
     user: String,
     scale: f64,
+    tables: u32,
     rounds: usize,
     only: Vec<String>,
     dir: tempfile::TempDir,
@@ -193,6 +201,8 @@ impl Bench {
             port,
             user: variable("PGUSER").unwrap_or_else(|| "postgres".into()),
             scale: number("PGSTOW_BENCH_SCALE", 1.0),
+            tables: variable("PGSTOW_BENCH_TABLES")
+                .map_or(2000, |text| text.parse().expect("a number of tables")),
             rounds,
             only: variable("PGSTOW_BENCH_ONLY")
                 .map(|names| names.split(',').map(str::to_owned).collect())

@@ -190,7 +190,7 @@ start_server() {
     as_server_user env LC_ALL=C "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
         >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; return 1; }
     as_server_user env LC_ALL=C "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "-p $port -k '$dir' -h 127.0.0.1 \
-        -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=8GB -c shared_buffers=256MB" \
+        -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=8GB -c shared_buffers=256MB ${PGSTOW_TEST_SERVER_OPTIONS:-}" \
         start >/dev/null || { cat "$dir/log" >&2; return 1; }
 }
 

@@ -187,7 +187,10 @@ async fn read_definitions(s: &Session, deparser: &Deparser, parts: &Parts) -> Re
     let columns = deparser.attributes();
     let mut reads = vec![
         all(objects::table::read(s, columns), Object::Table),
-        all(objects::check_constraint::read(s), Object::CheckConstraint),
+        all(
+            objects::check_constraint::read(s, columns),
+            Object::CheckConstraint,
+        ),
         all(objects::schema::read(s), Object::Schema),
         all(objects::extension::read(s), Object::Extension),
         all(objects::enum_type::read(s), Object::EnumType),

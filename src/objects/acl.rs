@@ -144,6 +144,11 @@ impl Acl {
         Acl::new(items.as_deref(), &baseline)
     }
 
+    /// Whether nobody ever granted or revoked anything: there is nothing to say then.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.items.is_none()
+    }
+
     /// Every grantee, of what there is and of the baseline, once; empty for PUBLIC.
     pub(crate) fn grantees(&self) -> Vec<&str> {
         let items = self.items.iter().flatten().chain(&self.baseline);

@@ -1,13 +1,12 @@
 //! Attributes (`pg_attribute`) of tables, views and materialized views.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::acl::Acl;
 use super::catalog_query::{Row, RowError, read_all, since, unexpected};
 use super::relation::RelationName;
 use super::sequence::SequenceOptions;
-use super::{Oid, quote};
+use super::{Oid, OidMap, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
@@ -110,7 +109,7 @@ pub(crate) struct Identity {
 /// The columns of relations, in attribute order, without dropped ones.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
-    by_relation: HashMap<Oid, Vec<Arc<Attribute>>>,
+    by_relation: OidMap<Oid, Vec<Arc<Attribute>>>,
 }
 
 impl Attributes {
@@ -125,6 +124,18 @@ impl Attributes {
         let attributes = self.of(relation);
         let place = attributes.binary_search_by_key(&number, |attribute| attribute.number);
         Some(&attributes[place.ok()?])
+    }
+}
+
+impl FromIterator<(Oid, Vec<Attribute>)> for Attributes {
+    fn from_iter<I: IntoIterator<Item = (Oid, Vec<Attribute>)>>(relations: I) -> Self {
+        let shared = |columns: Vec<Attribute>| columns.into_iter().map(Arc::new).collect();
+        let relations = relations.into_iter();
+        Attributes {
+            by_relation: relations
+                .map(|(oid, columns)| (oid, shared(columns)))
+                .collect(),
+        }
     }
 }
 

@@ -2,13 +2,19 @@
 //! are not valid (`pg_constraint`). CREATE TABLE and CREATE DOMAIN print what they can: valid ones
 //! outside of dependency loops. The others are printed here.
 
-use super::catalog_query::{self, comment_join, is_users_schema, unexpected};
+use std::collections::HashMap;
+
+use super::attribute::Attributes;
+use super::catalog_query::{
+    Row, RowError, comment_join, is_users_schema, read_all, since, unexpected,
+};
+use super::plain_definition::print;
 use super::table::Check;
 use super::{
     DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
-use crate::Result;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
+use crate::{Error, Result};
 
 /// A CHECK constraint, or a not-null constraint that is not valid.
 #[derive(Clone, Debug)]
@@ -186,7 +192,8 @@ impl DumpObject for CheckConstraint {
 }
 
 /// Constraints follow their table or domain: who is a member of an extension is decided by that.
-fn check_constraints_query() -> String {
+fn check_constraints_query(server: ServerVersion) -> String {
+    let is_enforced = since(server, 18, "c.conenforced", "true");
     let is_member = |catalog: &str, oid: &str| {
         format!(
             "EXISTS (SELECT FROM pg_catalog.pg_depend AS member \
@@ -195,7 +202,10 @@ fn check_constraints_query() -> String {
         )
     };
     format!(
-        "SELECT c.oid, c.conname, pg_catalog.pg_get_constraintdef(c.oid) AS definition, \
+        "SELECT c.oid, c.conname, \
+         CASE WHEN c.contype = 'c' AND c.conrelid <> 0 AND pg_catalog.strpos(c.conbin::pg_catalog.text, ':varattno 0 ') = 0 \
+         THEN pg_catalog.concat_ws(' ', pg_catalog.md5(c.conbin::pg_catalog.text), c.connoinherit, c.convalidated, \
+         {is_enforced}) END AS stored, \
          c.convalidated, c.conislocal, comment.description, n.nspname, \
          COALESCE(r.oid, t.oid) AS parent_oid, COALESCE(r.relname, t.typname) AS parent_name, \
          pg_catalog.pg_get_userbyid(COALESCE(r.relowner, t.typowner)) AS owner, \
@@ -221,46 +231,101 @@ fn check_constraints_query() -> String {
     )
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<CheckConstraint>> {
-    let rows =
-        catalog_query::rows(session, "check constraints", &check_constraints_query()).await?;
-    rows.iter()
-        .map(|row| {
-            let name: String = row.get("conname");
-            let parent: &str = row.get("parent");
-            Ok(CheckConstraint {
-                oid: row.get("oid"),
-                definition: row.get("definition"),
-                parent: match parent {
-                    "table" => Parent::Table,
-                    "foreign table" => Parent::ForeignTable,
-                    "partition" => Parent::Partition,
-                    "domain" => Parent::Domain,
-                    other => {
-                        let object = format!("the table of constraint {name}");
-                        return Err(unexpected(&object, "relkind", other));
-                    }
-                },
-                name,
-                parent_oid: row.get("parent_oid"),
-                parent_schema: row.get("nspname"),
-                parent_name: row.get("parent_name"),
-                parent_owner: row.get("owner"),
-                is_validated: row.get("convalidated"),
-                is_local: row.get("conislocal"),
-                inherited_from: row
-                    .get::<_, Option<Vec<Oid>>>("inherited_from")
-                    .unwrap_or_default(),
-                comment: row.get("description"),
-            })
+/// Reads the constraints. Of those that are alike one alone is deparsed: the server opens the table of each that it
+/// deparses, and databases with very many tables have many that are the same.
+pub(crate) async fn read(
+    session: &Session,
+    attributes: &Attributes,
+) -> Result<Vec<CheckConstraint>> {
+    let query = check_constraints_query(session.version());
+    let drafts = read_all(session, "check constraints", &query, from_row).await?;
+    let firsts = firsts_of_their_kind(&drafts, attributes);
+    let mut to_print = firsts.clone();
+    to_print.sort_unstable();
+    to_print.dedup();
+    let printed = print(session, "pg_get_constraintdef", &to_print).await?;
+    let constraints = drafts.into_iter().map(|draft| draft.constraint);
+    let defined = constraints.zip(firsts).map(|(constraint, first)| {
+        let definition = printed.get(&first).cloned();
+        let definition =
+            definition.ok_or_else(|| Error::internal("a check constraint was left out"))?;
+        Ok(CheckConstraint {
+            definition,
+            ..constraint
         })
-        .collect()
+    });
+    defined.collect()
+}
+
+/// A constraint still without its definition.
+struct Draft {
+    constraint: CheckConstraint,
+    /// What tells its stored expression and its flags from others', if its definition may be theirs.
+    stored: Option<String>,
+}
+
+/// Numbers and names of a table's columns.
+type ColumnNames<'a> = Vec<(i16, &'a str)>;
+
+/// By constraint: the OID of the first that is deparsed as this one is. That depends on the expression as it is stored, on flags, and
+/// on the names that columns have by their numbers; only a reference to a row as a whole would name the table.
+fn firsts_of_their_kind(drafts: &[Draft], attributes: &Attributes) -> Vec<Oid> {
+    let mut firsts: HashMap<(&str, ColumnNames<'_>), Oid> = HashMap::new();
+    let mut out = Vec::with_capacity(drafts.len());
+    for Draft { constraint, stored } in drafts {
+        out.push(match stored {
+            None => constraint.oid,
+            Some(stored) => {
+                let columns = attributes.of(constraint.parent_oid).iter();
+                let columns: ColumnNames<'_> = columns
+                    .map(|column| (column.number, column.name.as_str()))
+                    .collect();
+                let key = (stored.as_str(), columns);
+                *firsts.entry(key).or_insert(constraint.oid)
+            }
+        });
+    }
+    out
+}
+
+fn from_row(row: &Row) -> Result<Draft, RowError> {
+    let name: String = row.try_get("conname")?;
+    let parent: &str = row.try_get("parent")?;
+    let constraint = CheckConstraint {
+        oid: row.try_get("oid")?,
+        definition: String::new(),
+        parent: match parent {
+            "table" => Parent::Table,
+            "foreign table" => Parent::ForeignTable,
+            "partition" => Parent::Partition,
+            "domain" => Parent::Domain,
+            other => {
+                let object = format!("the table of constraint {name}");
+                return Err(unexpected(&object, "relkind", other).into());
+            }
+        },
+        name,
+        parent_oid: row.try_get("parent_oid")?,
+        parent_schema: row.try_get("nspname")?,
+        parent_name: row.try_get("parent_name")?,
+        parent_owner: row.try_get("owner")?,
+        is_validated: row.try_get("convalidated")?,
+        is_local: row.try_get("conislocal")?,
+        inherited_from: row
+            .try_get::<_, Option<Vec<Oid>>>("inherited_from")?
+            .unwrap_or_default(),
+        comment: row.try_get("description")?,
+    };
+    Ok(Draft {
+        constraint,
+        stored: row.try_get("stored")?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conn::ServerVersion;
+    use crate::objects::attribute::tests::column;
 
     fn check(parent: Parent, is_validated: bool) -> CheckConstraint {
         CheckConstraint {
@@ -284,6 +349,29 @@ mod tests {
             server: ServerVersion::major(15),
             separate: &separate.iter().copied().collect(),
         })
+    }
+
+    #[test]
+    fn constraints_are_alike_if_their_columns_have_the_same_names() {
+        let draft = |oid, table, stored: Option<&str>| Draft {
+            constraint: CheckConstraint {
+                oid: Oid(oid),
+                parent_oid: Oid(table),
+                ..check(Parent::Table, true)
+            },
+            stored: stored.map(str::to_owned),
+        };
+        let drafts = [
+            draft(1, 10, Some("a")),
+            draft(2, 11, Some("a")),
+            draft(3, 12, Some("a")),
+            draft(4, 11, Some("b")),
+            draft(5, 11, None),
+        ];
+        let attributes = [(10, "x"), (11, "x"), (12, "y")]
+            .map(|(table, name)| (Oid(table), vec![column(name, "text")]));
+        let firsts = firsts_of_their_kind(&drafts, &Attributes::from_iter(attributes));
+        assert_eq!(firsts, [1, 1, 3, 4, 5].map(Oid));
     }
 
     #[test]

@@ -172,7 +172,12 @@ pub(super) async fn define<T>(
     defined.collect()
 }
 
-async fn print(session: &Session, function: &str, oids: &[Oid]) -> Result<HashMap<Oid, String>> {
+/// What this function of the server prints of each object.
+pub(super) async fn print(
+    session: &Session,
+    function: &str,
+    oids: &[Oid],
+) -> Result<HashMap<Oid, String>> {
     if oids.is_empty() {
         return Ok(HashMap::new());
     }

@@ -7,7 +7,20 @@ use super::Oid;
 /// A name as an identifier. Always in double quotes: no list of keywords of some version can then
 /// be wrong, and equal names always look the same. (Text deparsed by the server is left as it is.)
 pub fn ident(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    let mut out = String::with_capacity(name.len() + 2);
+    push_ident(&mut out, name);
+    out
+}
+
+fn push_ident(out: &mut String, name: &str) {
+    out.push('"');
+    for (place, part) in name.split('"').enumerate() {
+        if place > 0 {
+            out.push_str("\"\"");
+        }
+        out.push_str(part);
+    }
+    out.push('"');
 }
 
 /// The name behind an identifier that the server quoted, if it had to.
@@ -20,7 +33,11 @@ pub fn unquoted(identifier: &str) -> String {
 
 /// `schema.name`, both quoted.
 pub fn qualified(schema: &str, name: &str) -> String {
-    format!("{}.{}", ident(schema), ident(name))
+    let mut out = String::with_capacity(schema.len() + name.len() + 5);
+    push_ident(&mut out, schema);
+    out.push('.');
+    push_ident(&mut out, name);
+    out
 }
 
 /// A string literal that reads the same whether `standard_conforming_strings` is on or off: one

@@ -198,6 +198,13 @@ impl Relation {
         columns: impl IntoIterator<Item = &'a Attribute>,
         server: ServerVersion,
     ) -> Vec<String> {
+        let columns = columns.into_iter();
+        let mut columns = columns
+            .filter(|column| !column.acl.is_untouched())
+            .peekable();
+        if self.acl.is_untouched() && self.row_type_acl.is_untouched() && columns.peek().is_none() {
+            return Vec::new();
+        }
         let object = match kind {
             GrantKind::Sequence => format!("SEQUENCE {}", self.name.sql()),
             _ => format!("TABLE {}", self.name.sql()),

@@ -71,6 +71,7 @@ fn come_back(fixture: &Fixture, server: &'static Server) -> Result<(), Failure> 
 
     create(&source, "2", &archive)?;
     note_kinds(&archive).map_err(at("show --json"))?;
+    is_deparsed_as_by_the_server(&source, &archive).map_err(at("comparing definitions"))?;
     pgstow([Path::new("verify"), &archive])
         .check_status(0)
         .map_err(at("verify"))?;
@@ -150,6 +151,56 @@ fn expect_equal(before: &Snapshot, database: &Database) -> Result<(), Failure> {
         None => Ok(()),
         Some(differences) => Err(differences),
     }
+}
+
+/// Plain definitions are made from columns, and expressions deparsed once for many tables: the text must be what the
+/// server's functions print of each object.
+fn is_deparsed_as_by_the_server(source: &Database, archive: &Path) -> Result<(), Failure> {
+    let script = pgstow([Path::new("show"), Path::new("--sql"), archive]).check_status(0)?;
+    let script = script.stdout();
+    let printed = source.try_sql(&definitions_query(source.server.major))?;
+    let printed: Vec<String> = serde_json::from_str(&printed).map_err(|e| e.to_string())?;
+    match printed.iter().find(|text| !script.contains(*text)) {
+        Some(text) => Err(format!("not in the script: {text}")),
+        None => Ok(()),
+    }
+}
+
+/// As JSON: what the script holds of indexes, constraints and defaults word for word.
+fn definitions_query(major: u32) -> String {
+    let is_root = if major >= 11 {
+        "k.conparentid = 0"
+    } else {
+        "true"
+    };
+    let quoted = |name: &str| format!("'\"' || replace({name}, '\"', '\"\"') || '\"'");
+    let table = format!("{} || '.' || {}", quoted("n.nspname"), quoted("c.relname"));
+    let constraint = quoted("k.conname");
+    let users = "c.oid >= 16384 AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT FROM pg_depend m \
+         WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid AND m.deptype = 'e')";
+    format!(
+        "SET search_path = ''; SET extra_float_digits = 3; SET datestyle = 'ISO'; SET intervalstyle = 'postgres';
+         SELECT coalesce(json_agg(t.text), '[]') FROM (
+         SELECT pg_get_indexdef(i.indexrelid) || ';' AS text
+         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
+         JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE {users} AND i.indisvalid AND x.reltablespace = 0
+         AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.oid AND k.contype IN ('p', 'u', 'x'))
+         UNION ALL SELECT 'ALTER TABLE ONLY ' || {table} || ' ADD CONSTRAINT ' || {constraint} || ' '
+         || pg_get_constraintdef(k.oid) || ';'
+         FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         LEFT JOIN pg_class x ON x.oid = k.conindid
+         WHERE {users} AND CASE WHEN k.contype IN ('p', 'u') THEN x.reltablespace = 0 AND x.reloptions IS NULL
+         WHEN k.contype = 'f' THEN c.relkind = 'r' AND {is_root} END
+         UNION ALL SELECT 'CONSTRAINT ' || {constraint} || ' ' || pg_get_constraintdef(k.oid)
+         FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE {users} AND k.contype = 'c' AND k.conislocal
+         UNION ALL SELECT ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid)
+         FROM pg_attrdef d JOIN pg_class c ON c.oid = d.adrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+         WHERE {users} AND a.attislocal AND to_jsonb(a) ->> 'attgenerated' IS DISTINCT FROM 's'
+         AND to_jsonb(a) ->> 'attgenerated' IS DISTINCT FROM 'v') t"
+    )
 }
 
 fn at(step: &str) -> impl Fn(Failure) -> Failure {
