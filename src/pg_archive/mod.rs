@@ -1,7 +1,7 @@
 //! Archives of pg_dump: its custom (`-Fc`), directory (`-Fd`) and tar (`-Ft`) forms, read without pg_restore.
 //!
-//! All three begin with the same header and table of contents ([`toc`]), in the file or in `toc.dat`. Where the data of an entry
-//! lie is each form's affair ([`custom`], [`directory`], [`tar`]). [`contents`] makes of all that an index like that of pgstow's
+//! All three begin with the same header and table of contents (`toc`), in the file or in `toc.dat`. Where the data of an entry
+//! lie is each form's affair (`custom`, `directory`, `tar`). `contents` makes of all that an index like that of pgstow's
 //! own archives, so that selection, plan and restore are the same; each statement of the table of contents and the data of each
 //! table become a member. Data come out in pieces: memory does not depend on the size of a table.
 //!
