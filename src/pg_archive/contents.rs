@@ -512,6 +512,10 @@ impl Builder<'_> {
             {
                 "CREATE SCHEMA IF NOT EXISTS public;".to_owned()
             }
+            // pg_dump leaves the word as the server deparses it, and to psql's rules it opens a body that nothing closes.
+            Some(Kind::Function | Kind::Procedure) => {
+                lexer::quote_names_spelled_begin(&entry.definition).into_owned()
+            }
             _ => entry.definition.clone(),
         };
         definition.truncate(definition.trim_end().len());

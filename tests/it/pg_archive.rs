@@ -30,6 +30,7 @@ INSERT INTO app.part SELECT n, 'v' || n FROM generate_series(0, 19) n;
 CREATE VIEW app.names AS SELECT name FROM app.customer;
 CREATE MATERIALIZED VIEW app.counts AS SELECT count(*) FROM app.customer;
 CREATE FUNCTION app.f(a int, b text) RETURNS text LANGUAGE sql AS $$ SELECT b || a; $$;
+CREATE FUNCTION app."begin"("begin" int) RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE TRIGGER t BEFORE UPDATE ON app.customer FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
 CREATE OPERATOR app.### (LEFTARG = int, RIGHTARG = text, FUNCTION = app.f);
 COMMENT ON TABLE app.customer IS 'customers';
