@@ -74,13 +74,15 @@ pub(super) async fn read(session: &Session, new_database: bool) -> Result<Rights
         true => "v.trusted",
         false => "false",
     };
-    // One control file that the server cannot read makes the view of extensions fail: superusers may do without it.
+    // Superusers may do all that is listed here, and one control file that the server cannot read makes the view of extensions
+    // fail, as one role whose name is in another database's encoding makes the list of roles fail.
     let row = session
         .query_one(
             &format!(
                 "SELECT r.rolsuper, r.rolcreaterole, r.rolcreatedb, {subscribe} AS may_subscribe, \
                  pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS may_create, \
-                 ARRAY(SELECT o.rolname::text FROM pg_catalog.pg_roles o WHERE pg_catalog.pg_has_role(o.oid, '{set}')) AS assumable, \
+                 ARRAY(SELECT o.rolname::text FROM pg_catalog.pg_roles o \
+                 WHERE NOT r.rolsuper AND pg_catalog.pg_has_role(o.oid, '{set}')) AS assumable, \
                  CASE WHEN NOT r.rolsuper THEN ARRAY(SELECT DISTINCT v.name::text \
                  FROM pg_catalog.pg_available_extension_versions v WHERE NOT v.superuser OR {trusted}) \
                  ELSE '{{}}' END AS installable, \
@@ -89,7 +91,7 @@ pub(super) async fn read(session: &Session, new_database: bool) -> Result<Rights
                  ARRAY(SELECT w.fdwname::text FROM pg_catalog.pg_foreign_data_wrapper w \
                  WHERE pg_catalog.has_foreign_data_wrapper_privilege(w.oid, 'USAGE')) AS wrappers, \
                  ARRAY(SELECT t.spcname::text FROM pg_catalog.pg_tablespace t \
-                 WHERE pg_catalog.has_tablespace_privilege(t.oid, 'CREATE')) AS tablespaces \
+                 WHERE NOT r.rolsuper AND pg_catalog.has_tablespace_privilege(t.oid, 'CREATE')) AS tablespaces \
                  FROM pg_catalog.pg_roles r WHERE r.rolname = CURRENT_USER"
             ),
             &[],
