@@ -8,8 +8,8 @@ use super::verification::record;
 use super::{BackupSet, Drilled, How, Repository, Verified};
 use crate::archive::{ArchiveReader, TocEntry};
 use crate::comparison::{
-    DefinitionDifference, Definitions, ObjectKey, RowDifference, RowsRead, compare_definitions,
-    compare_rows, is_of_every_database, read_database, tables_of,
+    DefinitionDifference, Definitions, ObjectKey, RowDifference, RowsRead, Side,
+    compare_definitions, compare_rows, is_of_every_database, tables_of,
 };
 use crate::conn::{ConnectSettings, ServerVersion, Session};
 use crate::dump::ContentOptions;
@@ -207,7 +207,7 @@ async fn restore_and_compare(
     let quiet = Events::none();
     // Digests are those of rows in the archive's encoding.
     let rows = RowsRead::InEncoding(reader.index().header.text_encoding);
-    let restored = read_database(scratch, jobs, &everything, &contents, rows, &quiet).await?;
+    let restored = Side::of_database(scratch, jobs, &everything, &contents, rows, &quiet).await?;
     let archive = Arc::clone(reader);
     let no_owner = options.no_owner;
     spawn_blocking(move || {

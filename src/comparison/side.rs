@@ -3,16 +3,25 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{Definitions, RowsRead, Tables, read_database, tables_of};
+use super::{Definitions, Tables, tables_of};
 use crate::Result;
-use crate::archive::ArchiveReader;
+use crate::archive::{ArchiveReader, Compression, TextEncoding};
 use crate::conn::{ConnectSettings, ServerVersion};
-use crate::dump::ContentOptions;
 use crate::dump::selection::Selection;
+use crate::dump::{ContentOptions, CreateOptions, SnapshotOptions, create, read_definitions};
 use crate::event::Events;
 use crate::objects::Kind;
 use crate::restore::{RestoreOptions, chosen_entries};
 use crate::storage::spawn_blocking;
+
+/// Whether rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowsRead {
+    /// Definitions alone.
+    None,
+    /// In this encoding, as [`CreateOptions::encoding`] has it: digests of the same rows are equal in the same one only.
+    InEncoding(Option<TextEncoding>),
+}
 
 /// What an archive or a database defines and holds.
 #[derive(Debug)]
@@ -65,10 +74,11 @@ impl Side {
         .await
     }
 
-    /// Reads a database as [`read_database`] does.
+    /// Reads a database as a dump with these options would, under one snapshot: the definitions, and the rows once if they
+    /// are asked for.
     ///
     /// # Errors
-    /// Those of [`read_database`].
+    /// Those of [`create`].
     pub async fn of_database(
         settings: &ConnectSettings,
         jobs: NonZeroU32,
@@ -77,13 +87,34 @@ impl Side {
         rows: RowsRead,
         events: &Events,
     ) -> Result<Side> {
-        let read = read_database(settings, jobs, selection, contents, rows, events).await?;
+        let held = read_definitions(settings, selection, contents).await?;
+        let mut kinds = held.contents.entries.iter().map(|entry| entry.kind);
+        let has_large_objects = kinds.any(|kind| is_large_object(kind.as_str()));
+        let tables = match rows {
+            RowsRead::None => None,
+            RowsRead::InEncoding(encoding) => {
+                let options = CreateOptions {
+                    compression: Compression::None,
+                    selection: selection.clone(),
+                    contents: contents.clone(),
+                    snapshot: SnapshotOptions {
+                        imported: Some(held.snapshot.clone()),
+                        ..SnapshotOptions::default()
+                    },
+                    encoding,
+                    ..CreateOptions::whole(jobs)
+                };
+                // A dump to nowhere: it reads with all connections, and its index has the digests.
+                let read = create(settings, options, std::io::sink(), events.clone()).await?;
+                Some(tables_of(&read.index().entries)?)
+            }
+        };
         Ok(Side {
-            definitions: read.definitions,
-            tables: read.tables,
-            server: read.server,
-            has_large_objects: read.has_large_objects,
-            unsupported: read.unsupported,
+            definitions: Definitions::of_database(&held.contents.entries),
+            tables,
+            server: held.session.version(),
+            has_large_objects,
+            unsupported: held.contents.unsupported,
         })
     }
 
@@ -104,6 +135,6 @@ impl Side {
     }
 }
 
-pub(super) fn is_large_object(kind: &str) -> bool {
+fn is_large_object(kind: &str) -> bool {
     kind == Kind::LargeObjectData.as_str()
 }
