@@ -11,6 +11,7 @@ use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::RestoreOptions;
+use super::extensions::Extensions;
 use super::findings::{Check, Findings};
 use super::newer_syntax::too_new_for;
 use super::plan::{LoadTarget, RestorePlan, Step};
@@ -205,6 +206,7 @@ pub(crate) fn loaded_only(plan: &RestorePlan) -> BTreeSet<(String, String)> {
 pub(crate) async fn check_target(
     session: &Session,
     needs: &Needs,
+    extensions: &Extensions,
     header: &Header,
     database_exists: bool,
     findings: &mut Findings,
@@ -212,7 +214,7 @@ pub(crate) async fn check_target(
     for (check, name) in missing_in_cluster(session, needs).await? {
         findings.problem(check, format!("{} {name} does not exist", word(check)));
     }
-    check_extensions(session, needs, findings).await?;
+    extensions.judge(&needs.extensions, findings);
     if database_exists {
         for (check, name) in missing_in_database(session, needs).await? {
             findings.problem(check, format!("{} {name} does not exist", word(check)));
@@ -316,44 +318,6 @@ async fn missing_in_cluster(session: &Session, needs: &Needs) -> Result<Vec<(Che
         .into_iter()
         .map(|row| (check(row.get("what")), quote::ident(row.get("name"))))
         .collect())
-}
-
-/// Extensions that the server does not offer; of the others the version that will be there.
-async fn check_extensions(session: &Session, needs: &Needs, findings: &mut Findings) -> Result<()> {
-    let names: Vec<&str> = needs.extensions.iter().map(String::as_str).collect();
-    let rows = session
-        .query(
-            "SELECT w.name, a.default_version, a.installed_version, \
-             (SELECT pg_catalog.string_agg(v.version, ', ' ORDER BY v.version) \
-             FROM pg_catalog.pg_available_extension_versions v WHERE v.name = w.name) AS versions \
-             FROM pg_catalog.unnest($1::text[]) AS w(name) \
-             LEFT JOIN pg_catalog.pg_available_extensions a ON a.name = w.name ORDER BY w.name",
-            &[&names],
-        )
-        .await
-        .map_err(cannot_check)?;
-    for row in rows {
-        let name = quote::ident(row.get("name"));
-        let installed: Option<&str> = row.get("installed_version");
-        let default: Option<&str> = row.get("default_version");
-        let versions: Option<&str> = row.get("versions");
-        let available = format!("available: {}", versions.unwrap_or("none"));
-        match (installed, default) {
-            (Some(version), _) => findings.note(
-                Check::Extension,
-                format!("extension {name} is there, version {version}; {available}"),
-            ),
-            (None, Some(version)) => findings.note(
-                Check::Extension,
-                format!("extension {name} will be made, version {version}; {available}"),
-            ),
-            (None, None) => findings.problem(
-                Check::Extension,
-                format!("extension {name} is not available on the server"),
-            ),
-        }
-    }
-    Ok(())
 }
 
 async fn missing_in_database(session: &Session, needs: &Needs) -> Result<Vec<(Check, String)>> {

@@ -17,6 +17,7 @@ mod check;
 mod clean;
 mod database;
 mod exact;
+mod extensions;
 mod findings;
 mod finish;
 mod journal;
@@ -57,6 +58,7 @@ use crate::{Error, ErrorKind, Result};
 use check::{Needs, check_members, check_target, check_version, loaded_only};
 use clean::Survey;
 pub(crate) use database::drop_database;
+use extensions::Extensions;
 pub use findings::{Check, Finding, Findings, Severity};
 pub(crate) use journal::schemas as unfinished_schemas;
 pub use plan::PlanSummary;
@@ -254,7 +256,8 @@ pub async fn look(
     }
     let mut findings = Findings::default();
     let mut survey = survey_target(&session, &plan, &options).await?;
-    let rights = rights::read(&session, options.create).await?;
+    let extensions = Extensions::read(&session, options.create).await?;
+    let rights = rights::read(&session, &extensions, options.create).await?;
     let denied = rights::judge(&plan, &texts, &rights, &survey.kept_schemas)?;
     denied.tell(options.skip_privileged, &mut findings);
     if options.skip_privileged {
@@ -265,7 +268,15 @@ pub async fn look(
     check_version(session.version(), header, &plan, &texts, &mut findings)?;
     let mut needs = Needs::of_plan(&plan, &texts, &options)?;
     needs.add_database(header, &options)?;
-    check_target(&session, &needs, header, !options.create, &mut findings).await?;
+    check_target(
+        &session,
+        &needs,
+        &extensions,
+        header,
+        !options.create,
+        &mut findings,
+    )
+    .await?;
     plan.held.extras_seen = survey.describe_extras().into_iter().collect();
     if !options.cascade {
         for dependent in &survey.foreign {

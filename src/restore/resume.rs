@@ -11,6 +11,7 @@ use crate::{Error, ErrorKind, Result};
 
 use super::check::check_members;
 use super::clean::Survey;
+use super::extensions::Extensions;
 use super::findings::{Check, Findings};
 use super::journal::{Journal, read_done, read_facts, render_drop, schemas};
 use super::plan::{plan_restore, plan_restore_without};
@@ -41,7 +42,8 @@ pub(super) async fn look(
     if options.skip_privileged {
         // The same is left out as when it began.
         let texts = read_texts(&reader, &plan).await?;
-        let rights = rights::read(&session, false).await?;
+        let rights =
+            rights::read(&session, &Extensions::read(&session, false).await?, false).await?;
         let denied = rights::judge(&plan, &texts, &rights, &[])?;
         plan = plan_restore_without(reader.index(), &options, &denied.exclusions())?;
     }

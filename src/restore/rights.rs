@@ -14,6 +14,7 @@ use crate::objects::{Kind, quote};
 use super::RestoreOptions;
 use super::check::{cannot_check, loaded_only, some_of};
 use super::clean::Survey;
+use super::extensions::Extensions;
 use super::findings::{Check, Findings};
 use super::plan::{Exclusions, RestorePlan, Step};
 use super::statement_words::{has_words, language, mentioned_roles, name_after, tokens};
@@ -35,8 +36,8 @@ pub(super) struct Rights {
     schemas: BTreeMap<String, (bool, bool)>,
     /// Extensions that are there: whether it owns them.
     installed: BTreeMap<String, bool>,
-    /// Extensions that it may make.
-    installable: BTreeSet<String>,
+    /// Extensions that it may make. `None` if the server cannot tell: then it will be seen.
+    installable: Option<BTreeSet<String>>,
     /// Languages that it may use.
     languages: BTreeSet<String>,
     /// Foreign-data wrappers that it may use.
@@ -60,7 +61,11 @@ pub(super) struct Denied {
 ///
 /// # Errors
 /// `Restore`.
-pub(super) async fn read(session: &Session, new_database: bool) -> Result<Rights> {
+pub(super) async fn read(
+    session: &Session,
+    extensions: &Extensions,
+    new_database: bool,
+) -> Result<Rights> {
     let server = session.version();
     // Both came with 16: SET as an option of membership, and who may subscribe.
     let (set, subscribe) = match server >= ServerVersion::major(16) {
@@ -70,12 +75,7 @@ pub(super) async fn read(session: &Session, new_database: bool) -> Result<Rights
         ),
         false => ("MEMBER", "false"),
     };
-    let trusted = match server >= ServerVersion::major(13) {
-        true => "v.trusted",
-        false => "false",
-    };
-    // Superusers may do all that is listed here, and one control file that the server cannot read makes the view of extensions
-    // fail, as one role whose name is in another database's encoding makes the list of roles fail.
+    // Superusers may do all that is listed here, and one role whose name is in another database's encoding makes the list of roles fail.
     let row = session
         .query_one(
             &format!(
@@ -83,9 +83,6 @@ pub(super) async fn read(session: &Session, new_database: bool) -> Result<Rights
                  pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS may_create, \
                  ARRAY(SELECT o.rolname::text FROM pg_catalog.pg_roles o \
                  WHERE NOT r.rolsuper AND pg_catalog.pg_has_role(o.oid, '{set}')) AS assumable, \
-                 CASE WHEN NOT r.rolsuper THEN ARRAY(SELECT DISTINCT v.name::text \
-                 FROM pg_catalog.pg_available_extension_versions v WHERE NOT v.superuser OR {trusted}) \
-                 ELSE '{{}}' END AS installable, \
                  ARRAY(SELECT l.lanname::text FROM pg_catalog.pg_language l WHERE l.lanpltrusted \
                  AND pg_catalog.has_language_privilege(l.oid, 'USAGE')) AS languages, \
                  ARRAY(SELECT w.fdwname::text FROM pg_catalog.pg_foreign_data_wrapper w \
@@ -106,7 +103,7 @@ pub(super) async fn read(session: &Session, new_database: bool) -> Result<Rights
         may_create: new_database || row.get::<_, bool>("may_create"),
         may_subscribe: row.get("may_subscribe"),
         assumable: set("assumable"),
-        installable: set("installable"),
+        installable: extensions.for_all(),
         languages: set("languages"),
         wrappers: set("wrappers"),
         tablespaces: set("tablespaces"),
@@ -267,7 +264,7 @@ fn reason(step: &Step, sql: &str, rights: &Rights, made: &Made<'_>) -> Option<&'
         }
         Kind::Extension => {
             let may = rights.installed.contains_key(&step.name)
-                || rights.installable.contains(&step.name);
+                || (rights.installable.as_ref()).is_none_or(|all| all.contains(&step.name));
             (!may).then_some("the extension is not trusted")
         }
         Kind::Function | Kind::Procedure => {
@@ -557,7 +554,7 @@ mod tests {
     fn what_only_superusers_may_is_known_from_the_statement() {
         let rights = Rights {
             languages: BTreeSet::from(["sql".to_owned()]),
-            installable: BTreeSet::from(["citext".to_owned()]),
+            installable: Some(BTreeSet::from(["citext".to_owned()])),
             installed: BTreeMap::from([("hstore".to_owned(), false)]),
             assumable: BTreeSet::from(["me".to_owned()]),
             ..Rights::default()
