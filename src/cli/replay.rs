@@ -25,9 +25,6 @@ pub(super) struct ScriptArgs {
     /// Obey \connect to another database of the server: scripts of pg_dump -C and pg_dumpall have it
     #[arg(long, help_heading = SCRIPTS)]
     pub(super) follow_connect: bool,
-    /// Everything in one transaction: an error leaves nothing behind
-    #[arg(short = '1', long, help_heading = SCRIPTS)]
-    pub(super) single_transaction: bool,
 }
 
 /// The options of `restore`, by their names in clap, that mean something for a script.
@@ -53,7 +50,7 @@ const OF_SCRIPTS: &[&str] = &[
 ];
 
 /// The options of scripts alone.
-const OF_SCRIPTS_ONLY: &[&str] = &["plain", "follow_connect", "single_transaction"];
+const OF_SCRIPTS_ONLY: &[&str] = &["plain", "follow_connect"];
 
 /// An option that was given: its name in clap, and as the user knows it.
 #[derive(Clone, Debug)]

@@ -69,11 +69,14 @@ pub(crate) struct RestoreArgs {
     skip_privileged: bool,
     /// Build and check a new database beside the target, then exchange the names: all or nothing, and parallel. The old one
     /// is kept as DB_before_TIME
-    #[arg(long, conflicts_with_all = ["create", "no_clean", "cascade", "exact", "data_only", "conditions"])]
+    #[arg(long, conflicts_with_all = ["create", "no_clean", "cascade", "exact", "data_only", "conditions", "single_transaction"])]
     swap: bool,
     /// With --swap: drop the old database in the end
     #[arg(long, requires = "swap")]
     drop_old: bool,
+    /// Everything over one connection in one transaction: the target is as it was or wholly restored, whatever breaks off
+    #[arg(short = '1', long)]
+    single_transaction: bool,
     /// Everything belongs to the role that restores
     #[arg(short = 'O', long)]
     no_owner: bool,
@@ -89,10 +92,10 @@ pub(crate) struct RestoreArgs {
     #[arg(long = "where", value_name = "CONDITION", requires_all = ["data_only", "tables"])]
     conditions: Vec<Condition>,
     /// Go on with an unfinished restore of the same archive, with the options that it was begun with
-    #[arg(long, conflicts_with_all = ["cascade", "exact", "no_clean", "swap", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["cascade", "exact", "no_clean", "swap", "dry_run", "single_transaction"])]
     resume: bool,
     /// Forget the unfinished restore of FILE, or any, in DB: nothing is resumed after that. The objects and rows stay
-    #[arg(long, conflicts_with_all = ["resume", "create", "swap", "dry_run", "json"])]
+    #[arg(long, conflicts_with_all = ["resume", "create", "swap", "dry_run", "json", "single_transaction"])]
     abandon: bool,
     /// How long to try again when connection or server went away: 90, 90s, 5m, 1h. 0: not at all
     #[arg(long, value_name = "DURATION", default_value = "60", value_parser = super::duration::parse)]
@@ -137,7 +140,10 @@ impl RestoreArgs {
         self.file = Some(PathBuf::from(found.describe()));
         let source = found.recognize(self.script.plain).await?;
         match source {
-            DumpSource::Archive | DumpSource::PgDump => refuse_options_of_scripts(&self.given)?,
+            DumpSource::Archive | DumpSource::PgDump => {
+                refuse_options_of_scripts(&self.given)?;
+                self.check_single_transaction()?;
+            }
             DumpSource::Script => return self.replay().await,
         }
         // Retention leaves the set alone until the end.
@@ -194,7 +200,7 @@ impl RestoreArgs {
             path: self.file().to_owned(),
             settings,
             options: ReplayOptions {
-                single_transaction: self.script.single_transaction,
+                single_transaction: self.single_transaction,
                 follow_connect: self.script.follow_connect,
                 create: self.create,
                 role: self.role.clone(),
@@ -228,8 +234,25 @@ impl RestoreArgs {
             verify_rows: self.verify_rows,
             analyze: !self.no_analyze,
             resume: self.resume,
+            single_transaction: self.single_transaction,
             retry_for: self.retry_for,
         })
+    }
+
+    /// # Errors
+    /// `Usage` for what an archive cannot do in one transaction, though a script may.
+    fn check_single_transaction(&self) -> Result<()> {
+        let refused = |why| Err(Error::new(ErrorKind::Usage, why));
+        let asks_for_jobs = self.given.iter().any(|option| option.id == "jobs");
+        match self.single_transaction {
+            true if self.create => refused(
+                "--create and --single-transaction: a database cannot be made in a transaction",
+            ),
+            true if asks_for_jobs && self.jobs.get() > 1 => {
+                refused("--jobs and --single-transaction: one transaction has one connection")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Empty only with `--abandon`.
@@ -382,6 +405,9 @@ fn describe_plan(preview: &Preview, named: usize) -> Vec<String> {
         None if preview.creates_database => vec![format!("database {database} will be made")],
         None => vec![format!("in database {database}:")],
     };
+    if preview.single_transaction {
+        lines.push("  all of it is one transaction (--single-transaction)".to_owned());
+    }
     let resumes = preview.resumes.iter();
     lines.extend(resumes.map(|text| format!("  {text}")));
     let lists = [

@@ -51,6 +51,8 @@ pub enum Check {
     Swap,
     /// A restore that did not end.
     Unfinished,
+    /// What one transaction cannot hold (`--single-transaction`).
+    Transaction,
 }
 
 impl Check {
@@ -71,6 +73,7 @@ impl Check {
             Check::Triggers => {
                 "Restore as a superuser, or as a role with SET on session_replication_role (PostgreSQL 15)."
             }
+            Check::Transaction => "Restore without --single-transaction.",
             Check::Swap => "Remove the cause, or restore in place.",
             Check::Version
             | Check::Encoding

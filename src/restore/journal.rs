@@ -181,6 +181,8 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         resume: _,
         retry_for: _,
         verify_rows: _,
+        // It has no journal.
+        single_transaction: _,
     } = options;
     vec![
         ("--create", format!("{create} {properties}")),

@@ -7,6 +7,8 @@
 //! 3. `post_data`: indexes, constraints, triggers and the like by dependencies and locks; then privileges; then refreshes.
 //! 4. `finish`: ANALYZE. Rows were counted member by member while they were loaded.
 //!
+//! `single_transaction` does all of that over one connection in one transaction instead, if asked to.
+//!
 //! `journal` keeps in the target what is done. `run` goes through the steps and, after what may pass (`retry`), again,
 //! leaving out what is done; `resume` does the same for a run that died.
 //!
@@ -34,6 +36,7 @@ mod rights;
 mod room;
 mod run;
 mod sessions;
+mod single_transaction;
 mod source;
 mod statement_words;
 mod swap;
@@ -114,6 +117,8 @@ pub struct RestoreOptions {
     pub analyze: bool,
     /// Go on with an unfinished restore of the same archive.
     pub resume: bool,
+    /// Everything over one connection in one transaction. Not with `create` and `resume`.
+    pub single_transaction: bool,
     /// How long to try again after failures that may pass, without anything getting done. Zero: not at all.
     pub retry_for: Duration,
 }
@@ -142,6 +147,7 @@ impl RestoreOptions {
             verify_rows: false,
             analyze: true,
             resume: false,
+            single_transaction: false,
             retry_for: RETRY_FOR,
         }
     }
@@ -295,7 +301,15 @@ pub async fn look(
     }
     let (settings, order) =
         triggers::look(&session, &plan, &options, settings, &mut findings).await?;
-    room::check_room(&session, plan.summary().bytes, &dropped, &mut findings).await?;
+    // One transaction gives nothing back before its end.
+    let given_back = match options.single_transaction {
+        true => [].as_slice(),
+        false => &dropped,
+    };
+    room::check_room(&session, plan.summary().bytes, given_back, &mut findings).await?;
+    if options.single_transaction {
+        single_transaction::check(&session, reader.index(), &plan, &mut findings).await?;
+    }
     Ok(Prepared {
         reader,
         settings,

@@ -17,6 +17,8 @@ pub struct Preview {
     pub permitted: bool,
     /// Whether the database will be made.
     pub creates_database: bool,
+    /// Whether all of it is one transaction (`--single-transaction`).
+    pub single_transaction: bool,
     /// With `--swap`: what is exchanged for what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap: Option<SwapPreview>,
@@ -82,6 +84,7 @@ impl Prepared {
             server_version: self.server_version.to_string(),
             permitted: self.findings.permit(),
             creates_database: self.options.create && !self.options.resume,
+            single_transaction: self.options.single_transaction,
             swap: None,
             resumes: self.resumes.clone(),
             dropped: self.survey.describe_drops(),

@@ -10,10 +10,24 @@ use super::journal::Done;
 /// How an unfinished restore ends.
 const GO_ON: &str = "The same command with --resume goes on where this one stopped; restore --abandon leaves it as it is.";
 
+/// Where the COMMIT of a restore in one transaction stands, which has this number on the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// Nothing was sent, or it is certain that nothing of it holds.
+    #[default]
+    Open,
+    /// It is on its way, or its end was not seen.
+    Sent(i64),
+    /// It is certain that all of it holds.
+    Done,
+}
+
 /// Counters of one run, shared by its workers.
 #[derive(Debug, Default)]
 pub(crate) struct RunState {
     starts_afresh: bool,
+    /// Of a restore in one transaction (`--single-transaction`): what is counted below holds once it has committed.
+    commit: Option<Mutex<Commit>>,
     database_made: AtomicBool,
     defined: AtomicBool,
     /// There is a journal, or nobody knows.
@@ -40,6 +54,35 @@ impl RunState {
             statements,
             ..RunState::default()
         }
+    }
+
+    /// The same of a restore in one transaction.
+    pub(crate) fn of_one_transaction(members: u64, statements: u64) -> Self {
+        RunState {
+            commit: Some(Mutex::default()),
+            members,
+            statements,
+            ..RunState::default()
+        }
+    }
+
+    /// Where the COMMIT of the one transaction stands; `None` if there are many.
+    pub(crate) fn commit(&self) -> Option<Commit> {
+        let commit = self.commit.as_ref()?;
+        Some(*commit.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes how the one transaction ends. [`Commit::Sent`]: called before COMMIT is sent.
+    pub(crate) fn set_commit(&self, now: Commit) {
+        if let Some(commit) = &self.commit {
+            *commit.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+    }
+
+    /// The one transaction begins again: nothing of what was counted holds.
+    pub(crate) fn starts_over(&self) {
+        self.set_commit(Commit::Open);
+        self.recall(&Done::default());
     }
 
     /// The definitions, if there are any, and the journal are there for good. Called before COMMIT is sent: nobody
@@ -131,8 +174,11 @@ impl RunState {
         self.statements_done.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether the target differs from what it was.
+    /// Whether the target differs from what it was, or may do so.
     pub(crate) fn is_changed(&self) -> bool {
+        if let Some(commit) = self.commit() {
+            return commit != Commit::Open;
+        }
         self.defined.load(Ordering::SeqCst)
             || self.members_loaded.load(Ordering::SeqCst) > 0
             || self.statements_done.load(Ordering::SeqCst) > 0
@@ -146,6 +192,11 @@ impl RunState {
                 _ => error,
             };
             return error.detail("The target is unchanged.");
+        }
+        match self.commit() {
+            Some(Commit::Sent(number)) => return in_doubt(error, number),
+            Some(Commit::Done) => return error.with_kind(ErrorKind::SideJob).detail(ALL_RESTORED),
+            Some(Commit::Open) | None => {}
         }
         let definitions = if self.defined.load(Ordering::SeqCst) {
             "The definitions are in place; "
@@ -190,6 +241,22 @@ impl RunState {
     }
 }
 
+/// What is missing after the COMMIT of a restore in one transaction.
+const ALL_RESTORED: &str = "The transaction has committed: everything is restored, but for the planner's statistics, which ANALYZE collects.";
+
+/// Nobody could be asked whether the one transaction has committed.
+fn in_doubt(error: Error, number: i64) -> Error {
+    error
+        .with_kind(ErrorKind::RestoreIncomplete)
+        .detail(format!(
+            "COMMIT was sent, and the server could not be asked what became of it: either everything is restored, or the \
+             target is unchanged. It was transaction {number}."
+        ))
+        .hint(format!(
+            "When the server is back, SELECT pg_catalog.txid_status({number}) tells: committed or aborted."
+        ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,5 +292,22 @@ mod tests {
             hint.starts_with("Make room. ") && hint.contains("--resume"),
             "{hint}"
         );
+    }
+
+    #[test]
+    fn one_transaction_changes_the_target_at_its_commit() {
+        let state = RunState::of_one_transaction(3, 2);
+        let explained = || state.explain(Error::new(ErrorKind::RestoreIncomplete, "x"));
+        state.member_done(7);
+        state.statement_done();
+        assert_eq!(explained().kind(), ErrorKind::Restore);
+        assert_eq!(explained().details(), ["The target is unchanged."]);
+        state.set_commit(Commit::Sent(4711));
+        assert_eq!(explained().kind(), ErrorKind::RestoreIncomplete);
+        assert!(explained().to_string().contains("txid_status(4711)"));
+        state.set_commit(Commit::Done);
+        assert_eq!(state.interrupted(2).kind(), ErrorKind::SideJob);
+        state.starts_over();
+        assert_eq!((state.rows_loaded(), state.is_changed()), (0, false));
     }
 }

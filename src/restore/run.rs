@@ -18,7 +18,7 @@ use super::retry::Patience;
 use super::{Prepared, RestoreOptions, RestoreReport, verify_rows};
 use super::{
     clean, connect_for_create, database, drop_database, finish, journal, load, open_session,
-    post_data, tablespaces, turn,
+    post_data, single_transaction, tablespaces, turn,
 };
 
 /// How long a run that failed waits for its own backends to be told so.
@@ -36,7 +36,7 @@ pub(super) fn turn_patience(options: &RestoreOptions) -> Duration {
 }
 
 /// Makes the commit of a transaction durable, and with it all that were committed before.
-const DURABLY: &str = "SELECT pg_catalog.set_config(name, CASE reset_val WHEN 'off' THEN 'local' ELSE reset_val END, true) \
+pub(super) const DURABLY: &str = "SELECT pg_catalog.set_config(name, CASE reset_val WHEN 'off' THEN 'local' ELSE reset_val END, true) \
      FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit';";
 
 impl Prepared {
@@ -49,19 +49,18 @@ impl Prepared {
         interrupt: impl Future<Output = u8>,
         events: &Events,
     ) -> Result<RestoreReport> {
-        let state = Arc::new(RunState::new(
-            self.plan.member_count(),
-            self.plan.steps_after_rows(),
-            self.options.clean && !self.options.parts.data_only,
-        ));
+        let state = Arc::new(self.state());
         let (settings, creates) = (self.settings.clone(), self.options.create);
         let undo = Journal::new(&self.reader.index().header.archive_id);
         let result = tokio::select! {
-            result = self.run_all(&state, events) => result.map_err(|error| match error.kind() {
+            result = self.run_as_chosen(&state, events) => result.map_err(|error| match error.kind() {
                 ErrorKind::SideJob => error,
                 _ => state.explain(error),
             }),
-            signal = interrupt => Err(state.interrupted(signal)),
+            signal = interrupt => {
+                single_transaction::settle(&settings, &state, TURN_PATIENCE).await;
+                Err(state.interrupted(signal))
+            }
         };
         if result.is_err() {
             cancel_backends(&settings, &state.backends()).await;
@@ -72,6 +71,24 @@ impl Prepared {
             }
         }
         result
+    }
+
+    fn state(&self) -> RunState {
+        let (members, statements) = (self.plan.member_count(), self.plan.steps_after_rows());
+        match self.options.single_transaction {
+            true => RunState::of_one_transaction(members, statements),
+            false => {
+                let starts_afresh = self.options.clean && !self.options.parts.data_only;
+                RunState::new(members, statements, starts_afresh)
+            }
+        }
+    }
+
+    async fn run_as_chosen(self, state: &Arc<RunState>, events: &Events) -> Result<RestoreReport> {
+        match self.options.single_transaction {
+            true => self.run_in_one_transaction(state, events).await,
+            false => self.run_all(state, events).await,
+        }
     }
 
     /// Tries until all is done or patience ends.
@@ -88,19 +105,17 @@ impl Prepared {
             let Some(pause) = patience.pause_after(&error, state.advances(), Instant::now()) else {
                 return Err(patience.explain(error, Instant::now()));
             };
-            let details = error.details().join(" ");
-            events.warn(format!(
-                "{}: {details} Trying again in {:.1} s.",
-                error.message(),
-                pause.as_secs_f64()
-            ));
-            tokio::time::sleep(pause).await;
+            warn_and_wait(&error, pause, events).await;
         };
-        if let Some(error) = side_job {
-            return Err(error);
+        match side_job {
+            Some(error) => Err(error),
+            None => Ok(self.report(state)),
         }
+    }
+
+    pub(super) fn report(&self, state: &RunState) -> RestoreReport {
         let planned = self.plan.summary();
-        Ok(RestoreReport {
+        RestoreReport {
             database: self.settings.database().to_owned(),
             kept: None,
             dropped: self.survey.describe_drops().len() + self.survey.describe_extras().len(),
@@ -116,7 +131,7 @@ impl Prepared {
             bytes_read: self.reader.bytes_read(),
             archive_bytes: self.reader.size(),
             elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
+        }
     }
 
     /// The session of the preparations, if it is one in the target. Makes the target if that is to be done.
@@ -133,7 +148,7 @@ impl Prepared {
         Ok(None)
     }
 
-    async fn open_session(&self) -> Result<Session> {
+    pub(super) async fn open_session(&self) -> Result<Session> {
         open_session(&self.settings, &self.options, &self.reader.index().header).await
     }
 
@@ -247,15 +262,8 @@ impl Prepared {
         Ok(())
     }
 
-    /// Takes the turn and makes or finds the journal: gives it and what is done. `None`: all is done, the last transaction
-    /// had committed.
-    async fn begin(
-        &self,
-        session: &Session,
-        run: &str,
-        state: &RunState,
-        events: &Events,
-    ) -> Result<Option<(Option<Journal>, Done)>> {
+    /// Waits until nothing works for an earlier attempt or another restore.
+    pub(super) async fn take_turn(&self, session: &Session, state: &RunState) -> Result<()> {
         let patience = match state.backends().as_slice() {
             [] => turn_patience(&self.options),
             // Our own, whose connections broke.
@@ -266,7 +274,19 @@ impl Prepared {
         };
         turn::take(session, patience).await?;
         state.add_backend(session.backend_pid());
+        Ok(())
+    }
 
+    /// Takes the turn and makes or finds the journal: gives it and what is done. `None`: all is done, the last transaction
+    /// had committed.
+    async fn begin(
+        &self,
+        session: &Session,
+        run: &str,
+        state: &RunState,
+        events: &Events,
+    ) -> Result<Option<(Option<Journal>, Done)>> {
+        self.take_turn(session, state).await?;
         let mut journal = Journal::new(&self.reader.index().header.archive_id);
         let facts = journal.facts(session).await?;
         match &facts {
@@ -342,6 +362,13 @@ impl Prepared {
         Ok(())
     }
 
+    /// Statistics that came with the archive are as good, where the server could take them.
+    pub(super) fn wants_analyze(&self, session: &Session) -> bool {
+        let has_statistics =
+            !self.plan.statistics.is_empty() && session.version() >= ServerVersion::major(18);
+        self.options.analyze && !has_statistics
+    }
+
     /// Statistics for the planner, and what belongs to the database as a whole.
     ///
     /// # Errors
@@ -353,10 +380,7 @@ impl Prepared {
         done: &Done,
         events: &Events,
     ) -> Result<()> {
-        // Statistics that came with the archive are as good, where the server could take them.
-        let has_statistics =
-            !self.plan.statistics.is_empty() && sessions[0].version() >= ServerVersion::major(18);
-        if self.options.analyze && !has_statistics {
+        if self.wants_analyze(&sessions[0]) {
             let loads = self.plan.loads.iter();
             let loads = loads
                 .filter(|load| load.rows > 0 && !done.has(Work::Analyze(load.entry)))
@@ -374,6 +398,17 @@ impl Prepared {
         }
         Ok(())
     }
+}
+
+/// Says why it is tried again, and waits.
+pub(super) async fn warn_and_wait(error: &Error, pause: Duration, events: &Events) {
+    let details = error.details().join(" ");
+    events.warn(format!(
+        "{}: {details} Trying again in {:.1} s.",
+        error.message(),
+        pause.as_secs_f64()
+    ));
+    tokio::time::sleep(pause).await;
 }
 
 async fn may_create_schema(session: &Session) -> Result<bool> {

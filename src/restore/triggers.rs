@@ -51,6 +51,11 @@ pub(super) async fn look(
         return Ok((settings, LoadOrder::default()));
     }
     if options.parts.data_only {
+        // Rows alone are no affair of event triggers, but for sequences that are made anew in one transaction.
+        let settings = match options.single_transaction {
+            true => quieten_event_triggers(session, settings, findings).await?,
+            false => settings,
+        };
         return look_at_tables(session, plan, settings, findings).await;
     }
     let settings = quieten_event_triggers(session, settings, findings).await?;
@@ -362,20 +367,29 @@ impl LoadOrder {
     /// # Errors
     /// `SideJob`, with each key that is broken: all rows are there.
     pub(super) async fn check_keys(&self, session: &Session) -> Result<()> {
+        self.check_keys_at(session, "everything is restored, but ")
+            .await
+            .map_err(|error| error.with_kind(ErrorKind::SideJob))
+    }
+
+    /// The same while the rows can still be taken back.
+    ///
+    /// # Errors
+    /// `Restore`, with each key that is broken.
+    pub(super) async fn check_keys_before_commit(&self, session: &Session) -> Result<()> {
+        self.check_keys_at(session, "").await
+    }
+
+    /// `so_far`: how the message begins.
+    async fn check_keys_at(&self, session: &Session, so_far: &str) -> Result<()> {
         let mut broken = Vec::new();
         for key in &self.unchecked {
             let row = session
                 .query_one(&key.orphans, &[])
                 .await
                 .map_err(|error| {
-                    Error::from_server(
-                        ErrorKind::SideJob,
-                        format!(
-                            "everything is restored, but foreign key {} could not be checked",
-                            key.name
-                        ),
-                        error,
-                    )
+                    let what = format!("{so_far}foreign key {} could not be checked", key.name);
+                    Error::from_server(ErrorKind::Restore, what, error)
                 })?;
             let orphans: i64 = row.get("orphans");
             if orphans > 0 {
@@ -386,8 +400,8 @@ impl LoadOrder {
             return Ok(());
         }
         let error = Error::new(
-            ErrorKind::SideJob,
-            "everything is restored, but rows refer to others that are not there",
+            ErrorKind::Restore,
+            format!("{so_far}rows refer to others that are not there"),
         );
         Err(broken
             .iter()

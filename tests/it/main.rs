@@ -43,6 +43,7 @@ mod resume;
 mod roundtrip;
 mod service;
 mod sets;
+mod single_transaction;
 mod statistics;
 mod storage;
 mod swap;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Passes bytes to the server and back, on threads that end with the process.
@@ -17,6 +17,10 @@ struct Line {
     sent: AtomicU64,
     /// How many more may go before the line breaks; below zero: it does not break.
     left: AtomicI64,
+    /// Answers of the server get lost.
+    swallows: AtomicBool,
+    /// Nobody is let in any more.
+    refuses: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -32,6 +36,9 @@ impl Proxy {
         let shared = Arc::clone(&line);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                if shared.refuses.load(Ordering::SeqCst) {
+                    continue;
+                }
                 // While the server is down, a client is let in and turned away.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)) else {
                     continue;
@@ -51,6 +58,22 @@ impl Proxy {
     pub(crate) fn cut_after(&self, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap();
         self.line.left.store(bytes, Ordering::SeqCst);
+    }
+
+    /// From now on nothing comes back from the server, until [`Proxy::cut`].
+    pub(crate) fn swallow_answers(&self) {
+        self.line.swallows.store(true, Ordering::SeqCst);
+    }
+
+    /// Breaks every open connection and lets nobody in any more.
+    pub(crate) fn refuse(&self) {
+        self.line.refuses.store(true, Ordering::SeqCst);
+        self.line.cut();
+    }
+
+    /// Breaks every open connection.
+    pub(crate) fn cut(&self) {
+        self.line.cut();
     }
 }
 
@@ -72,6 +95,9 @@ impl Line {
     fn pass(&self, mut from: TcpStream, mut to: TcpStream, counts: bool) {
         let mut buffer = [0; 16 << 10];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
+            if !counts && self.swallows.load(Ordering::SeqCst) {
+                continue;
+            }
             let passed = if counts { self.allowed(read) } else { read };
             if to.write_all(&buffer[..passed]).is_err() {
                 break;
@@ -100,5 +126,6 @@ impl Line {
         for stream in self.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+        self.swallows.store(false, Ordering::SeqCst);
     }
 }
