@@ -1,8 +1,10 @@
 //! The command line: one file per command, which turns its arguments into options of the engine and prints
 //! what comes back. This file dispatches, prints errors and tells the exit status.
 
+mod choice;
 mod cleanup;
 mod config;
+mod contents_list;
 mod copy;
 mod create;
 mod csv;

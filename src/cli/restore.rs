@@ -9,19 +9,21 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::choice::ChoiceArgs;
+use super::contents_list::write_list;
 use super::place::PlaceArgs;
 use super::replay::{
     Given, ReplayCall, ScriptArgs, refuse_options_of_archives, refuse_options_of_scripts,
 };
 use super::selection::{PartsArgs, SelectionArgs};
+use super::stdout::try_write_stdout;
 use crate::archive::{Condition, RowFilter};
 use crate::conn::{ConnectArgs, ConnectSettings};
-use crate::dump::selection::Selection;
 use crate::event::Events;
 use crate::objects::quote;
 use crate::restore::{
     DumpSource, Prepared, PreparedSwap, Preview, ReplayOptions, RestoreOptions, RestoreReport,
-    Severity, SwapPreview, abandon, look, look_at_swap, unfinished,
+    Severity, SwapPreview, abandon, chosen_entries, look, look_at_swap, unfinished,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -52,6 +54,9 @@ pub(crate) struct RestoreArgs {
     /// Look, print the whole plan (as JSON with --json), change nothing. Exit status 1 if something stands in the way
     #[arg(long)]
     dry_run: bool,
+    /// Print the table of contents, of what is chosen, and do nothing: a list for -L
+    #[arg(short, long, conflicts_with_all = ["dry_run", "resume", "abandon", "swap", "json", "target"])]
+    list: bool,
     /// Drop nothing: an object that exists already stops the restore
     #[arg(long)]
     no_clean: bool,
@@ -85,6 +90,8 @@ pub(crate) struct RestoreArgs {
     role: Option<String>,
     #[command(flatten)]
     selection: SelectionArgs,
+    #[command(flatten)]
+    choice: ChoiceArgs,
     #[command(flatten)]
     parts: PartsArgs,
     /// With -a and -t: only rows of which this holds: COLUMN = VALUE, COLUMN <> VALUE, COLUMN is null, COLUMN is not null
@@ -125,7 +132,7 @@ pub(crate) struct RestoreArgs {
 impl RestoreArgs {
     /// Restores. Asks on the terminal unless `--yes`.
     pub(crate) async fn run(mut self) -> Result<()> {
-        if !self.yes && !self.dry_run && !std::io::stdin().is_terminal() {
+        if !self.yes && !self.dry_run && !self.list && !std::io::stdin().is_terminal() {
             return Err(Error::new(
                 ErrorKind::Usage,
                 "restore asks before it changes a database, and there is no terminal to ask on",
@@ -135,7 +142,7 @@ impl RestoreArgs {
         if self.abandon {
             return self.abandon().await;
         }
-        let options = self.options()?;
+        let mut options = self.options()?;
         let found = self.place.find(self.file()).await?;
         self.file = Some(PathBuf::from(found.describe()));
         let source = found.recognize(self.script.plain).await?;
@@ -154,6 +161,13 @@ impl RestoreArgs {
             _ => error,
         })?;
         let reader = Arc::new(reader);
+        self.choice.complete(&mut options, reader.index())?;
+        if self.list {
+            let entries = chosen_entries(reader.index(), &options)?;
+            return try_write_stdout(|out| {
+                write_list(reader.index(), &entries, out).map_err(super::stdout::failed)
+            });
+        }
         let settings = self.settings(&reader.index().header.database)?;
         // Bars of the verification must be gone before the question is asked.
         let prepared = {
@@ -215,7 +229,6 @@ impl RestoreArgs {
     }
 
     fn options(&self) -> Result<RestoreOptions> {
-        let patterns = self.selection.patterns_of_archive()?;
         Ok(RestoreOptions {
             jobs: self.jobs,
             clean: !self.no_clean && !self.create,
@@ -227,7 +240,8 @@ impl RestoreArgs {
             like: None,
             no_owner: self.no_owner,
             role: self.role.clone(),
-            selection: Selection::parse(&patterns)?,
+            selection: self.choice.selection(&self.selection)?,
+            list: None,
             parts: self.parts.parts_of_archive(),
             rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
             foreign_data: true,

@@ -94,7 +94,7 @@ impl SelectionArgs {
     }
 }
 
-fn read(path: &Path) -> Result<String> {
+pub(super) fn read(path: &Path) -> Result<String> {
     let failed = |e| Error::io(format!("could not read {}", path.display()), e);
     if path == Path::new("-") {
         let mut text = String::new();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::choice::ChoiceArgs;
 use super::inserts::InsertArgs;
 use super::place::PlaceArgs;
 use super::selection::{PartsArgs, SelectionArgs};
@@ -16,7 +17,6 @@ use crate::archive::{
     ArchiveReader, Condition, DumpId, Header, Index, Member, MemberId, MemberRole, PieceForm,
     Section, TocEntry, cannot_hold,
 };
-use crate::dump::selection::Selection;
 use crate::objects::quote;
 use crate::restore::{RestoreOptions, chosen_entries};
 use crate::storage::spawn_blocking;
@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[command(flatten)]
     inserts: InsertArgs,
     /// Print the rows of one table, reading only its members
-    #[arg(long, value_name = "TABLE", conflicts_with_all = ["selection", "parts"])]
+    #[arg(long, value_name = "TABLE", conflicts_with_all = ["selection", "choice", "parts"])]
     rows: Option<String>,
     /// Of these rows only those of which this holds: COLUMN = VALUE, COLUMN <> VALUE, COLUMN is null, COLUMN is not null
     /// (repeatable)
@@ -50,6 +50,8 @@ pub(super) struct Args {
     format: RowFormat,
     #[command(flatten)]
     selection: SelectionArgs,
+    #[command(flatten)]
+    choice: ChoiceArgs,
     #[command(flatten)]
     parts: PartsArgs,
 }
@@ -88,9 +90,10 @@ fn show(reader: &ArchiveReader, args: &Args) -> Result<()> {
 
 /// The entries that the options select, in script order.
 fn selected_entries<'a>(index: &'a Index, args: &Args) -> Result<Vec<&'a TocEntry>> {
-    let options = args.restore_options()?;
+    let mut options = args.restore_options()?;
+    args.choice.complete(&mut options, index)?;
     let everything = options.parts.is_everything() && options.parts.wants_statistics();
-    if options.selection.is_everything() && everything {
+    if options.selection.is_everything() && options.list.is_none() && everything {
         // Also kinds that only a newer pgstow could restore.
         return Ok(index.entries.iter().collect());
     }
@@ -100,9 +103,8 @@ fn selected_entries<'a>(index: &'a Index, args: &Args) -> Result<Vec<&'a TocEntr
 impl Args {
     /// The restore that would take the same entries.
     fn restore_options(&self) -> Result<RestoreOptions> {
-        let patterns = self.selection.patterns_of_archive()?;
         Ok(RestoreOptions {
-            selection: Selection::parse(&patterns)?,
+            selection: self.choice.selection(&self.selection)?,
             parts: self.parts.parts_of_archive(),
             clean: false,
             analyze: false,

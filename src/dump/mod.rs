@@ -8,6 +8,7 @@ pub mod filter_file;
 mod globals;
 mod large_objects;
 mod member_stream;
+pub(crate) mod part_patterns;
 pub mod parts;
 mod plan;
 mod script;

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use regex::Regex;
 
+use super::part_patterns::{Part, PartPatterns};
 use crate::objects::quote::one_line;
 use crate::{Error, ErrorKind, Result};
 
@@ -28,6 +29,7 @@ pub struct Selection {
     strict_names: bool,
     is_empty: bool,
     rows: Vec<RowChoice>,
+    parts: PartPatterns,
     visible: Option<HashSet<(String, String)>>,
 }
 
@@ -83,6 +85,12 @@ pub struct SelectionPatterns {
     pub exclude_extensions: Vec<String>,
     /// `--include-foreign-data`: servers
     pub foreign_data: Vec<String>,
+    /// `-I`, of archives alone
+    pub indexes: Vec<String>,
+    /// `-P`, of archives alone
+    pub functions: Vec<String>,
+    /// `--trigger`, of archives alone
+    pub triggers: Vec<String>,
     /// `--strict-names`: each of the including patterns must match something.
     pub strict_names: bool,
     /// `--where`: `TABLE=CONDITION`
@@ -146,6 +154,7 @@ impl Selection {
             strict_names: patterns.strict_names,
             is_empty: false,
             rows: row_choices(patterns)?,
+            parts: PartPatterns::parse(patterns)?,
             visible: None,
         })
     }
@@ -171,12 +180,14 @@ impl Selection {
     pub fn is_everything(&self) -> bool {
         !self.is_empty
             && self.relation_patterns().next().is_none()
+            && self.parts.is_empty()
             && self.plain_patterns().next().is_none()
     }
 
     /// Whether more than whole schemas are chosen or left out: tables, rows, extensions.
     pub fn chooses_within_schemas(&self) -> bool {
         self.relation_patterns().next().is_some()
+            || !self.parts.is_empty()
             || !self.extensions.is_empty()
             || !self.exclude_extensions.is_empty()
             || !self.rows.is_empty()
@@ -184,7 +195,7 @@ impl Selection {
 
     /// Whether a relation of this schema and name is wanted.
     pub fn includes_relation(&self, schema: &str, name: &str) -> bool {
-        let included = match self.names_tables() {
+        let included = match self.names_objects() {
             false => self.includes_schema(schema),
             true => {
                 self.matches(&self.tables, schema, name)
@@ -198,10 +209,22 @@ impl Selection {
 
     /// Whether a schema (and what lies in it and is no relation) is wanted.
     pub fn includes_schema(&self, schema: &str) -> bool {
-        !self.names_tables()
-            && !self.is_empty
-            && (self.schemas.is_empty() || self.schemas.iter().any(|p| p.matches(schema)))
+        !self.names_objects() && !self.is_empty && self.is_schema_wanted(schema)
+    }
+
+    fn is_schema_wanted(&self, schema: &str) -> bool {
+        (self.schemas.is_empty() || self.schemas.iter().any(|p| p.matches(schema)))
             && !self.exclude_schemas.iter().any(|p| p.matches(schema))
+    }
+
+    /// Whether `-I`, `-P` or `--trigger` choose this part, which lies in a schema that `-n` and `-N` leave.
+    pub(crate) fn includes_part(&self, schema: &str, part: &Part<'_>) -> bool {
+        self.is_schema_wanted(schema) && self.parts.matches(part)
+    }
+
+    /// What `-I`, `-P` or `--trigger` asked for without any match among these.
+    pub(crate) fn unmatched_parts(&self, parts: &[Part<'_>]) -> Option<String> {
+        self.parts.unmatched(parts, self.strict_names)
     }
 
     /// Whether an extension is wanted: with `-e` those alone, else all unless `-t` or `-n` choose something else.
@@ -252,15 +275,17 @@ impl Selection {
         (!clause.is_empty()).then_some(clause)
     }
 
-    /// Whether `-t` or its like choose tables.
-    fn names_tables(&self) -> bool {
-        !self.tables.is_empty() || !self.tables_and_children.patterns.is_empty()
+    /// Whether `-t`, `-I` or their like choose objects by name.
+    fn names_objects(&self) -> bool {
+        !self.tables.is_empty()
+            || !self.tables_and_children.patterns.is_empty()
+            || !self.parts.is_empty()
     }
 
     /// Whether objects outside of schemas (extensions, large objects, default privileges of all schemas) are wanted:
     /// not with `-t`, `-n` or `-e`, as in pg_dump.
     pub fn includes_global_objects(&self) -> bool {
-        !self.names_tables() && self.schemas.is_empty() && self.extensions.is_empty()
+        !self.names_objects() && self.schemas.is_empty() && self.extensions.is_empty()
     }
 
     /// Whether some pattern names a relation without its schema. Such a pattern means, as in pg_dump, what
@@ -561,19 +586,19 @@ impl SchemaPattern {
 
 const TOO_MANY_NAMES: &str = "The qualified name has too many dotted names.";
 
-fn parse_all<T>(texts: &[String], parse: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
+pub(super) fn parse_all<T>(texts: &[String], parse: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
     texts.iter().map(|text| parse(text)).collect()
 }
 
 /// One dotted part of a pattern: as a regular expression, and as the name it is if nothing in it is special.
 #[derive(Default)]
-struct PatternPart {
+pub(super) struct PatternPart {
     regex: String,
     literal: String,
 }
 
 /// Splits a pattern at its unquoted dots and translates each part.
-fn split(pattern: &str) -> Result<Vec<PatternPart>> {
+pub(super) fn split(pattern: &str) -> Result<Vec<PatternPart>> {
     let mut parts = vec![PatternPart::default()];
     let mut quoted = false;
     let mut chars = pattern.chars().peekable();
@@ -622,13 +647,13 @@ impl PatternPart {
     }
 }
 
-fn compile(pattern: &str, part: Option<PatternPart>) -> Result<Regex> {
+pub(super) fn compile(pattern: &str, part: Option<PatternPart>) -> Result<Regex> {
     let regex = part.map(|part| part.regex).unwrap_or_default();
     Regex::new(&format!("(?s)^(?:{regex})$"))
         .map_err(|e| usage(pattern, "Its regular expression is not valid.").caused_by(e))
 }
 
-fn usage(pattern: &str, detail: &str) -> Error {
+pub(super) fn usage(pattern: &str, detail: &str) -> Error {
     Error::new(
         ErrorKind::Usage,
         format!("invalid pattern \"{}\"", one_line(pattern)),

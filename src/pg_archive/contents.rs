@@ -62,9 +62,24 @@ pub struct PgDumpHeader {
     database_owner: Option<String>,
     /// Settings, comment, privileges and labels of the database.
     database: Vec<(Kind, String)>,
+    /// pg_dump's number of each entry.
+    numbers: Vec<u32>,
+    /// Those of entries that became part of this.
+    numbers_of_database: Vec<u32>,
 }
 
 impl PgDumpHeader {
+    /// pg_dump's number of an entry.
+    pub fn number_of(&self, id: DumpId) -> Option<u32> {
+        let at = usize::try_from(id.0).ok()?.checked_sub(1)?;
+        self.numbers.get(at).copied()
+    }
+
+    /// Whether pg_dump's number is that of an entry about the database itself.
+    pub fn is_of_database(&self, number: u32) -> bool {
+        self.numbers_of_database.contains(&number)
+    }
+
     /// Makes a database of this name as the source was.
     pub fn create_database(&self, name: &str) -> Option<String> {
         of_database(self.create_database.as_deref()?, name)
@@ -166,6 +181,9 @@ pub(super) fn contents_of(
     )?;
     for at in 0..kept.len() {
         builder.add_entry(at)?;
+    }
+    if let Some(pg_dump) = &mut header.pg_dump {
+        pg_dump.numbers = kept.iter().map(|entry| entry.raw.dump_id).collect();
     }
     header.entries = builder.entries.len() as u64;
     header.members = builder.members.len() as u64;
@@ -292,6 +310,8 @@ fn header_of(
             create_database: create.map(|entry| entry.definition.trim().to_owned()),
             database_owner: create.and_then(|entry| entry.owner.clone()),
             database: statements.collect(),
+            numbers: Vec::new(),
+            numbers_of_database: database.iter().map(|it| it.raw.dump_id).collect(),
         }),
     })
 }

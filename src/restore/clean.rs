@@ -498,7 +498,49 @@ const NAMED_KINDS: &[NamedKind] = &[
         None,
         "r.evtname",
     ),
+    // Parts of tables whose tables stay: "table name".
+    named_kind(
+        Kind::Trigger,
+        "pg_trigger",
+        "(SELECT t.oid, c.relnamespace, c.relname, t.tgname FROM pg_catalog.pg_trigger t \
+          JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal) r",
+        Some("relnamespace"),
+        "r.relname || ' ' || r.tgname",
+    ),
+    named_kind(
+        Kind::Rule,
+        "pg_rewrite",
+        "(SELECT w.oid, c.relnamespace, c.relname, w.rulename FROM pg_catalog.pg_rewrite w \
+          JOIN pg_catalog.pg_class c ON c.oid = w.ev_class) r",
+        Some("relnamespace"),
+        "r.relname || ' ' || r.rulename",
+    ),
+    named_kind(
+        Kind::Policy,
+        "pg_policy",
+        "(SELECT p.oid, c.relnamespace, c.relname, p.polname FROM pg_catalog.pg_policy p \
+          JOIN pg_catalog.pg_class c ON c.oid = p.polrelid) r",
+        Some("relnamespace"),
+        "r.relname || ' ' || r.polname",
+    ),
+    named_kind(
+        Kind::ForeignKey,
+        "pg_constraint",
+        CONSTRAINTS,
+        Some("relnamespace"),
+        "r.relname || ' ' || r.conname",
+    ),
+    named_kind(
+        Kind::CheckConstraint,
+        "pg_constraint",
+        CONSTRAINTS,
+        Some("relnamespace"),
+        "r.relname || ' ' || r.conname",
+    ),
 ];
+
+const CONSTRAINTS: &str = "(SELECT k.oid, c.relnamespace, c.relname, k.conname FROM pg_catalog.pg_constraint k \
+     JOIN pg_catalog.pg_class c ON c.oid = k.conrelid) r";
 
 /// Objects of the other kinds, in the order in which they must go: what came last goes first.
 async fn existing_others(session: &Session, held: &HeldObjects) -> Found<Vec<ExistingObject>> {

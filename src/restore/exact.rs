@@ -45,7 +45,10 @@ pub(super) fn schemas(
             crate::objects::quote::one_line(option)
         )));
     }
-    if options.selection.chooses_within_schemas() || !options.parts.sections.is_empty() {
+    if options.selection.chooses_within_schemas()
+        || options.list.is_some()
+        || !options.parts.sections.is_empty()
+    {
         return Err(Error::new(
             ErrorKind::Usage,
             "--exact goes with -n and -N alone: it drops what is not chosen",

@@ -173,6 +173,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         no_owner,
         role,
         selection,
+        list,
         parts,
         rows,
         // A drill alone leaves them out, and does not resume.
@@ -184,6 +185,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         // It has no journal.
         single_transaction: _,
     } = options;
+    let list = list.as_ref().map(|ids| ids.iter().collect::<BTreeSet<_>>());
     vec![
         ("--create", format!("{create} {properties}")),
         ("--no-owner", no_owner.to_string()),
@@ -193,6 +195,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
             "the selection (-t -T -n -N -e --filter and their like)",
             format!("{selection:?}"),
         ),
+        ("--use-list", format!("{list:?}")),
         (
             "the parts (-a -s --section --no-comments and their like)",
             format!("{parts:?}"),

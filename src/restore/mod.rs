@@ -16,6 +16,7 @@
 
 mod arriving;
 mod check;
+mod chosen;
 mod clean;
 mod database;
 mod exact;
@@ -46,11 +47,12 @@ mod triggers;
 mod turn;
 mod verify_rows;
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::archive::{ArchiveReader, Header, MemberRole, RowFilter};
+use crate::archive::{ArchiveReader, DumpId, Header, MemberRole, RowFilter};
 use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
@@ -105,6 +107,8 @@ pub struct RestoreOptions {
     pub role: Option<String>,
     /// `-t -T -n -N --exclude-table-data`, against the archive's names.
     pub selection: Selection,
+    /// `-L`: of what the selection chooses, these entries only.
+    pub list: Option<HashSet<DumpId>>,
     /// `-s -a -x --section --no-comments` and their like. With data alone nothing is dropped.
     pub parts: Parts,
     /// With data alone: only the rows of tables, and of those only these. Sequences stay as they are.
@@ -138,6 +142,7 @@ impl RestoreOptions {
             no_owner: false,
             role: None,
             selection: Selection::default(),
+            list: None,
             parts: Parts {
                 statistics: true,
                 ..Parts::default()

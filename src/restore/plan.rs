@@ -3,11 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::archive::{DumpId, Index, MemberCount, MemberId, Section, Span, TocEntry};
-use crate::dump::parts::Parts;
-use crate::dump::selection::Selection;
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
+use super::chosen::{Chosen, contradiction, name_within};
 use super::journal::{Done, Work};
 use super::{RestoreOptions, exact};
 
@@ -348,10 +347,13 @@ pub(crate) fn plan_restore_without(
     for (entry, kind) in chosen.entries().filter(only_rows).filter(is_wanted) {
         if options.clean && !options.parts.data_only {
             plan.held.add(index, entry, kind)?;
+            if !chosen.has_relation_of(entry) {
+                plan.held.others.extend(held_part(index, entry, kind));
+            }
         }
         // A comment comes in the pass of what it is about, or behind it.
         let subject = entry.subject.and_then(|id| chosen.position(id));
-        match (kind, subject.map(|at| chosen.kinds[at])) {
+        match (kind, subject.map(|at| chosen.kind(at))) {
             (_, Some(Kind::EventTrigger)) => {
                 plan.event_triggers
                     .extend(step(entry, kind, &weights, options));
@@ -510,18 +512,6 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
     })
 }
 
-fn contradiction(entry: &TocEntry, what: &str) -> Error {
-    Error::new(
-        ErrorKind::Damaged,
-        format!("the index contradicts itself at entry {}", entry.id.0),
-    )
-    .detail(format!(
-        "{} {}: {what}.",
-        quote::one_line(&entry.kind),
-        entry.qualified_name()
-    ))
-}
-
 /// Bytes of rows of each table, by the number of the table's own entry.
 fn relation_bytes(index: &Index) -> HashMap<DumpId, u64> {
     index
@@ -529,6 +519,28 @@ fn relation_bytes(index: &Index) -> HashMap<DumpId, u64> {
         .iter()
         .filter_map(|entry| Some((entry.relation?, entry.rows.as_ref()?.bytes)))
         .collect()
+}
+
+/// A part of a table that comes without its table, and therefore does not go with it either.
+fn held_part(index: &Index, entry: &TocEntry, kind: Kind) -> Option<HeldObject> {
+    let schema = entry.schema.as_ref()?;
+    let (table, name) = name_within(index, entry)?;
+    let (table, name) = (quote::qualified(schema, &table.name), quote::ident(name));
+    let drop = match kind {
+        Kind::Trigger | Kind::Rule | Kind::Policy => {
+            format!("DROP {kind} IF EXISTS {name} ON {table};")
+        }
+        Kind::ForeignKey | Kind::CheckConstraint => {
+            format!("ALTER TABLE IF EXISTS {table} DROP CONSTRAINT IF EXISTS {name};")
+        }
+        _ => return None,
+    };
+    Some(HeldObject {
+        kind,
+        schema: entry.schema.clone(),
+        name: entry.name.clone(),
+        drop,
+    })
 }
 
 impl HeldObjects {
@@ -563,11 +575,7 @@ impl HeldObjects {
             }
             // The index behind it has the constraint's name. The tag is "table constraint".
             Kind::Constraint => {
-                let table = entry.relation.and_then(|id| index.entry(id));
-                let name = table
-                    .and_then(|table| entry.name.strip_prefix(&table.name))
-                    .and_then(|rest| rest.strip_prefix(' '));
-                if let Some(name) = name {
+                if let Some((_, name)) = name_within(index, entry) {
                     self.relations.insert((schema()?, name.to_owned()));
                 }
             }
@@ -664,203 +672,6 @@ fn oids_of_drop(statement: &str) -> Option<Vec<u32>> {
     list.split(',').map(|oid| oid.parse().ok()).collect()
 }
 
-/// The entries that the options choose.
-struct Chosen<'a> {
-    index: &'a Index,
-    kinds: Vec<Kind>,
-    wanted: Vec<bool>,
-}
-
-impl<'a> Chosen<'a> {
-    fn new(index: &'a Index, options: &RestoreOptions) -> Result<Self> {
-        let kinds = index
-            .entries
-            .iter()
-            .map(|entry| {
-                Kind::parse(&entry.kind).ok_or_else(|| {
-                    contradiction(entry, "this version of pgstow does not know the kind")
-                })
-            })
-            .collect::<Result<Vec<Kind>>>()?;
-        let mut chosen = Chosen {
-            index,
-            kinds,
-            wanted: vec![true; index.entries.len()],
-        };
-        if !options.selection.is_everything() {
-            chosen.select(&options.selection, &options.parts)?;
-        }
-        chosen.keep_parts(options);
-        Ok(chosen)
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (&'a TocEntry, Kind)> {
-        let index = self.index;
-        index
-            .entries
-            .iter()
-            .zip(&self.kinds)
-            .zip(&self.wanted)
-            .filter_map(|((entry, kind), wanted)| wanted.then_some((entry, *kind)))
-    }
-
-    fn position(&self, id: DumpId) -> Option<usize> {
-        let at = usize::try_from(id.0).ok()?.checked_sub(1)?;
-        (at < self.wanted.len()).then_some(at)
-    }
-
-    /// The entry that a comment or an ACL is about; any other entry itself.
-    fn subject(&self, at: usize) -> usize {
-        self.index.entries[at]
-            .subject
-            .and_then(|id| self.position(id))
-            .unwrap_or(at)
-    }
-
-    /// Leaves what the patterns select.
-    fn select(&mut self, selection: &Selection, parts: &Parts) -> Result<()> {
-        selection.check_database(&self.index.header.database)?;
-        self.refuse_unmatched(selection)?;
-        let owned = self.sequences_of_wanted_tables(selection);
-        self.wanted = (0..self.wanted.len())
-            .map(|at| {
-                let subject = self.subject(at);
-                parts.includes_in_any_case(self.kinds[subject])
-                    || self.is_selected(subject, selection, &owned)
-            })
-            .collect();
-        Ok(())
-    }
-
-    fn refuse_unmatched(&self, selection: &Selection) -> Result<()> {
-        let of_kinds = |wanted: fn(Kind) -> bool| {
-            self.index
-                .entries
-                .iter()
-                .zip(&self.kinds)
-                .filter(move |(_, kind)| wanted(**kind))
-                .map(|(entry, _)| entry)
-        };
-        let names = |kind: fn(Kind) -> bool| of_kinds(kind).map(|entry| entry.name.as_str());
-        let used = of_kinds(is_relation).filter_map(|entry| entry.schema.as_deref());
-        let schemas: Vec<&str> = names(|kind| kind == Kind::Schema).chain(used).collect();
-        let extensions: Vec<&str> = names(|kind| kind == Kind::Extension).collect();
-        let relations: Vec<(&str, &str)> = of_kinds(is_relation)
-            .filter_map(|entry| Some((entry.schema.as_deref()?, entry.name.as_str())))
-            .collect();
-        match selection.unmatched(&schemas, &relations, &extensions, &[]) {
-            Some(what) => Err(Error::new(ErrorKind::Usage, what).detail("In the archive.")),
-            None => Ok(()),
-        }
-    }
-
-    /// A table's owned sequences come with it, whatever their names.
-    fn sequences_of_wanted_tables(&self, selection: &Selection) -> HashSet<DumpId> {
-        let mut owned = HashSet::new();
-        for (at, entry) in self.index.entries.iter().enumerate() {
-            if self.kinds[at] != Kind::SequenceOwner {
-                continue;
-            }
-            let parents: Vec<usize> = entry
-                .depends_on
-                .iter()
-                .chain(&entry.relation)
-                .filter_map(|id| self.position(*id))
-                .collect();
-            let table_is_wanted = parents.iter().any(|parent| {
-                let parent_entry = &self.index.entries[*parent];
-                matches!(self.kinds[*parent], Kind::Table | Kind::ForeignTable)
-                    && relation_is_selected(parent_entry, selection)
-            });
-            if table_is_wanted {
-                owned.extend(
-                    parents
-                        .iter()
-                        .filter(|parent| self.kinds[**parent] == Kind::Sequence)
-                        .map(|parent| self.index.entries[*parent].id),
-                );
-            }
-        }
-        owned
-    }
-
-    fn is_selected(&self, at: usize, selection: &Selection, owned: &HashSet<DumpId>) -> bool {
-        let entry = &self.index.entries[at];
-        let kind = self.kinds[at];
-        let relation = entry.relation.and_then(|id| self.index.entry(id));
-        match (relation, &entry.schema) {
-            // Without the publication there is nothing to add to.
-            _ if matches!(kind, Kind::PublicationTable | Kind::PublicationSchema)
-                && !selection.includes_global_objects() =>
-            {
-                false
-            }
-            // The sequence without its table belongs to nobody.
-            _ if kind == Kind::SequenceOwner && !self.are_selected(entry, selection, owned) => {
-                false
-            }
-            (Some(relation), _) => {
-                (relation_is_selected(relation, selection) || owned.contains(&relation.id))
-                    && (!has_rows(kind) || data_is_selected(relation, selection))
-            }
-            (None, _) if kind == Kind::Extension => selection.includes_extension(&entry.name),
-            (None, _) if kind == Kind::Schema => selection.includes_schema(&entry.name),
-            (None, Some(schema)) => selection.includes_schema(schema),
-            (None, None) => selection.includes_global_objects(),
-        }
-    }
-
-    /// Whether all relations that an entry needs are selected.
-    fn are_selected(
-        &self,
-        entry: &TocEntry,
-        selection: &Selection,
-        owned: &HashSet<DumpId>,
-    ) -> bool {
-        let needed = entry.depends_on.iter().filter_map(|id| self.position(*id));
-        needed
-            .filter(|&at| is_relation(self.kinds[at]))
-            .map(|at| &self.index.entries[at])
-            .all(|needed| relation_is_selected(needed, selection) || owned.contains(&needed.id))
-    }
-
-    /// Leaves the parts that are wanted. A comment, label or privilege goes with what it is about.
-    fn keep_parts(&mut self, options: &RestoreOptions) {
-        for at in 0..self.wanted.len() {
-            let subject = self.subject(at);
-            let section = self.index.entries[subject].section;
-            self.wanted[at] &= options.parts.includes_kind(self.kinds[subject])
-                && options.parts.includes_about(self.kinds[at])
-                && options.parts.includes_section(self.kinds[subject], section);
-        }
-    }
-}
-
-fn is_relation(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Table | Kind::ForeignTable | Kind::View | Kind::MaterializedView | Kind::Sequence
-    )
-}
-
-/// Whether `--exclude-table-data` is about it: rows, values of sequences, refreshes.
-fn has_rows(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::TableData | Kind::SequenceSet | Kind::MaterializedViewData
-    )
-}
-
-fn relation_is_selected(relation: &TocEntry, selection: &Selection) -> bool {
-    let schema = relation.schema.as_deref().unwrap_or_default();
-    selection.includes_relation(schema, &relation.name)
-}
-
-fn data_is_selected(relation: &TocEntry, selection: &Selection) -> bool {
-    let schema = relation.schema.as_deref().unwrap_or_default();
-    selection.includes_data(schema, &relation.name)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -868,7 +679,8 @@ mod tests {
 
     use super::*;
     use crate::archive::{FORMAT_VERSION, Header, Member, MemberRole, TableRows};
-    use crate::dump::selection::SelectionPatterns;
+    use crate::dump::parts::Parts;
+    use crate::dump::selection::{Selection, SelectionPatterns};
 
     fn header() -> Header {
         Header {

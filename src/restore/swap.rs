@@ -161,7 +161,11 @@ fn refuse_parts(header: &Header, options: &RestoreOptions) -> Result<()> {
         .options()
         .into_iter()
         .find(|option| !WHOLE.contains(&option.as_str()));
-    if !options.selection.is_everything() || cut.is_some() || options.rows.is_some() {
+    if !options.selection.is_everything()
+        || options.list.is_some()
+        || cut.is_some()
+        || options.rows.is_some()
+    {
         return Err(Error::new(
             ErrorKind::Usage,
             "--swap replaces the whole database and takes no selection",

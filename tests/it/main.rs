@@ -41,6 +41,7 @@ mod recovery;
 mod replay;
 mod resume;
 mod roundtrip;
+mod select;
 mod service;
 mod sets;
 mod single_transaction;
