@@ -1,5 +1,6 @@
 //! `-I -P --trigger` and `-L`: objects of an archive, for the commands that read one.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -27,6 +28,10 @@ pub(super) struct ChoiceArgs {
     /// Of what is chosen only the entries of this list, as restore -l prints it. Their order stays the archive's
     #[arg(short = 'L', long, value_name = "FILE")]
     use_list: Option<PathBuf>,
+    /// Also what the chosen objects need, over any number of steps: schemas, types, functions, sequences, tables with their rows.
+    /// What the target has of it stays as it is
+    #[arg(long, conflicts_with_all = ["data_only", "sections"])]
+    with_dependencies: bool,
 }
 
 impl ChoiceArgs {
@@ -52,6 +57,7 @@ impl ChoiceArgs {
             let list = read_list(index, &read(path)?, &path.display().to_string())?;
             options.list = Some(list);
         }
+        options.dependencies = self.with_dependencies.then(HashSet::new);
         Ok(())
     }
 }

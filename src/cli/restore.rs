@@ -242,6 +242,7 @@ impl RestoreArgs {
             role: self.role.clone(),
             selection: self.choice.selection(&self.selection)?,
             list: None,
+            dependencies: None,
             parts: self.parts.parts_of_archive(),
             rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
             foreign_data: true,

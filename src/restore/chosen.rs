@@ -10,12 +10,15 @@ use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::RestoreOptions;
+use super::dependencies::needed_by;
 
 /// The entries that the options choose.
 pub(super) struct Chosen<'a> {
     index: &'a Index,
     kinds: Vec<Kind>,
     wanted: Vec<bool>,
+    /// Those of the wanted ones that only others need.
+    needed: Vec<bool>,
 }
 
 impl<'a> Chosen<'a> {
@@ -37,16 +40,24 @@ impl<'a> Chosen<'a> {
             index,
             kinds,
             wanted: vec![true; index.entries.len()],
+            needed: vec![false; index.entries.len()],
         };
         if !options.selection.is_everything() {
             chosen.select(&options.selection, &options.parts)?;
         }
-        chosen.keep_parts(options);
         if let Some(list) = &options.list {
             for (entry, wanted) in index.entries.iter().zip(&mut chosen.wanted) {
                 *wanted &= list.contains(&entry.id);
             }
         }
+        if let Some(present) = &options.dependencies {
+            chosen.keep_parts(options);
+            chosen.needed = needed_by(index, &chosen.kinds, &chosen.wanted, present);
+            for (wanted, needed) in chosen.wanted.iter_mut().zip(&chosen.needed) {
+                *wanted |= needed;
+            }
+        }
+        chosen.keep_parts(options);
         Ok(chosen)
     }
 
@@ -163,6 +174,11 @@ impl<'a> Chosen<'a> {
         self.kinds[at]
     }
 
+    /// Whether an entry comes because others need it.
+    pub(super) fn is_needed(&self, entry: &TocEntry) -> bool {
+        self.position(entry.id).is_some_and(|at| self.needed[at])
+    }
+
     /// Whether the table that an entry is a part of is chosen.
     pub(super) fn has_relation_of(&self, entry: &TocEntry) -> bool {
         let relation = entry.relation.and_then(|id| self.position(id));
@@ -202,7 +218,8 @@ impl<'a> Chosen<'a> {
     fn is_selected(&self, at: usize, selection: &Selection, owned: &HashSet<DumpId>) -> bool {
         let entry = &self.index.entries[at];
         let kind = self.kinds[at];
-        let relation = entry.relation.and_then(|id| self.index.entry(id));
+        let relation = relation_of(self.index, kind, entry);
+        let relation = relation.and_then(|id| self.index.entry(id));
         match (relation, &entry.schema) {
             // Without the publication there is nothing to add to.
             _ if matches!(kind, Kind::PublicationTable | Kind::PublicationSchema)
@@ -256,6 +273,17 @@ fn is_relation(kind: Kind) -> bool {
         kind,
         Kind::Table | Kind::ForeignTable | Kind::View | Kind::MaterializedView | Kind::Sequence
     )
+}
+
+/// The relation that an entry is a part of. Of an identity column's sequence archives of pgstow have the value alone, which
+/// tells its table only by what it depends on.
+pub(super) fn relation_of(index: &Index, kind: Kind, entry: &TocEntry) -> Option<DumpId> {
+    let table = || {
+        let needed = entry.depends_on.iter().filter_map(|id| index.entry(*id));
+        let mut tables = needed.filter(|it| it.kind == Kind::Table.as_str());
+        (kind == Kind::SequenceSet).then(|| tables.next()).flatten()
+    };
+    entry.relation.or_else(|| table().map(|table| table.id))
 }
 
 /// Whether `--exclude-table-data` is about it: rows, values of sequences, refreshes.

@@ -14,7 +14,7 @@ use crate::objects::{Kind, Oid, catalog, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::exact;
-use super::plan::{HeldObjects, RestorePlan, Step};
+use super::plan::{HeldObject, HeldObjects, RestorePlan, Step};
 use super::statement_words::name_after;
 use super::texts::StatementTexts;
 
@@ -544,52 +544,11 @@ const CONSTRAINTS: &str = "(SELECT k.oid, c.relnamespace, c.relname, k.conname F
 
 /// Objects of the other kinds, in the order in which they must go: what came last goes first.
 async fn existing_others(session: &Session, held: &HeldObjects) -> Found<Vec<ExistingObject>> {
-    let parts: Vec<String> = NAMED_KINDS
-        .iter()
-        .filter(|named| held.others.iter().any(|other| other.kind == named.kind))
-        .map(|NamedKind { kind, from, schema, name, class }| {
-            let (schema_join, schema) = match schema {
-                Some(column) => (
-                    format!("JOIN pg_catalog.pg_namespace n ON n.oid = r.{column} "),
-                    "n.nspname::text",
-                ),
-                None => (String::new(), "''"),
-            };
-            format!(
-                "SELECT w.place, 'pg_catalog.{class}'::pg_catalog.regclass::pg_catalog.oid AS classid, r.oid AS objid \
-                 FROM {from} {schema_join}JOIN wanted w ON w.kind = '{kind}' AND w.nspname = {schema} AND w.name = {name}"
-            )
-        })
-        .collect();
-    if parts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let kinds: Vec<&str> = held
-        .others
-        .iter()
-        .map(|other| other.kind.as_str())
-        .collect();
-    let schemas: Vec<&str> = (held.others.iter())
-        .map(|other| other.schema.as_deref().unwrap_or_default())
-        .collect();
-    let names: Vec<&str> = held
-        .others
-        .iter()
-        .map(|other| other.name.as_str())
-        .collect();
-    let query = format!(
-        "WITH wanted AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), \
-         pg_catalog.unnest($3::text[])) WITH ORDINALITY AS w(kind, nspname, name, place)), found AS ({}) \
-         SELECT f.place, f.classid, f.objid, COALESCE(i.type, '') AS type, COALESCE(i.identity, '') AS identity \
-         FROM found f CROSS JOIN LATERAL pg_catalog.pg_identify_object(f.classid, f.objid, 0) i ORDER BY f.place DESC",
-        parts.join(" UNION ALL ")
-    );
-    let rows = session.query(&query, &[&kinds, &schemas, &names]).await?;
+    let rows = find_others(session, &held.others).await?;
     Ok(rows
         .into_iter()
-        .filter_map(|row| {
-            let place = usize::try_from(row.get::<_, i64>("place")).ok()?;
-            let other = held.others.get(place.checked_sub(1)?)?;
+        .filter_map(|(at, row)| {
+            let other = held.others.get(at)?;
             Some(ExistingObject {
                 class: row.get("classid"),
                 oid: row.get("objid"),
@@ -608,6 +567,119 @@ async fn existing_others(session: &Session, held: &HeldObjects) -> Found<Vec<Exi
             })
         })
         .collect())
+}
+
+/// Those of kinds with names of their own that the target has, the last one first: each with its place in `others` and its row.
+pub(super) async fn find_others(
+    session: &Session,
+    others: &[HeldObject],
+) -> Found<Vec<(usize, tokio_postgres::Row)>> {
+    let parts: Vec<String> = NAMED_KINDS
+        .iter()
+        .filter(|named| others.iter().any(|other| other.kind == named.kind))
+        .map(|NamedKind { kind, from, schema, name, class }| {
+            let (schema_join, schema) = match schema {
+                Some(column) => (
+                    format!("JOIN pg_catalog.pg_namespace n ON n.oid = r.{column} "),
+                    "n.nspname::text",
+                ),
+                None => (String::new(), "''"),
+            };
+            format!(
+                "SELECT w.place, 'pg_catalog.{class}'::pg_catalog.regclass::pg_catalog.oid AS classid, r.oid AS objid \
+                 FROM {from} {schema_join}JOIN wanted w ON w.kind = '{kind}' AND w.nspname = {schema} AND w.name = {name}"
+            )
+        })
+        .collect();
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = format!(
+        "WITH {WANTED}, found AS ({}) \
+         SELECT f.place, f.classid, f.objid, COALESCE(i.type, '') AS type, COALESCE(i.identity, '') AS identity \
+         FROM found f CROSS JOIN LATERAL pg_catalog.pg_identify_object(f.classid, f.objid, 0) i ORDER BY f.place DESC",
+        parts.join(" UNION ALL ")
+    );
+    let rows = query_wanted(session, &query, others).await?;
+    Ok(rows.into_iter().filter_map(with_place).collect())
+}
+
+/// The places of the schemas, extensions, relations, types and routines among `objects` that the target has.
+pub(super) async fn find_present(
+    session: &Session,
+    objects: &[HeldObject],
+) -> Found<HashSet<usize>> {
+    let query = format!(
+        "WITH {WANTED} \
+         SELECT w.place FROM wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.name WHERE w.kind = 'SCHEMA' \
+         UNION ALL \
+         SELECT w.place FROM wanted w JOIN pg_catalog.pg_extension e ON e.extname = w.name WHERE w.kind = 'EXTENSION' \
+         UNION ALL \
+         SELECT w.place FROM wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname \
+         JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name \
+         WHERE w.kind = ANY ($4) \
+         UNION ALL \
+         SELECT w.place FROM wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname \
+         JOIN pg_catalog.pg_type t ON t.typnamespace = n.oid AND t.typname = w.name \
+         WHERE w.kind = ANY ($4) \
+         UNION ALL \
+         SELECT w.place FROM wanted w JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname \
+         JOIN pg_catalog.pg_proc p ON p.pronamespace = n.oid \
+         AND w.name IN (p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', \
+         p.proname || '(' || pg_catalog.oidvectortypes(p.proargtypes) || ')', \
+         CASE WHEN p.pronargs = 0 THEN p.proname || '(*)' END) \
+         WHERE w.kind IN ('FUNCTION', 'PROCEDURE', 'AGGREGATE')"
+    );
+    let kinds = [
+        Kind::Table,
+        Kind::ForeignTable,
+        Kind::View,
+        Kind::MaterializedView,
+        Kind::Sequence,
+        Kind::EnumType,
+        Kind::CompositeType,
+        Kind::RangeType,
+        Kind::BaseType,
+        Kind::ShellType,
+        Kind::Domain,
+    ];
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let (of, schemas, names) = wanted_columns(objects);
+    let rows = session
+        .query(&query, &[&of, &schemas, &names, &kinds])
+        .await?;
+    let places = rows.into_iter().filter_map(with_place);
+    Ok(places.map(|(at, _)| at).collect())
+}
+
+/// The objects asked about, from three arrays of the same length.
+const WANTED: &str = "wanted AS (SELECT * FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), \
+     pg_catalog.unnest($3::text[])) WITH ORDINALITY AS w(kind, nspname, name, place))";
+
+type Columns<'a> = (Vec<&'a str>, Vec<&'a str>, Vec<&'a str>);
+
+fn wanted_columns(objects: &[HeldObject]) -> Columns<'_> {
+    let kinds = objects.iter().map(|object| object.kind.as_str());
+    let schemas = objects
+        .iter()
+        .map(|object| object.schema.as_deref().unwrap_or_default());
+    let names = objects.iter().map(|object| object.name.as_str());
+    (kinds.collect(), schemas.collect(), names.collect())
+}
+
+async fn query_wanted(
+    session: &Session,
+    query: &str,
+    objects: &[HeldObject],
+) -> Found<Vec<tokio_postgres::Row>> {
+    let (kinds, schemas, names) = wanted_columns(objects);
+    session.query(query, &[&kinds, &schemas, &names]).await
+}
+
+/// The place of a row, from 0.
+fn with_place(row: tokio_postgres::Row) -> Option<(usize, tokio_postgres::Row)> {
+    let place = usize::try_from(row.get::<_, i64>("place")).ok()?;
+    Some((place.checked_sub(1)?, row))
 }
 
 /// A DROP statement that takes dependents along, whom somebody has looked at. User mappings have none.

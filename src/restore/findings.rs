@@ -41,6 +41,8 @@ pub enum Check {
     Rights,
     /// Objects that depend on what would be dropped.
     Dependents,
+    /// What is needed by what is restored.
+    Dependencies,
     /// Space on the server's disk.
     Space,
     /// Others who are connected, and their locks.
@@ -79,6 +81,7 @@ impl Check {
             | Check::Encoding
             | Check::Locale
             | Check::Schema
+            | Check::Dependencies
             | Check::Table
             | Check::Space
             | Check::Sessions => "Restore the whole archive, or create what is missing first.",

@@ -119,6 +119,15 @@ impl Done {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts(HashMap<String, String>);
 
+/// The option, and with it what the target had when the restore began.
+const DEPENDENCIES: &str = "--with-dependencies";
+
+fn render_ids(ids: &HashSet<DumpId>) -> String {
+    let ids: BTreeSet<&DumpId> = ids.iter().collect();
+    let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
+    format!("had {}", ids.join(" "))
+}
+
 /// Written next to the options.
 const ARCHIVE: &str = "archive";
 const RUN: &str = "run";
@@ -129,6 +138,13 @@ const ENTRIES: &str = "entries";
 impl Facts {
     fn text(&self, name: &str) -> &str {
         self.0.get(name).map_or("?", String::as_str)
+    }
+
+    /// What the target had of what is needed when the restore began; `None` if nobody asked.
+    pub(crate) fn dependencies(&self) -> Option<HashSet<DumpId>> {
+        let ids = self.0.get(DEPENDENCIES)?.strip_prefix("had")?;
+        let ids = ids.split_whitespace().map(|id| id.parse().map(DumpId));
+        ids.collect::<std::result::Result<_, _>>().ok()
     }
 
     /// Whether a run of this program made it.
@@ -174,6 +190,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         role,
         selection,
         list,
+        dependencies,
         parts,
         rows,
         // A drill alone leaves them out, and does not resume.
@@ -196,6 +213,10 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
             format!("{selection:?}"),
         ),
         ("--use-list", format!("{list:?}")),
+        (
+            DEPENDENCIES,
+            dependencies.as_ref().map_or_else(String::new, render_ids),
+        ),
         (
             "the parts (-a -s --section --no-comments and their like)",
             format!("{parts:?}"),

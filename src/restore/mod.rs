@@ -19,6 +19,7 @@ mod check;
 mod chosen;
 mod clean;
 mod database;
+mod dependencies;
 mod exact;
 mod extensions;
 mod findings;
@@ -109,6 +110,9 @@ pub struct RestoreOptions {
     pub selection: Selection,
     /// `-L`: of what the selection chooses, these entries only.
     pub list: Option<HashSet<DumpId>>,
+    /// `--with-dependencies`: also what the chosen entries need and the target does not have. Those that it has; a
+    /// restore that looks at it finds out.
+    pub dependencies: Option<HashSet<DumpId>>,
     /// `-s -a -x --section --no-comments` and their like. With data alone nothing is dropped.
     pub parts: Parts,
     /// With data alone: only the rows of tables, and of those only these. Sequences stay as they are.
@@ -143,6 +147,7 @@ impl RestoreOptions {
             role: None,
             selection: Selection::default(),
             list: None,
+            dependencies: None,
             parts: Parts {
                 statistics: true,
                 ..Parts::default()
@@ -243,6 +248,15 @@ pub async fn look(
     if options.resume {
         return resume::look(reader, settings, options, events).await;
     }
+    // What the target has is not read either.
+    let mut stays = None;
+    if options.dependencies.is_some() && !options.create {
+        let session = open_session(&settings, &options, &reader.index().header).await?;
+        let objects = plan::needed_objects(reader.index(), &options)?;
+        let present = dependencies::present(&session, &objects).await?;
+        stays = dependencies::describe(&objects, &present);
+        options.dependencies = Some(present);
+    }
     let mut plan = plan::plan_restore(reader.index(), &options)?;
     // The preamble is not run, but a whole restore of an archive that `verify` calls damaged helps nobody.
     let preamble = reader
@@ -266,6 +280,9 @@ pub async fn look(
         turn::take(&session, run::turn_patience(&options)).await?;
     }
     let mut findings = Findings::default();
+    if let Some(stays) = stays {
+        findings.warning(Check::Dependencies, stays);
+    }
     let mut survey = survey_target(&session, &plan, &options).await?;
     let extensions = Extensions::read(&session, options.create).await?;
     let rights = rights::read(&session, &extensions, options.create).await?;

@@ -345,7 +345,7 @@ pub(crate) fn plan_restore_without(
         is_at_home && !without.entries.contains(&entry.id)
     };
     for (entry, kind) in chosen.entries().filter(only_rows).filter(is_wanted) {
-        if options.clean && !options.parts.data_only {
+        if options.clean && !options.parts.data_only && !chosen.is_needed(entry) {
             plan.held.add(index, entry, kind)?;
             if !chosen.has_relation_of(entry) {
                 plan.held.others.extend(held_part(index, entry, kind));
@@ -454,7 +454,7 @@ fn step(
 }
 
 /// An entry in words, on one line: `FUNCTION "s".f(integer)`.
-fn label(entry: &TocEntry, kind: Kind) -> String {
+pub(super) fn label(entry: &TocEntry, kind: Kind) -> String {
     match (kind, &entry.schema) {
         (Kind::Function | Kind::Procedure | Kind::Aggregate, Some(schema)) => {
             let text = format!("{kind} {}.{}", quote::ident(schema), entry.name);
@@ -662,6 +662,21 @@ pub(crate) fn chosen_entries<'a>(
 ) -> Result<Vec<&'a TocEntry>> {
     let chosen = Chosen::new(index, options)?;
     Ok(chosen.entries().map(|(entry, _)| entry).collect())
+}
+
+/// The objects that chosen entries need, parts of relations excepted.
+pub(super) fn needed_objects<'a>(
+    index: &'a Index,
+    options: &RestoreOptions,
+) -> Result<Vec<(&'a TocEntry, Kind)>> {
+    let chosen = Chosen::new(index, options)?;
+    let is_whole = |entry: &TocEntry| {
+        entry.subject.is_none() && entry.relation.is_none_or(|relation| relation == entry.id)
+    };
+    let needed = chosen
+        .entries()
+        .filter(|(entry, _)| chosen.is_needed(entry) && is_whole(entry));
+    Ok(needed.collect())
 }
 
 /// The numbers of a group of large objects: its name has the first and the last only, its DROP statement

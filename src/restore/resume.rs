@@ -25,11 +25,10 @@ use super::{Prepared, RestoreOptions, open_session, read_texts, rights, triggers
 pub(super) async fn look(
     reader: Arc<ArchiveReader>,
     settings: ConnectSettings,
-    options: RestoreOptions,
+    mut options: RestoreOptions,
     events: &Events,
 ) -> Result<Prepared> {
     let started = Instant::now();
-    let mut plan = plan_restore(reader.index(), &options)?;
     events.phase(Phase::Connect);
     let header = &reader.index().header;
     let session = open_session(&settings, &options, header).await?;
@@ -38,7 +37,11 @@ pub(super) async fn look(
     let Some(facts) = journal.facts(&session).await? else {
         return Err(nothing_to_resume(&session).await?);
     };
+    if options.dependencies.is_some() {
+        options.dependencies = facts.dependencies().or(options.dependencies);
+    }
     journal.expect_options(&facts, &options)?;
+    let mut plan = plan_restore(reader.index(), &options)?;
     if options.skip_privileged {
         // The same is left out as when it began.
         let texts = read_texts(&reader, &plan).await?;

@@ -224,3 +224,127 @@ fn restore_list(host: &Host, archive: &str, target: &Database, list: &Path, more
     let call = ["restore", archive, &url, "--yes", "-L", list];
     host.run(call.iter().chain(more)).expect_status(0);
 }
+
+const CHAIN: &str = r#"
+    CREATE SCHEMA app; CREATE SCHEMA lib;
+    CREATE EXTENSION citext SCHEMA lib;
+    CREATE TYPE lib.mood AS ENUM ('sad', 'glad');
+    CREATE DOMAIN lib.positive AS int CHECK (VALUE > 0);
+    CREATE FUNCTION lib.next(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';
+    CREATE SEQUENCE lib.numbers;
+    CREATE TABLE lib.country (code text PRIMARY KEY, name lib.citext);
+    INSERT INTO lib.country SELECT 'c' || n, 'N' || n FROM generate_series(1, 50) n;
+    CREATE TABLE app.customer (id serial PRIMARY KEY, country text REFERENCES lib.country, n int DEFAULT lib.next(3),
+        m lib.mood DEFAULT 'sad', p lib.positive, s int DEFAULT nextval('lib.numbers'));
+    INSERT INTO app.customer (country, p) SELECT 'c' || n, n FROM generate_series(1, 50) n;
+    CREATE FUNCTION lib.guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+    CREATE TRIGGER g BEFORE UPDATE ON app.customer FOR EACH ROW EXECUTE PROCEDURE lib.guard();
+    COMMENT ON TYPE lib.mood IS 'moods';
+    CREATE TABLE app.orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int REFERENCES app.customer);
+    INSERT INTO app.orders (customer) SELECT n FROM generate_series(1, 50) n;
+    CREATE VIEW app.names AS SELECT c.name, o.id FROM app.orders o, app.customer u, lib.country c
+        WHERE o.customer = u.id AND u.country = c.code;"#;
+/// Nobody needs it.
+const ASIDE: &str = "CREATE TABLE app.aside (a int); CREATE TYPE lib.unused AS ENUM ('x'); CREATE SCHEMA other;
+    CREATE FUNCTION app.aside() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW app.more AS SELECT * FROM app.names;";
+
+#[test]
+fn what_is_needed_comes_along_and_nothing_else() {
+    on_every_major(|server| {
+        let (wanted, source) = (
+            Database::filled(server, CHAIN),
+            Database::filled(server, CHAIN),
+        );
+        source.sql(ASIDE);
+        let host = Host::of(&source);
+        let own = host.create("manual");
+        let theirs = host.dir().join("dump");
+        let theirs = theirs.to_str().unwrap();
+        client(
+            "pg_dump",
+            server,
+            &["-Fc", "-d", &source.name, "-f", theirs],
+        );
+        for archive in [own.as_str(), theirs] {
+            let copy = Database::empty(server);
+            let url = copy.url();
+            let restore = |more: &[&str]| {
+                let call = ["restore", archive, &url, "--yes", "--with-dependencies"];
+                host.run(call.iter().chain(more)).expect_status(0).stderr()
+            };
+            restore(&["-t", "app.names"]);
+            same(&wanted, &copy, archive);
+            // What is there stays, with other rows, too; what is chosen is made anew.
+            copy.sql("DROP TABLE app.orders CASCADE; DROP FUNCTION lib.next(int) CASCADE; DELETE FROM lib.country WHERE code = 'c0';
+                INSERT INTO lib.country VALUES ('new', 'New')");
+            let said = restore(&["-t", "app.names", "-t", "app.orders"]);
+            assert!(
+                said.contains("they stay:") && said.contains("\"lib\".\"country\""),
+                "{said}"
+            );
+            assert_eq!(copy.sql("SELECT count(*) FROM lib.country").trim(), "51");
+            assert_eq!(copy.sql("SELECT count(*) FROM app.names").trim(), "50");
+            // Of a trigger, its table; of that, everything else.
+            copy.sql("DROP SCHEMA app, lib CASCADE");
+            restore(&["--trigger", "g"]);
+            copy.sql("CREATE TABLE app.orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int REFERENCES app.customer)");
+            restore(&["-t", "app.names", "-t", "app.orders"]);
+            same(&wanted, &copy, archive);
+        }
+        let shown = host.run(["show", &own, "-t", "app.orders", "--with-dependencies"]);
+        let shown = shown.expect_status(0).stdout();
+        assert!(
+            shown.contains("lib.country") && !shown.contains("aside"),
+            "{shown}"
+        );
+    });
+}
+
+#[test]
+fn one_small_table_of_a_large_archive_is_read_alone() {
+    on_newest(|server| {
+        let script = "
+            CREATE TABLE large (id int, t text); CREATE TABLE small (id int PRIMARY KEY, t text);
+            INSERT INTO large SELECT n, encode(sha512(n::text::bytea), 'hex') FROM generate_series(1, 300000) n;
+            INSERT INTO small SELECT n, encode(sha512(n::text::bytea), 'hex') FROM generate_series(1, 3000) n;";
+        let source = Database::filled(server, script);
+        let host = Host::of(&source);
+        let id = host.create("manual");
+        let copy = Database::empty(server);
+        let call = [
+            "restore",
+            &id,
+            &copy.url(),
+            "--yes",
+            "--json",
+            "-t",
+            "small",
+            "--with-dependencies",
+        ];
+        let report = host.run(call).expect_status(0).stdout();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let bytes = |name: &str| report[name].as_u64().unwrap();
+        assert_eq!(bytes("rows"), 3000);
+        // It is read twice: to verify it, and to load it.
+        assert!(
+            bytes("bytes_read") * 50 < bytes("archive_bytes") * 2,
+            "{report}"
+        );
+    });
+}
+
+#[test]
+fn an_identity_column_goes_on_counting_where_its_table_alone_comes_back() {
+    on_every_major(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, a int); INSERT INTO t (a) VALUES (1), (2), (3);",
+        );
+        let host = Host::of(&source);
+        let id = host.create("manual");
+        let copy = Database::empty(server);
+        host.run(["restore", &id, &copy.url(), "--yes", "-t", "t"])
+            .expect_status(0);
+        same(&source, &copy, "-t t");
+    });
+}
