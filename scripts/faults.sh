@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Disturbs 300 restores at random moments: crashes of the server, broken connections, kill -9. Prints the seed of each run.
+# Disturbs 300 restores (in place, --single-transaction, --swap; archives of pgstow and pg_dump) at random moments: crashes of the
+# server, broken connections, signals, kill -9. Prints the seed of each run.
 #
 #   scripts/faults.sh [RUNS [SEED]]
 #   PGSTOW_TEST_MAJORS=15 scripts/faults.sh 50

@@ -60,6 +60,11 @@ impl Proxy {
         self.line.left.store(bytes, Ordering::SeqCst);
     }
 
+    /// Takes back [`Proxy::cut_after`].
+    pub(crate) fn cut_never(&self) {
+        self.line.left.store(i64::MIN / 2, Ordering::SeqCst);
+    }
+
     /// From now on nothing comes back from the server, until [`Proxy::cut`].
     pub(crate) fn swallow_answers(&self) {
         self.line.swallows.store(true, Ordering::SeqCst);
