@@ -134,6 +134,8 @@ const RUN: &str = "run";
 const STARTED: &str = "started";
 const MEMBERS: &str = "members";
 const ENTRIES: &str = "entries";
+const ROWS: &str = "rows";
+const BYTES: &str = "bytes";
 
 impl Facts {
     fn text(&self, name: &str) -> &str {
@@ -159,6 +161,12 @@ impl Facts {
             quote::one_line(self.text(ARCHIVE)),
             quote::one_line(self.text(STARTED))
         )
+    }
+
+    /// Rows and bytes of the whole restore, as they were counted when it began.
+    pub(crate) fn totals(&self) -> Option<(u64, u64)> {
+        let number = |name| self.text(name).parse().ok();
+        number(ROWS).zip(number(BYTES))
     }
 
     /// How far it got, in words.
@@ -248,7 +256,10 @@ impl Journal {
         plan: &RestorePlan,
     ) -> String {
         let schema = quote::ident(&self.schema);
+        let summary = plan.summary();
         let mut facts = vec![
+            (ROWS, summary.rows.to_string()),
+            (BYTES, summary.bytes.to_string()),
             (ARCHIVE, archive_id.to_owned()),
             (RUN, run.to_owned()),
             (MEMBERS, plan.member_count().to_string()),

@@ -31,6 +31,8 @@ pub(crate) struct RestorePlan {
     pub statistics: Vec<Step>,
     /// Event triggers: last, for nothing that this restore does is their affair.
     pub event_triggers: Vec<Step>,
+    /// Rows and bytes of all loads, where they are known though not of each: an archive of pg_dump is not read again for what is done.
+    pub totals: Option<(u64, u64)>,
 }
 
 /// The statements of one entry, to be run together.
@@ -248,11 +250,15 @@ impl RestorePlan {
                 .iter()
                 .filter(|load| load.target != LoadTarget::LargeObjects)
         };
+        let (rows, bytes) = self.totals.unwrap_or_else(|| {
+            let rows = tables().map(|load| load.rows).sum();
+            (rows, self.loads.iter().map(|load| load.bytes).sum())
+        });
         PlanSummary {
             entries: self.steps().count() as u64,
             tables: tables().count() as u64,
-            rows: tables().map(|load| load.rows).sum(),
-            bytes: self.loads.iter().map(|load| load.bytes).sum(),
+            rows,
+            bytes,
         }
     }
 
@@ -287,6 +293,7 @@ impl RestorePlan {
             event_triggers: self.event_triggers.clone(),
             refreshes: left(&self.refreshes),
             statistics: left(&self.statistics),
+            totals: None,
         }
     }
 

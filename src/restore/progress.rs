@@ -34,6 +34,8 @@ pub(crate) struct RunState {
     journaled: AtomicBool,
     /// The last transaction, which removes the journal, is on its way.
     ending: AtomicBool,
+    /// It has committed.
+    ended: AtomicBool,
     /// Everything that was ever done, also if a crash of the server undid it.
     advances: AtomicU64,
     backends: Mutex<Vec<i32>>,
@@ -110,6 +112,7 @@ impl RunState {
     /// The last transaction has committed: there is nothing to resume.
     pub(crate) fn all_done(&self) {
         self.journaled.store(false, Ordering::SeqCst);
+        self.ended.store(true, Ordering::SeqCst);
     }
 
     /// What a journal says is done takes the place of what we counted.
@@ -198,6 +201,11 @@ impl RunState {
             Some(Commit::Done) => return error.with_kind(ErrorKind::SideJob).detail(ALL_RESTORED),
             Some(Commit::Open) | None => {}
         }
+        if self.ended.load(Ordering::SeqCst) {
+            return error
+                .with_kind(ErrorKind::SideJob)
+                .detail("Everything is restored.");
+        }
         let definitions = if self.defined.load(Ordering::SeqCst) {
             "The definitions are in place; "
         } else {
@@ -231,14 +239,6 @@ impl RunState {
             ),
         }
     }
-
-    /// What a signal amounts to at this moment.
-    pub(crate) fn interrupted(&self, signal: u8) -> Error {
-        self.explain(Error::new(
-            ErrorKind::Interrupted(signal),
-            "the restore was interrupted",
-        ))
-    }
 }
 
 /// What is missing after the COMMIT of a restore in one transaction.
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn signal_before_the_commit_leaves_the_target_unchanged() {
         let state = RunState::default();
-        let error = state.interrupted(2);
+        let error = state.explain(Error::new(ErrorKind::Interrupted(2), "x"));
         assert_eq!(error.kind(), ErrorKind::Interrupted(2));
         assert_eq!(error.details(), ["The target is unchanged."]);
     }
@@ -306,7 +306,12 @@ mod tests {
         assert_eq!(explained().kind(), ErrorKind::RestoreIncomplete);
         assert!(explained().to_string().contains("txid_status(4711)"));
         state.set_commit(Commit::Done);
-        assert_eq!(state.interrupted(2).kind(), ErrorKind::SideJob);
+        assert_eq!(
+            state
+                .explain(Error::new(ErrorKind::Interrupted(2), "x"))
+                .kind(),
+            ErrorKind::SideJob
+        );
         state.starts_over();
         assert_eq!((state.rows_loaded(), state.is_changed()), (0, false));
     }

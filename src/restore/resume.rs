@@ -54,6 +54,7 @@ pub(super) async fn look(
     let left = plan.without(&done);
     let counts = check_members(&reader, left.members(), options.jobs.get(), events).await?;
     plan.take_counts(&counts);
+    plan.totals = facts.totals();
     let texts = read_texts(&reader, &left).await?;
     let mut findings = Findings::default();
     let (settings, order) =

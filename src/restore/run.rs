@@ -53,15 +53,19 @@ impl Prepared {
         let (settings, creates) = (self.settings.clone(), self.options.create);
         let undo = Journal::new(&self.reader.index().header.archive_id);
         let result = tokio::select! {
-            result = self.run_as_chosen(&state, events) => result.map_err(|error| match error.kind() {
-                ErrorKind::SideJob => error,
-                _ => state.explain(error),
-            }),
+            result = self.run_as_chosen(&state, events) => result,
             signal = interrupt => {
                 single_transaction::settle(&settings, &state, TURN_PATIENCE).await;
-                Err(state.interrupted(signal))
+                Err(interrupted(signal))
             }
         };
+        if result.is_err() && state.is_ending() && has_ended(&settings, &undo).await {
+            state.all_done();
+        }
+        let result = result.map_err(|error| match error.kind() {
+            ErrorKind::SideJob => error,
+            _ => state.explain(error),
+        });
         if result.is_err() {
             cancel_backends(&settings, &state.backends()).await;
             if creates && state.is_database_made() && !state.is_changed() {
@@ -224,7 +228,7 @@ impl Prepared {
         events.phase(Phase::Finish);
         let side_job = match self.finish(&sessions, journal, &done, events).await {
             Err(error) if error.outlook() != Outlook::Lasting && journal.is_some() => {
-                return Err(error);
+                return Err(not_ended(&error));
             }
             result => result.err(),
         };
@@ -453,6 +457,35 @@ async fn wake_triggers(sessions: &[Session]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn interrupted(signal: u8) -> Error {
+    Error::new(
+        ErrorKind::Interrupted(signal),
+        "the restore was interrupted",
+    )
+}
+
+/// A side job lost its connection before the last transaction, which removes the journal and makes the event triggers.
+fn not_ended(cause: &Error) -> Error {
+    let message = "all rows and definitions are in place, but the restore has not ended";
+    let error = Error::new(ErrorKind::RestoreIncomplete, message).with_outlook(cause.outlook());
+    let details = cause.details().iter().map(String::as_str);
+    [cause.message()]
+        .into_iter()
+        .chain(details)
+        .fold(error, Error::detail)
+}
+
+/// Whether the last transaction has committed, whose end was not waited for: then the journal is gone.
+async fn has_ended(settings: &ConnectSettings, journal: &Journal) -> bool {
+    let look = async {
+        let session = connect(settings).await.ok()?;
+        turn::take(&session, CANCEL_TIMEOUT).await.ok()?;
+        Some(journal.facts(&session).await.ok()?.is_none())
+    };
+    let looked = tokio::time::timeout(CANCEL_TIMEOUT * 2, look).await;
+    looked.ok().flatten() == Some(true)
 }
 
 /// Removes the journal of a restore that did nothing else. Best effort: `--abandon` does it, too.

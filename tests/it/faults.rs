@@ -194,7 +194,7 @@ impl Trial {
             Some(0) => End::Done,
             Some(1 | 20 | 130) => End::Unchanged,
             // All but the statistics, or but for the old database of a swap.
-            Some(3) if way.is_whole => End::Done,
+            Some(3) => End::Done,
             Some(6) => End::Unfinished,
             None => End::Killed,
             Some(status) => panic!("{fault:?} ended with status {status}:\n{said}"),

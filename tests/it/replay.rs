@@ -523,7 +523,7 @@ fn an_archive_is_no_script_unless_the_user_says_so() {
         let url = source.url();
         pgstow(["create", &url, "-o", archive.to_str().unwrap()]).expect_status(0);
         let target = Database::empty(server);
-        restore(&archive, &target, &["-1"]).expect_status(2);
+        restore(&archive, &target, &["--follow-connect"]).expect_status(2);
         let unpacked = dir.path().join("a.sql");
         let mut text = Vec::new();
         let file = std::fs::File::open(&archive).unwrap();

@@ -109,6 +109,35 @@ fn killed_restores_go_on_where_they_stopped() {
     });
 }
 
+/// Their archives do not say how many rows there are, and what is done is not read again.
+#[test]
+fn archives_of_pg_dump_go_on_and_all_of_it_is_reported() {
+    on_newest(|server| {
+        let trial = Trial::new(server);
+        let theirs = trial.archive.with_file_name("a.dump");
+        let dumped =
+            std::process::Command::new(crate::harness::server::client_dir().join("pg_dump"))
+                .args(["-Fc", "-d", &trial.source.url(), "-f"])
+                .arg(&theirs)
+                .status();
+        assert!(dumped.unwrap().success());
+        let trial = Trial {
+            archive: theirs,
+            ..trial
+        };
+        let target = Database::empty(server);
+        for place in ["restore.member", "restore.step", "restore.before_end"] {
+            trial.restore(&target, place, &[]).expect_status(KILLED);
+            let told = trial
+                .restore(&target, "", &["--resume", "--json"])
+                .expect_status(0)
+                .stdout();
+            assert!(told.contains("\"rows\":136000,"), "{place}: {told}");
+            trial.expect_equal(&target);
+        }
+    });
+}
+
 #[test]
 fn rows_alone_go_on_too() {
     on_newest(|server| {
