@@ -48,6 +48,52 @@ fn split(text: &[u8]) -> Option<CopyText<'_>> {
     whole.then_some(CopyText { statement, rows })
 }
 
+/// A field of COPY's text format (manual: "COPY", "Text Format"); `None` is NULL.
+pub(crate) fn decode_field(field: &[u8]) -> Option<Vec<u8>> {
+    if field == b"\\N" {
+        return None;
+    }
+    let mut value = Vec::with_capacity(field.len());
+    let mut bytes = field.iter().copied();
+    while let Some(byte) = bytes.next() {
+        value.push(match byte {
+            b'\\' => match bytes.next() {
+                Some(b'b') => 0x08,
+                Some(b'f') => 0x0c,
+                Some(b'n') => b'\n',
+                Some(b'r') => b'\r',
+                Some(b't') => b'\t',
+                Some(b'v') => 0x0b,
+                // COPY TO writes no octal or hexadecimal escapes.
+                Some(other) => other,
+                None => b'\\',
+            },
+            byte => byte,
+        });
+    }
+    Some(value)
+}
+
+/// Appends a value, or a part of one, as a field of COPY's text format, as COPY TO writes it.
+pub(crate) fn push_field(out: &mut Vec<u8>, value: &[u8]) {
+    for &byte in value {
+        let letter = match byte {
+            0x08 => b'b',
+            0x0c => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x0b => b'v',
+            b'\\' => b'\\',
+            _ => {
+                out.push(byte);
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', letter]);
+    }
+}
+
 /// The offset behind the first semicolon outside of double quotes.
 fn statement_end(text: &[u8]) -> Option<usize> {
     let mut quoted = false;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::TextEncoding;
+use super::{InsertStyle, InsertText, TextEncoding};
 use crate::objects::quote;
 use crate::objects::{Database, Kind};
 use crate::pg_archive::PgDumpHeader;
@@ -36,7 +36,40 @@ impl Header {
     }
 }
 
+impl Header {
+    /// The oldest format version that has what this archive holds.
+    pub fn needs_format(&self) -> u32 {
+        match self.inserts {
+            None => 1,
+            Some(_) => 2,
+        }
+    }
+
+    /// Whether rows that meet an equal key in the target are left out.
+    pub fn skips_conflicts(&self) -> bool {
+        (self.inserts).is_some_and(|style| style.on_conflict_do_nothing)
+    }
+}
+
 impl TocEntry {
+    /// The INSERT statements of the entry's rows; `None` without rows.
+    ///
+    /// # Errors
+    /// A character of a name that the encoding does not have.
+    pub fn insert_text(
+        &self,
+        style: InsertStyle,
+        encoding: TextEncoding,
+    ) -> Option<Result<InsertText, char>> {
+        let columns = &self.rows.as_ref()?.columns;
+        Some(InsertText::new(
+            self.loaded_into()?,
+            columns,
+            style,
+            encoding,
+        ))
+    }
+
     /// Schema and name of the table that the entry's rows are loaded into; `None` without rows.
     pub fn loaded_into(&self) -> Option<(&str, &str)> {
         match &self.rows.as_ref()?.root {
@@ -110,6 +143,9 @@ pub struct Header {
     /// The encoding of the members' text, if it is neither UTF-8 nor that of a database in SQL_ASCII (`--encoding`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text_encoding: Option<TextEncoding>,
+    /// How rows of tables are INSERT statements; `None`: they are COPY (format version 1).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub inserts: Option<InsertStyle>,
     /// Options that make the archive less than the whole database (`--table`, `--schema-only`...),
     /// empty for a whole one.
     pub partial: Vec<String>,
@@ -341,6 +377,7 @@ impl Index {
                 database: String::new(),
                 encoding: String::new(),
                 text_encoding: None,
+                inserts: None,
                 properties: None,
                 lc_collate: String::new(),
                 lc_ctype: String::new(),

@@ -1,6 +1,6 @@
 //! The stored format: a SQL script cut into members, an index and a footer.
 //!
-//! # Specification, format version 1
+//! # Specification, format versions 1 and 2
 //!
 //! An archive is one file. Decompressed from start to end it is a SQL script in plain text that `psql`
 //! replays; nothing below may ever break that. The file is a sequence of **pieces** without gaps:
@@ -38,6 +38,10 @@
 //!   of columns if there are none, rows in COPY's text format (manual: "COPY", "Text Format"). `rows` of the
 //!   member is the number of rows. Of large objects (the entry has no `rows`): whole statements, `rows` of them.
 //!   Data members stand in any order; together those of one entry hold each row once.
+//!
+//!   If the header has `inserts` (format version 2), the members of tables are INSERT statements instead, with one to
+//!   `rows_per_statement` rows each, as [`InsertText`] writes them and no others. They stand for the same rows: numbers, bytes and
+//!   digests of rows are those of the COPY text.
 //!
 //! The text of members is in the header's `text_encoding`, UTF-8 if it names none (of a database in SQL_ASCII: bytes as they are).
 //! In every encoding that may stand there, bytes that look like ASCII are ASCII. Index and footer are UTF-8 in any case.
@@ -85,6 +89,7 @@ mod digest;
 mod encoding;
 mod footer;
 mod index;
+mod insert_text;
 mod member;
 mod pieces;
 mod reader;
@@ -95,6 +100,7 @@ mod verify;
 mod writer;
 
 pub use codec::{Codec, Compression};
+pub(crate) use copy_text::decode_field;
 pub use copy_text::{CopyText, copy_rows, copy_statement};
 pub use digest::RowDigest;
 pub use encoding::TextEncoding;
@@ -103,6 +109,7 @@ pub(crate) use footer::has_footer_magic;
 pub use index::{
     DumpId, Header, Index, Member, MemberId, MemberRole, Section, Span, TableRows, TocEntry,
 };
+pub use insert_text::{InsertStyle, InsertText};
 pub use member::{EncodedMember, MemberEncoder};
 pub(crate) use pieces::PieceSource;
 pub use pieces::{Piece, PieceForm, Pieces};
@@ -115,8 +122,8 @@ pub use verify::{
 pub(crate) use verify::{for_each_piece, sha256_of};
 pub use writer::{ArchiveWriter, WrittenArchive};
 
-/// The format that this version writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest format that this version reads. It writes the oldest one that has what an archive needs, [`Header::needs_format`].
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The most bytes that a member or the index may decompress to: 2 GiB. One row of COPY text cannot exceed
 /// the server's limit of 1 GiB for a message, and a member ends soon after a row that long.

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use super::codec::zeroed;
 use super::footer::{Footer, has_footer_magic};
 use super::{
-    Codec, FORMAT_VERSION, Index, Member, MemberId, Piece, PieceForm, Pieces, Span, copy_rows,
+    Codec, FORMAT_VERSION, Index, InsertStyle, Member, MemberId, Piece, PieceForm, Pieces, Span,
+    copy_rows, copy_statement,
 };
 use crate::objects::quote;
 use crate::pg_archive::{self, PgArchive};
@@ -221,6 +222,28 @@ impl ArchiveReader {
         }
     }
 
+    /// As [`ArchiveReader::pieces`], but rows that the archive holds as INSERT statements come as these.
+    ///
+    /// # Errors
+    /// As [`ArchiveReader::read_member`].
+    pub fn pieces_as_written(&self, id: MemberId) -> Result<Pieces> {
+        match &self.stored {
+            Stored::Own(own) if own.index.header.inserts.is_some() => own.whole_statements(id),
+            _ => self.pieces(id),
+        }
+    }
+
+    /// Reads the contents of a data member for a server: rows, unless only statements can load them.
+    ///
+    /// # Errors
+    /// As [`ArchiveReader::read_member`].
+    pub fn pieces_to_load(&self, id: MemberId) -> Result<Pieces> {
+        match self.index().header.skips_conflicts() {
+            true => self.pieces_as_written(id),
+            false => self.pieces(id),
+        }
+    }
+
     /// Reads one member's stored bytes and checks their BLAKE3, without decompressing. As long as there are few of
     /// them they are kept for [`ArchiveReader::read_member`], which takes them. Of pg_dump's archives, which have no
     /// checksums, everything is read and decompressed to its end.
@@ -305,16 +328,21 @@ impl OwnArchive {
     /// A member is as small as a piece.
     fn pieces(&self, id: MemberId) -> Result<Pieces> {
         let member = self.member(id)?;
-        let text = Bytes::from(self.read_member(id)?);
         let is_rows = (member.entry.and_then(|entry| self.index.entry(entry)))
             .is_some_and(|entry| entry.rows.is_some());
-        let count = member.rows.unwrap_or(0);
         if !is_rows {
-            let piece = Piece { bytes: text, count };
-            return Ok(Pieces::whole(PieceForm::Statements, piece));
+            return self.whole_statements(id);
         }
+        let text = Bytes::from(self.read_member(id)?);
+        match self.index.header.inserts {
+            Some(style) => self.inserted_rows(id, &text, style),
+            None => self.copied_rows(id, &text),
+        }
+    }
+
+    fn copied_rows(&self, id: MemberId, text: &Bytes) -> Result<Pieces> {
         let copy =
-            copy_rows(&text).map_err(|e| e.detail(format!("{}.", self.index.describe(id))))?;
+            copy_rows(text).map_err(|e| e.detail(format!("{}.", self.index.describe(id))))?;
         // The newline between statement and rows.
         let start = copy.statement.len() + 1;
         let bytes = text.slice(start..start + copy.rows.len());
@@ -323,8 +351,39 @@ impl OwnArchive {
             let (what, name) = (self.index.describe(id), encoding.name());
             self.damaged(format!("{what}: its COPY statement is not {name}."))
         })?;
-        let form = PieceForm::Rows(statement.into_owned());
-        Ok(Pieces::whole(form, Piece { bytes, count }))
+        Ok(self.whole_rows(id, statement.into_owned(), bytes))
+    }
+
+    /// The rows that INSERT statements stand for.
+    fn inserted_rows(&self, id: MemberId, text: &[u8], style: InsertStyle) -> Result<Pieces> {
+        let encoding = self.index.header.text_encoding();
+        let entry = self.member(id)?.entry;
+        let entry = entry.and_then(|entry| self.index.entry(entry));
+        let inserts = entry.and_then(|entry| entry.insert_text(style, encoding)?.ok());
+        let rows = inserts.and_then(|inserts| inserts.parse(text));
+        let Some((entry, rows)) = entry.zip(rows) else {
+            let what = self.index.describe(id);
+            return Err(self.damaged(format!("{what}: it is not INSERT statements of ours.")));
+        };
+        let (schema, name) = entry.loaded_into().unwrap_or_default();
+        let columns = entry.rows.as_ref().map(|rows| &rows.columns[..]);
+        let copy = copy_statement(schema, name, columns.unwrap_or_default());
+        Ok(self.whole_rows(id, copy, Bytes::from(rows)))
+    }
+
+    fn whole_rows(&self, id: MemberId, copy: String, bytes: Bytes) -> Pieces {
+        let count = self.index.member(id).and_then(|member| member.rows);
+        let count = count.unwrap_or(0);
+        Pieces::whole(PieceForm::Rows(copy), Piece { bytes, count })
+    }
+
+    /// A data member's text, statements all.
+    fn whole_statements(&self, id: MemberId) -> Result<Pieces> {
+        let piece = Piece {
+            count: self.member(id)?.rows.unwrap_or(0),
+            bytes: Bytes::from(self.read_member(id)?),
+        };
+        Ok(Pieces::whole(PieceForm::Statements, piece))
     }
 
     fn member(&self, id: MemberId) -> Result<&Member> {

@@ -52,6 +52,7 @@ pub(crate) fn header() -> Header {
         database: "line\nbreak and \u{2028}".to_owned(),
         encoding: "UTF8".to_owned(),
         text_encoding: None,
+        inserts: None,
         properties: None,
         lc_collate: "C".to_owned(),
         lc_ctype: "C".to_owned(),

@@ -8,10 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 use super::{
-    ArchiveReader, Codec, CopyText, DumpId, Index, Member, MemberId, MemberRole, RowDigest, Source,
-    Span, TextEncoding, TocEntry, copy_rows, copy_statement, open_local,
+    ArchiveReader, Codec, CopyText, DumpId, Header, Index, InsertStyle, Member, MemberId,
+    MemberRole, RowDigest, Source, Span, TextEncoding, TocEntry, copy_rows, copy_statement,
+    open_local,
 };
 use crate::event::{Event, Events, Phase};
 use crate::lexer::{self, StringSyntax};
@@ -352,7 +354,7 @@ impl Check<'_> {
             .entry(id)
             .ok_or("it belongs to no entry")?;
         let rows = if entry.rows.is_some() {
-            let seen = check_rows(entry, text, self.encoding())?;
+            let seen = check_rows(entry, text, &self.reader.index().header)?;
             self.found().tables.entry(id).or_default().add(&seen);
             seen.rows
         } else {
@@ -391,17 +393,12 @@ impl Rows {
     }
 }
 
-/// Checks that a data member is one COPY statement of the entry's table and columns.
-fn check_rows(entry: &TocEntry, text: &[u8], encoding: TextEncoding) -> Result<Rows, String> {
-    let (Some((schema, name)), Some(expected)) = (entry.loaded_into(), &entry.rows) else {
-        return Err("its entry is not of a table".to_owned());
+/// Checks that a data member is statements for rows of the entry's table and columns.
+fn check_rows(entry: &TocEntry, text: &[u8], header: &Header) -> Result<Rows, String> {
+    let rows = match header.inserts {
+        Some(style) => inserted_rows(entry, text, style, header.text_encoding())?.into(),
+        None => Cow::from(copied_rows(entry, text, header.text_encoding())?),
     };
-    let CopyText { statement, rows } =
-        copy_rows(text).map_err(|_| "it is not one COPY statement")?;
-    let written = copy_statement(schema, name, &expected.columns);
-    if encoding.encode(&written).ok().as_deref() != Some(statement) {
-        return Err("its COPY statement is of another table or other columns".to_owned());
-    }
     let mut seen = Rows {
         bytes: rows.len() as u64,
         ..Rows::default()
@@ -415,11 +412,40 @@ fn check_rows(entry: &TocEntry, text: &[u8], encoding: TextEncoding) -> Result<R
         seen.digest.add_row(row);
     }
     let tabs = rows.iter().filter(|&&byte| byte == b'\t').count() as u64;
-    let columns = expected.columns.len() as u64;
+    let columns = (entry.rows.as_ref()).map_or(0, |rows| rows.columns.len() as u64);
     if tabs != seen.rows.saturating_mul(columns.saturating_sub(1)) {
         return Err(format!("its rows do not have {columns} columns each"));
     }
     Ok(seen)
+}
+
+fn copied_rows<'a>(
+    entry: &TocEntry,
+    text: &'a [u8],
+    encoding: TextEncoding,
+) -> Result<&'a [u8], String> {
+    let (Some((schema, name)), Some(expected)) = (entry.loaded_into(), &entry.rows) else {
+        return Err("its entry is not of a table".to_owned());
+    };
+    let CopyText { statement, rows } =
+        copy_rows(text).map_err(|_| "it is not one COPY statement")?;
+    let written = copy_statement(schema, name, &expected.columns);
+    if encoding.encode(&written).ok().as_deref() != Some(statement) {
+        return Err("its COPY statement is of another table or other columns".to_owned());
+    }
+    Ok(rows)
+}
+
+fn inserted_rows(
+    entry: &TocEntry,
+    text: &[u8],
+    style: InsertStyle,
+    encoding: TextEncoding,
+) -> Result<Vec<u8>, String> {
+    let inserts = entry.insert_text(style, encoding);
+    let inserts = inserts.ok_or("its entry is not of a table")?;
+    let rows = (inserts.ok()).and_then(|inserts| inserts.parse(text));
+    rows.ok_or_else(|| "it is not INSERT statements of its table and columns".to_owned())
 }
 
 /// Checks that spans hold whole statements, and that no statement stands outside of them: psql must

@@ -6,9 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::codec::PieceEncoder;
 use super::footer::Footer;
-use super::{
-    Compression, EncodedMember, FORMAT_VERSION, Header, Index, Member, MemberId, TocEntry,
-};
+use super::{Compression, EncodedMember, Header, Index, Member, MemberId, TocEntry};
 use crate::{Error, Result};
 
 /// Appends members to a sink in order of arrival and closes the archive. Computes the sha256 of the whole.
@@ -84,7 +82,8 @@ impl<W: Write> ArchiveWriter<W> {
         mut header: Header,
         entries: Vec<TocEntry>,
     ) -> Result<WrittenArchive<W>> {
-        header.format = FORMAT_VERSION;
+        let format = header.needs_format();
+        header.format = format;
         header.entries = entries.len() as u64;
         header.members = self.members.len() as u64;
         let index = Index {
@@ -98,7 +97,7 @@ impl<W: Write> ArchiveWriter<W> {
         let text = index.to_text()?;
         let stored = PieceEncoder::new(self.compression).encode(&text)?;
         let footer = Footer {
-            format: FORMAT_VERSION,
+            format,
             offset: self.size,
             stored_length: stored.len() as u64,
             length: text.len() as u64,

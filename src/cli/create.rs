@@ -9,6 +9,7 @@ use std::time::Instant;
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
 
+use super::inserts::InsertArgs;
 use super::place::PlaceArgs;
 use super::progress::ProgressArgs;
 use super::selection::{PartsArgs, SelectionArgs};
@@ -82,7 +83,7 @@ pub(crate) struct CreateArgs {
     #[command(flatten)]
     parts: PartsArgs,
     /// The cluster's roles, memberships, tablespaces and settings instead of a database
-    #[arg(long, conflicts_with_all = ["selection", "schema_only", "data_only", "clean", "create"])]
+    #[arg(long, conflicts_with_all = ["selection", "schema_only", "data_only", "clean", "create", "inserts_options"])]
     globals: bool,
     /// Every database of the cluster that allows connections, template0 excepted, and its globals: a set each
     #[arg(long, conflicts_with_all = ["globals", "selection", "output"])]
@@ -144,6 +145,8 @@ pub(crate) struct CreateArgs {
     /// Use a snapshot that another session exported and holds
     #[arg(long, value_name = "NAME")]
     snapshot: Option<String>,
+    #[command(flatten)]
+    inserts: InsertArgs,
     /// Load rows of partitions through their topmost table, so that they find their partition anew
     #[arg(long)]
     load_via_partition_root: bool,
@@ -469,6 +472,7 @@ impl CreateArgs {
             },
             restrict_key: self.restrict_key.clone(),
             encoding: self.encoding,
+            inserts: self.inserts.style(),
             partial: self.partial(&patterns),
         })
     }

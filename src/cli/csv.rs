@@ -1,5 +1,7 @@
 //! COPY text to CSV, as `COPY ... TO ... (FORMAT csv)` of the server would have written it. Pure.
 
+use crate::archive::decode_field;
+
 /// Appends a header line with column names.
 pub(super) fn push_header(out: &mut Vec<u8>, columns: &[impl AsRef<[u8]>]) {
     let names = columns.iter().map(|name| Some(name.as_ref()));
@@ -39,32 +41,6 @@ fn push_value(out: &mut Vec<u8>, value: &[u8]) {
         out.push(byte);
     }
     out.push(b'"');
-}
-
-/// A field of COPY's text format (manual: "COPY", "Text Format"); `None` is NULL.
-pub(super) fn decode_field(field: &[u8]) -> Option<Vec<u8>> {
-    if field == b"\\N" {
-        return None;
-    }
-    let mut value = Vec::with_capacity(field.len());
-    let mut bytes = field.iter().copied();
-    while let Some(byte) = bytes.next() {
-        value.push(match byte {
-            b'\\' => match bytes.next() {
-                Some(b'b') => 0x08,
-                Some(b'f') => 0x0c,
-                Some(b'n') => b'\n',
-                Some(b'r') => b'\r',
-                Some(b't') => b'\t',
-                Some(b'v') => 0x0b,
-                // COPY TO writes no octal or hexadecimal escapes.
-                Some(other) => other,
-                None => b'\\',
-            },
-            byte => byte,
-        });
-    }
-    Some(value)
 }
 
 #[cfg(test)]

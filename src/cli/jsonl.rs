@@ -2,8 +2,8 @@
 //!
 //! An archive knows the names of columns and not their types: every value is a string, as `SELECT` prints it, and NULL is null.
 
-use super::csv::decode_field;
 use crate::archive::TextEncoding;
+use crate::archive::decode_field;
 
 /// Appends one row, given as COPY text without its newline.
 ///

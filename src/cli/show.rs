@@ -14,13 +14,13 @@ use super::stdout::{failed, try_write_stdout};
 use super::table_rows::{RowFormat, TableRows};
 use super::text_table;
 use crate::archive::{
-    ArchiveReader, Condition, DumpId, Header, Index, Member, MemberId, MemberRole, PieceForm,
-    Section, TocEntry, cannot_hold,
+    ArchiveReader, Condition, DumpId, Header, Index, InsertStyle, Member, MemberId, MemberRole,
+    PieceForm, Section, TocEntry, cannot_hold,
 };
 use crate::objects::quote;
 use crate::restore::{RestoreOptions, chosen_entries};
 use crate::storage::spawn_blocking;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// Shows what is in an archive: its table of contents, its SQL, or the rows of one table.
 #[derive(Debug, clap::Args)]
@@ -72,6 +72,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
 }
 
 fn show(reader: &ArchiveReader, args: &Args) -> Result<()> {
+    if args.inserts.style().is_some() && !args.sql {
+        let message = "INSERT statements are a form of --sql";
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("Or print one table: --rows TABLE --format insert."));
+    }
     if let Some(pattern) = &args.rows {
         let rows = TableRows::find(reader, pattern, &args.conditions)?;
         return try_write_stdout(|out| rows.write(args.format, out).map(drop));
@@ -79,7 +84,7 @@ fn show(reader: &ArchiveReader, args: &Args) -> Result<()> {
     let entries = selected_entries(reader.index(), args)?;
     try_write_stdout(|out| {
         if args.sql {
-            write_sql(reader, &entries, &args.inserts, out)
+            write_sql(reader, &entries, args.inserts.style(), out)
         } else if args.json {
             write_json(reader, entries, out).map_err(failed)
         } else {
@@ -289,11 +294,11 @@ fn drop_unknown(document: &mut serde_json::Value) {
 fn write_sql(
     reader: &ArchiveReader,
     entries: &[&TocEntry],
-    inserts: &InsertArgs,
+    inserts: Option<InsertStyle>,
     out: &mut dyn Write,
 ) -> Result<()> {
     let index = reader.index();
-    if entries.len() == index.entries.len() && !inserts.inserts && !reader.is_of_pg_dump() {
+    if entries.len() == index.entries.len() && inserts.is_none() && !reader.is_of_pg_dump() {
         let members = index.numbered_members();
         return copy_members(reader, members.map(|(id, _)| id), out);
     }
@@ -319,31 +324,29 @@ fn write_data(
     reader: &ArchiveReader,
     entry: &TocEntry,
     id: MemberId,
-    inserts: &InsertArgs,
+    inserts: Option<InsertStyle>,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let mut pieces = reader.pieces(id)?;
-    let insert = entry
-        .loaded_into()
-        .zip(entry.rows.as_ref())
-        .filter(|_| inserts.inserts);
-    let copy = match pieces.form() {
-        PieceForm::Rows(copy) if insert.is_none() => Some(copy.clone()),
-        PieceForm::Rows(_) | PieceForm::Statements => None,
-    };
     let encoding = reader.index().header.text_encoding();
     let cannot = |character| cannot_hold(encoding, character, &entry.qualified_name());
+    let inserts = inserts.and_then(|style| entry.insert_text(style, encoding));
+    let inserts = inserts.transpose().map_err(cannot)?;
+    let mut pieces = match inserts {
+        Some(_) => reader.pieces(id)?,
+        None => reader.pieces_as_written(id)?,
+    };
+    let copy = match pieces.form() {
+        PieceForm::Rows(copy) if inserts.is_none() => Some(copy.clone()),
+        PieceForm::Rows(_) | PieceForm::Statements => None,
+    };
     if let Some(copy) = &copy {
         out.write_all(&encoding.encode(copy).map_err(cannot)?)
             .and_then(|()| out.write_all(b"\n"))
             .map_err(failed)?;
     }
     while let Some(piece) = pieces.next()? {
-        let statements = match insert {
-            Some((table, rows)) => {
-                let text = inserts.render(table, &rows.columns, &piece.bytes, encoding);
-                text.map_err(cannot)?.into()
-            }
+        let statements = match &inserts {
+            Some(inserts) => inserts.render(&piece.bytes).into(),
             None => piece.bytes,
         };
         out.write_all(&statements).map_err(failed)?;
@@ -395,7 +398,6 @@ impl<'a> StatementReader<'a> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
     use crate::archive::Compression;
     use crate::archive::tests::{ONE_ROW, PREAMBLE, TWO_ROWS, open, small_archive, statements};
     use clap::Parser;
@@ -419,7 +421,7 @@ mod tests {
         let reader = reader();
         let mut out = Vec::new();
         let entries = entries(reader.index(), options).unwrap();
-        write_sql(&reader, &entries, &InsertArgs::default(), &mut out).unwrap();
+        write_sql(&reader, &entries, None, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

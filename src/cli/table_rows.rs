@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use super::inserts::ONE_BY_ONE;
 use super::stdout::failed;
-use super::{csv, inserts, jsonl};
+use super::{csv, jsonl};
 use crate::archive::{
     ArchiveReader, Condition, Index, PlacedFilter, RowFilter, TextEncoding, TocEntry, cannot_hold,
 };
@@ -112,10 +113,10 @@ impl<'a> TableRows<'a> {
                 }
             }
             RowFormat::Insert => {
-                let table = self.table.loaded_into().unwrap_or_default();
-                *buffer = inserts::InsertArgs::default()
-                    .render(table, self.columns, rows, self.encoding())
-                    .map_err(|character| self.no_name(character))?;
+                if let Some(inserts) = self.table.insert_text(ONE_BY_ONE, self.encoding()) {
+                    let inserts = inserts.map_err(|character| self.no_name(character))?;
+                    *buffer = inserts.render(rows);
+                }
             }
         }
         Ok(buffer)

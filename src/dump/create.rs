@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::archive::{
-    Compression, FORMAT_VERSION, Header, Index, Section, TextEncoding, WrittenArchive,
+    Compression, FORMAT_VERSION, Header, Index, InsertStyle, Section, TextEncoding, WrittenArchive,
 };
 use crate::conn::{Canceler, ConnectSettings, ServerVersion, Session, connect};
 use crate::event::{Event, Events, Phase};
@@ -58,6 +58,8 @@ pub struct CreateOptions {
     pub restrict_key: Option<String>,
     /// `--encoding`: of the archive's text; `None` for UTF-8, or bytes as they are of a database in SQL_ASCII.
     pub encoding: Option<TextEncoding>,
+    /// `--inserts`: rows as INSERT statements; `None` for COPY.
+    pub inserts: Option<InsertStyle>,
     /// The options that make this less than the whole database, for the header.
     pub partial: Vec<String>,
 }
@@ -76,6 +78,7 @@ impl CreateOptions {
             script: ScriptOptions::default(),
             restrict_key: None,
             encoding: None,
+            inserts: None,
             partial: Vec::new(),
         }
     }
@@ -224,6 +227,7 @@ pub async fn create<W: Write + Send + 'static>(
         snapshot: header.snapshot.clone(),
         compression: options.compression,
         encoding: text_encoding,
+        inserts: options.inserts,
         items,
         entries: Arc::clone(&entries),
         next: AtomicUsize::new(0),
@@ -354,6 +358,7 @@ async fn read_header(
         lc_ctype: row.get("datctype"),
         started: started.to_string(),
         snapshot,
+        inserts: options.inserts,
         partial: options.partial.clone(),
         entries: 0,
         members: 0,
@@ -444,6 +449,7 @@ struct Shared {
     snapshot: String,
     compression: Compression,
     encoding: TextEncoding,
+    inserts: Option<InsertStyle>,
     entries: Arc<[ContentEntry]>,
     items: Vec<WorkItem>,
     next: AtomicUsize,
@@ -648,6 +654,7 @@ async fn copy_item(
                 table,
                 range: item.range,
                 encoding: shared.encoding,
+                inserts: shared.inserts,
             };
             table_data::copy_table(session, worker, copy, stream, events).await?;
         }

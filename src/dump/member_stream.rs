@@ -92,13 +92,18 @@ impl MemberStream {
 
     /// Adds one row of COPY text with its newline.
     pub(crate) fn push_row(&mut self, row: &[u8]) {
+        self.push_row_as(row, |text, _| text.extend_from_slice(row));
+    }
+
+    /// Adds one row of COPY text in another form; `write` gets the text and the number of rows before.
+    pub(crate) fn push_row_as(&mut self, row: &[u8], write: impl FnOnce(&mut Vec<u8>, u64)) {
         let contained = &mut self.filling.contained;
+        write(&mut self.filling.text, contained.rows);
         contained.rows += 1;
         contained.bytes += row.len() as u64;
         contained
             .digest
             .add_row(row.strip_suffix(b"\n").unwrap_or(row));
-        self.filling.text.extend_from_slice(row);
     }
 
     /// Adds one call that fills a large object.

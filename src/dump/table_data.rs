@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, pin_mut};
 
-use crate::archive::{DumpId, TextEncoding, cannot_hold, copy_statement};
+use crate::archive::{DumpId, InsertStyle, InsertText, TextEncoding, cannot_hold, copy_statement};
 use crate::conn::Session;
 use crate::event::{Event, Events};
 use crate::objects::{TableData, quote};
@@ -97,11 +97,74 @@ pub(crate) async fn lock_at_once(session: &Session, table: &TableData) -> Result
 
 /// The COPY statement at the head of the table's members.
 pub(crate) fn member_statement(table: &TableData) -> String {
-    let (schema, name) = match &table.root {
+    let (schema, name) = loaded_into(table);
+    copy_statement(schema, name, &table.columns)
+}
+
+/// Schema and name of the table that the rows are for.
+fn loaded_into(table: &TableData) -> (&str, &str) {
+    match &table.root {
         Some((schema, root)) => (schema, root),
         None => (&table.schema, &table.name),
-    };
-    copy_statement(schema, name, &table.columns)
+    }
+}
+
+/// How the rows of one table are written, in the archive's encoding.
+enum RowText {
+    /// Below this statement.
+    Copy(Vec<u8>),
+    Inserts(InsertText),
+}
+
+impl RowText {
+    /// # Errors
+    /// A character of a name that the encoding does not have.
+    fn new(copy: &TableCopy<'_>) -> Result<Self, char> {
+        let TableCopy {
+            table, encoding, ..
+        } = *copy;
+        Ok(match copy.inserts {
+            Some(style) => {
+                let columns = &table.columns;
+                RowText::Inserts(InsertText::new(
+                    loaded_into(table),
+                    columns,
+                    style,
+                    encoding,
+                )?)
+            }
+            None => {
+                let statement = member_statement(table) + "\n";
+                RowText::Copy(encoding.encode(&statement)?.into_owned())
+            }
+        })
+    }
+
+    fn push_row(&self, stream: &mut MemberStream, row: &[u8]) {
+        match self {
+            RowText::Copy(statement) => {
+                if stream.is_empty() {
+                    stream.push_text(statement);
+                }
+                stream.push_row(row);
+            }
+            RowText::Inserts(inserts) => {
+                stream.push_row_as(row, |text, before| inserts.push_row(text, row, before));
+            }
+        }
+    }
+
+    /// What ends a member.
+    fn finish(&self, stream: &mut MemberStream) {
+        match self {
+            RowText::Copy(_) => stream.push_text(b"\\.\n\n"),
+            RowText::Inserts(inserts) => {
+                let mut end = Vec::new();
+                inserts.finish(&mut end, stream.contained().rows);
+                stream.push_text(&end);
+            }
+        }
+    }
 }
 
 /// What is copied, and into what.
@@ -112,6 +175,8 @@ pub(crate) struct TableCopy<'a> {
     pub(crate) range: Option<BlockRange>,
     /// The archive's.
     pub(crate) encoding: TextEncoding,
+    /// Rows as INSERT statements of this style instead of COPY.
+    pub(crate) inserts: Option<InsertStyle>,
 }
 
 /// Copies one work item into members of its entry. Returns when the last member is on its way and the
@@ -131,6 +196,7 @@ pub(crate) async fn copy_table(
         table,
         range,
         encoding,
+        ..
     } = copy;
     let name = quote::qualified(&table.schema, &table.name);
     let failed = |e| {
@@ -140,8 +206,7 @@ pub(crate) async fn copy_table(
             e,
         )
     };
-    let statement = member_statement(table);
-    let statement = (encoding.encode(&statement))
+    let text = RowText::new(&copy)
         .map_err(|character| cannot_hold(encoding, character, &quote::one_line(&name)))?;
     let rows = session
         .copy_out(copy_out_statement(table, range, encoding).as_str())
@@ -151,16 +216,13 @@ pub(crate) async fn copy_table(
     let mut told = 0;
     while let Some(row) = rows.next().await {
         let row: Bytes = row.map_err(failed)?;
-        if stream.is_empty() {
-            stream.push_text(&statement);
-            stream.push_text(b"\n");
-        }
-        stream.push_row(&row);
+        text.push_row(stream, &row);
         if stream.contained().bytes - told >= REPORT_BYTES {
             told = stream.contained().bytes;
             tokio::task::yield_now().await;
         }
         if stream.is_full() {
+            text.finish(stream);
             close(stream, worker, entry, events).await?;
             told = 0;
         }
@@ -168,6 +230,7 @@ pub(crate) async fn copy_table(
     // A COPY stream that merely stops looks like one that ended: the next statement proves it.
     session.batch_execute("SELECT").await.map_err(failed)?;
     if !stream.is_empty() {
+        text.finish(stream);
         close(stream, worker, entry, events).await?;
     }
     Ok(())
@@ -179,7 +242,6 @@ async fn close(
     entry: DumpId,
     events: &Events,
 ) -> Result<()> {
-    stream.push_text(b"\\.\n\n");
     let contained = stream.contained();
     stream.close_member(entry).await?;
     events.emit(Event::WorkerAdvanced {

@@ -301,6 +301,7 @@ fn header_of(
         properties: None,
         snapshot: String::new(),
         text_encoding: (!encoding.is_as_is()).then_some(encoding),
+        inserts: None,
         partial: Vec::new(),
         entries: 0,
         members: 0,

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt};
 use tokio::task::JoinSet;
+use tokio_postgres::SimpleQueryMessage;
 
 use crate::archive::{ArchiveReader, PieceForm, PlacedFilter, RowFilter};
 use crate::conn::Session;
@@ -344,7 +345,7 @@ impl Loader {
     ) -> Result<u64> {
         let failed = |error| load_failed(item, error);
         let encoding = self.reader.index().header.text_encoding();
-        let mut read = 0;
+        let (mut read, mut made) = (0, 0);
         // Without a journal whoever called began a transaction or wants none.
         if self.journal.is_some() {
             session.batch_execute("BEGIN").await.map_err(failed)?;
@@ -355,7 +356,11 @@ impl Loader {
                 let message = format!("{} is not {}", item.label, encoding.name());
                 Error::new(ErrorKind::Damaged, message)
             })?;
-            session.batch_execute(&sql).await.map_err(failed)?;
+            for answer in session.simple_query(&sql).await.map_err(failed)? {
+                if let SimpleQueryMessage::CommandComplete(rows) = answer {
+                    made += rows;
+                }
+            }
             self.events.emit(Event::WorkerAdvanced {
                 worker,
                 rows: 0,
@@ -364,7 +369,8 @@ impl Loader {
         }
         check_read(item, read)?;
         let rows = match *item.target {
-            LoadTarget::Table { .. } => read,
+            // Fewer than statements say where they do nothing on a conflict.
+            LoadTarget::Table { .. } => made,
             LoadTarget::LargeObjects => 0,
         };
         if let Some(journal) = &self.journal {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::archive::{DumpId, Index, MemberCount, MemberId, Section, Span, TocEntry};
+use crate::archive::{
+    DumpId, Header, Index, MemberCount, MemberId, Section, Span, TextEncoding, TocEntry,
+};
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
@@ -332,6 +334,7 @@ pub(crate) fn plan_restore_without(
     options: &RestoreOptions,
     without: &Exclusions,
 ) -> Result<RestorePlan> {
+    check_conflicts(&index.header, options)?;
     let chosen = Chosen::new(index, options)?;
     let weights = relation_bytes(index);
     let mut members: HashMap<DumpId, Vec<PlannedMember>> = HashMap::new();
@@ -415,6 +418,24 @@ pub(crate) fn plan_restore_without(
         plan.held.exact_schemas = exact::schemas(&index.header, &plan.held, options)?;
     }
     Ok(plan)
+}
+
+/// Statements that are run as they are: no rows of them can be chosen, and they must be text.
+fn check_conflicts(header: &Header, options: &RestoreOptions) -> Result<()> {
+    if !header.skips_conflicts() {
+        return Ok(());
+    }
+    if options.rows.is_some() {
+        let message = "no rows can be chosen from an archive of INSERT ... ON CONFLICT DO NOTHING";
+        let hint = "Its statements are run as they are. `pgstow extract` chooses rows.";
+        return Err(Error::new(ErrorKind::Usage, message).hint(hint));
+    }
+    if header.text_encoding() == TextEncoding::SQL_ASCII {
+        let message = "INSERT ... ON CONFLICT DO NOTHING of a database in SQL_ASCII may be no text of any encoding";
+        let hint = "Replay the file with psql: it sends bytes as they are.";
+        return Err(Error::new(ErrorKind::Unsupported, message).hint(hint));
+    }
+    Ok(())
 }
 
 /// A condition on a column that a table does not have is a mistake, not a reason to load nothing.
@@ -700,7 +721,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::archive::{FORMAT_VERSION, Header, Member, MemberRole, TableRows};
+    use crate::archive::{FORMAT_VERSION, Member, MemberRole, TableRows};
     use crate::dump::parts::Parts;
     use crate::dump::selection::{Selection, SelectionPatterns};
 
@@ -714,6 +735,7 @@ mod tests {
             database: "db".into(),
             encoding: "UTF8".into(),
             text_encoding: None,
+            inserts: None,
             properties: None,
             lc_collate: "C".into(),
             lc_ctype: "C".into(),

@@ -123,12 +123,14 @@ impl Prepared {
             database: self.settings.database().to_owned(),
             kept: None,
             dropped: self.survey.describe_drops().len() + self.survey.describe_extras().len(),
-            summary: match self.options.rows {
-                Some(_) => PlanSummary {
+            summary: match self.options.rows.is_some()
+                || self.reader.index().header.skips_conflicts()
+            {
+                true => PlanSummary {
                     rows: state.rows_loaded(),
                     ..planned
                 },
-                None => planned,
+                false => planned,
             },
             tables_verified: (self.options.verify_rows)
                 .then(|| verify_rows::count_tables(&self.plan.loads)),

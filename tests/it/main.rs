@@ -29,6 +29,7 @@ mod harness;
 mod harness_check;
 mod hostile;
 mod hostile_names;
+mod inserts;
 mod kill;
 mod kinds;
 mod managed;

@@ -1,0 +1,146 @@
+//! Archives whose rows are INSERT statements: the same rows, by our restore and by psql.
+
+use std::path::Path;
+
+use crate::harness::{Database, Fixture, Server, Snapshot, differences, on_newest, pgstow};
+
+const STYLES: &[&[&str]] = &[
+    &["--inserts"],
+    &["--column-inserts", "--rows-per-insert=7"],
+    &["--rows-per-insert=3", "--on-conflict-do-nothing"],
+];
+
+fn create(source: &Database, archive: &Path, more: &[&str]) {
+    let archive = archive.to_str().unwrap();
+    let command = ["create", &source.url(), "-j2", "-o", archive];
+    pgstow(command.iter().chain(more)).expect_status(0);
+}
+
+fn restore(archive: &Path, target: &Database, more: &[&str]) -> String {
+    let archive = archive.to_str().unwrap();
+    let command = ["restore", archive, &target.url(), "--yes"];
+    pgstow(command.iter().chain(more)).expect_status(0).stderr()
+}
+
+fn expect_equal(what: &str, expected: &Snapshot, database: &Database) {
+    if let Some(differences) = differences(expected, &Snapshot::of(database).unwrap()) {
+        panic!("{what}: {differences}");
+    }
+}
+
+/// Statements of bytes that are no text are for psql alone.
+fn is_bytes(fixture: &Fixture) -> bool {
+    fixture.name.contains("sql_ascii")
+}
+
+fn come_back(fixture: &Fixture, server: &'static Server) {
+    let source = fixture.load(server).unwrap();
+    let before = Snapshot::of(&source).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let copied = dir.path().join("copy.sql.gz");
+    create(&source, &copied, &[]);
+    for style in STYLES {
+        let what = format!("{} {style:?}", fixture.name);
+        let archive = dir.path().join(format!("{}.sql.gz", style.concat()));
+        create(&source, &archive, style);
+        pgstow([Path::new("verify"), &archive]).expect_status(0);
+        // Rows and digests are those of COPY.
+        pgstow([Path::new("diff"), &copied, &archive]).expect_status(0);
+
+        let restored = fixture.empty_database(server);
+        if is_bytes(fixture) && style.contains(&"--on-conflict-do-nothing") {
+            let file = archive.to_str().unwrap();
+            pgstow(["restore", file, &restored.url(), "--yes"]).expect_status(1);
+            continue;
+        }
+        restore(&archive, &restored, &["-j2", "--verify-rows"]);
+        expect_equal(&what, &before, &restored);
+        restore(&archive, &restored, &["--single-transaction"]);
+        expect_equal(&what, &before, &restored);
+
+        let replayed = fixture.empty_database(server);
+        replayed.replay(&archive).unwrap();
+        expect_equal(&what, &before, &replayed);
+        std::fs::remove_file(&archive).unwrap();
+    }
+}
+
+#[test]
+fn rows_come_back_from_statements() {
+    on_newest(|server| {
+        for fixture in Fixture::all_in(&["data"]) {
+            if fixture.is_for(server.major) {
+                come_back(&fixture, server);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_script_is_shown_as_it_is_and_rows_are_taken_out() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t (a integer, b text); INSERT INTO t VALUES (1, E'it''s\\\\\\t'), (2, NULL)",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql");
+        create(&source, &archive, &["--rows-per-insert=9"]);
+        let file = archive.to_str().unwrap();
+        let shown = pgstow(["show", file, "--sql", "-a"]).expect_status(0);
+        let statement = "INSERT INTO \"public\".\"t\" (\"a\", \"b\") OVERRIDING SYSTEM VALUE VALUES\n    ('1', E'it''s\\\\\t'),\n    ('2', NULL);\n\n";
+        assert!(shown.stdout().ends_with(statement), "{}", shown.stdout());
+        let rows = pgstow(["extract", file, "t", "--format", "copy"]).expect_status(0);
+        assert_eq!(rows.stdout(), "1\tit's\\\\\\t\n2\t\\N\n");
+        let shown = pgstow(["show", file, "--sql", "-a", "--inserts"]).expect_status(0);
+        assert!(
+            shown.stdout().ends_with("VALUES ('2', NULL);\n\n"),
+            "{}",
+            shown.stdout()
+        );
+        pgstow(["show", file, "--inserts"]).expect_status(2);
+    });
+}
+
+#[test]
+fn rows_that_meet_an_equal_key_are_left_out() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t (a integer PRIMARY KEY, b text); INSERT INTO t SELECT n, 'new' FROM generate_series(1, 5) n",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql.gz");
+        create(
+            &source,
+            &archive,
+            &["--inserts", "--on-conflict-do-nothing", "-a"],
+        );
+        let held = "CREATE TABLE t (a integer PRIMARY KEY, b text); INSERT INTO t VALUES (2, 'old'), (9, 'old')";
+        let expected = "1\tnew\n2\told\n3\tnew\n4\tnew\n5\tnew\n9\told\n";
+
+        let restored = Database::filled(server, held);
+        let told = restore(&archive, &restored, &["-a"]);
+        assert_eq!(restored.sql("SELECT * FROM t ORDER BY a"), expected);
+        assert!(told.contains("4 rows"), "{told}");
+
+        let replayed = Database::filled(server, held);
+        replayed.replay(&archive).unwrap();
+        assert_eq!(replayed.sql("SELECT * FROM t ORDER BY a"), expected);
+
+        // Their statements are run as they are.
+        let file = archive.to_str().unwrap();
+        let command = [
+            "restore",
+            file,
+            &restored.url(),
+            "-a",
+            "-t",
+            "t",
+            "--where",
+            "a = 1",
+            "--yes",
+        ];
+        pgstow(command).expect_status(2);
+    });
+}
