@@ -104,6 +104,10 @@ pub(crate) struct RestoreArgs {
     /// Forget the unfinished restore of FILE, or any, in DB: nothing is resumed after that. The objects and rows stay
     #[arg(long, conflicts_with_all = ["resume", "create", "swap", "dry_run", "json", "single_transaction"])]
     abandon: bool,
+    /// Give up if a lock on what is dropped or loaded is not granted in this time (milliseconds). Exit status 21: the target is
+    /// unchanged; 6: it got rows before
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=2_147_483_647), conflicts_with_all = ["create", "swap", "abandon"])]
+    lock_wait_timeout: Option<u64>,
     /// How long to try again when connection or server went away: 90, 90s, 5m, 1h. 0: not at all
     #[arg(long, value_name = "DURATION", default_value = "60", value_parser = super::duration::parse)]
     retry_for: Duration,
@@ -250,6 +254,7 @@ impl RestoreArgs {
             analyze: !self.no_analyze,
             resume: self.resume,
             single_transaction: self.single_transaction,
+            lock_wait_timeout_ms: self.lock_wait_timeout,
             retry_for: self.retry_for,
         })
     }

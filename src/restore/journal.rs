@@ -205,6 +205,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         foreign_data: _,
         analyze: _,
         resume: _,
+        lock_wait_timeout_ms: _,
         retry_for: _,
         verify_rows: _,
         // It has no journal.

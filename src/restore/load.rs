@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::{FutureExt, SinkExt};
 use tokio::task::JoinSet;
 use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::error::SqlState;
 
 use crate::archive::{ArchiveReader, PieceForm, PlacedFilter, RowFilter};
 use crate::conn::Session;
@@ -438,7 +439,11 @@ fn load_failed(item: &LoadItem, error: tokio_postgres::Error) -> Error {
         .and_then(copy_line)
         .map(|line| format!(", COPY line {line}"))
         .unwrap_or_default();
-    Error::new(ErrorKind::RestoreIncomplete, message)
+    let kind = match db.code() {
+        &SqlState::LOCK_NOT_AVAILABLE => ErrorKind::LockTimeout,
+        _ => ErrorKind::RestoreIncomplete,
+    };
+    Error::new(kind, message)
         .detail(format!(
             "Member {}. Server: {} (SQLSTATE {}){line}",
             item.member.id.0,

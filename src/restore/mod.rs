@@ -127,6 +127,9 @@ pub struct RestoreOptions {
     pub resume: bool,
     /// Everything over one connection in one transaction. Not with `create` and `resume`.
     pub single_transaction: bool,
+    /// Milliseconds after which a lock is given up that others hold on what is dropped or loaded; without it the restore
+    /// waits.
+    pub lock_wait_timeout_ms: Option<u64>,
     /// How long to try again after failures that may pass, without anything getting done. Zero: not at all.
     pub retry_for: Duration,
 }
@@ -158,6 +161,7 @@ impl RestoreOptions {
             analyze: true,
             resume: false,
             single_transaction: false,
+            lock_wait_timeout_ms: None,
             retry_for: RETRY_FOR,
         }
     }
@@ -396,6 +400,9 @@ async fn open_session(
     if header.encoding == "SQL_ASCII" {
         // The archive holds bytes of no known encoding: they pass as they are.
         sql.push_str("SET client_encoding = SQL_ASCII;");
+    }
+    if let Some(milliseconds) = options.lock_wait_timeout_ms {
+        sql.push_str(&format!("SET lock_timeout = {milliseconds};"));
     }
     if let Some(role) = &options.role {
         sql.push_str(&format!("SET ROLE {};", quote::ident(role)));

@@ -22,6 +22,10 @@ pub(crate) enum Commit {
     Done,
 }
 
+/// Who holds the lock was told before the restore began.
+const LOCK_HINT: &str =
+    "Wait for the session to end that holds the lock, or allow more with --lock-wait-timeout.";
+
 /// Counters of one run, shared by its workers.
 #[derive(Debug, Default)]
 pub(crate) struct RunState {
@@ -189,6 +193,10 @@ impl RunState {
 
     /// Gives an error the kind that its moment calls for, and tells how far the run got.
     pub(crate) fn explain(&self, error: Error) -> Error {
+        let error = match (error.kind(), error.hint_text()) {
+            (ErrorKind::LockTimeout, None) => error.hint(LOCK_HINT),
+            _ => error,
+        };
         if !self.is_changed() {
             let error = match error.kind() {
                 ErrorKind::RestoreIncomplete => error.with_kind(ErrorKind::Restore),

@@ -218,6 +218,9 @@ impl Prepared {
         }
 
         events.phase(Phase::PostData);
+        if self.options.lock_wait_timeout_ms.is_some() {
+            wait_for_our_own(&sessions).await?;
+        }
         events.emit(Event::Planned {
             items: left.steps_after_rows(),
             bytes: 0,
@@ -488,6 +491,18 @@ async fn has_ended(settings: &ConnectSettings, journal: &Journal) -> bool {
     };
     let looked = tokio::time::timeout(CANCEL_TIMEOUT * 2, look).await;
     looked.ok().flatten() == Some(true)
+}
+
+/// From here on our sessions may wait for each other, however long an index takes.
+async fn wait_for_our_own(sessions: &[Session]) -> Result<()> {
+    for session in sessions {
+        let set = session.batch_execute("SET lock_timeout = 0").await;
+        set.map_err(|error| {
+            let what = "could not set up the session";
+            Error::from_server(ErrorKind::Restore, what, error)
+        })?;
+    }
+    Ok(())
 }
 
 /// Removes the journal of a restore that did nothing else. Best effort: `--abandon` does it, too.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::server::wanted_majors;
-use crate::harness::{Database, Host, Server, on_newest};
+use crate::harness::{Database, Host, Server, on_every_major, on_newest};
 
 const SHOP: &str = "
     CREATE TABLE users (id int PRIMARY KEY, name text);
@@ -179,4 +179,40 @@ fn an_older_server_is_told_by_what_it_does_not_know() {
         *old < 12,
         "{warnings}"
     );
+}
+
+#[test]
+fn locks_are_waited_for_as_long_as_was_said() {
+    on_every_major(|server| {
+        let target = Database::filled(
+            server,
+            "CREATE TABLE users (id int); INSERT INTO users SELECT generate_series(1, 10)",
+        );
+        let host = Host::of(&target);
+        let id = host.create("manual");
+        let restore = ["restore", &id, "--yes", "--lock-wait-timeout", "200"];
+        let refused = |options: &[&str]| {
+            let outcome = host.run(restore.iter().chain(options));
+            let told = outcome.expect_status(21).stderr();
+            assert!(told.contains("SQLSTATE 55P03"), "{told}");
+            assert!(told.contains("The target is unchanged."), "{told}");
+            assert!(
+                told.contains("allow more with --lock-wait-timeout"),
+                "{told}"
+            );
+            let journals = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'pgstow%'";
+            assert_eq!(target.sql(journals), "0\n");
+        };
+        let mut reader = target.hold("BEGIN; LOCK users IN ACCESS SHARE MODE");
+        refused(&[]);
+        refused(&["-1"]);
+        reader.release();
+        let mut changer = target.hold("BEGIN; LOCK users IN EXCLUSIVE MODE");
+        refused(&["-a"]);
+        refused(&["-a", "-1"]);
+        changer.release();
+        host.run(restore).expect_status(0);
+        host.run(restore.iter().chain(&["-a"])).expect_status(0);
+        assert_eq!(target.sql("SELECT count(*) FROM users"), "20\n");
+    });
 }
