@@ -104,6 +104,9 @@ pub(crate) struct RestoreArgs {
     /// Forget the unfinished restore of FILE, or any, in DB: nothing is resumed after that. The objects and rows stay
     #[arg(long, conflicts_with_all = ["resume", "create", "swap", "dry_run", "json", "single_transaction"])]
     abandon: bool,
+    /// With -a: disable the target's triggers that would fire for the rows, until the end. --resume and --abandon enable them, too
+    #[arg(long, requires = "data_only")]
+    disable_triggers: bool,
     /// Give up if a lock on what is dropped or loaded is not granted in this time (milliseconds). Exit status 21: the target is
     /// unchanged; 6: it got rows before
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=2_147_483_647), conflicts_with_all = ["create", "swap", "abandon"])]
@@ -254,6 +257,7 @@ impl RestoreArgs {
             analyze: !self.no_analyze,
             resume: self.resume,
             single_transaction: self.single_transaction,
+            disable_triggers: self.disable_triggers,
             lock_wait_timeout_ms: self.lock_wait_timeout,
             retry_for: self.retry_for,
         })

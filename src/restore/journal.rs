@@ -15,6 +15,7 @@ use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
 use super::RestoreOptions;
+use super::disabled::{self, DisabledTrigger};
 use super::plan::{Load, LoadTarget, RestorePlan, Step};
 
 /// What the names of all such schemas begin with; 32 hexadecimal digits follow.
@@ -136,6 +137,7 @@ const MEMBERS: &str = "members";
 const ENTRIES: &str = "entries";
 const ROWS: &str = "rows";
 const BYTES: &str = "bytes";
+const DISABLED: &str = "disabled triggers";
 
 impl Facts {
     fn text(&self, name: &str) -> &str {
@@ -147,6 +149,15 @@ impl Facts {
         let ids = self.0.get(DEPENDENCIES)?.strip_prefix("had")?;
         let ids = ids.split_whitespace().map(|id| id.parse().map(DumpId));
         ids.collect::<std::result::Result<_, _>>().ok()
+    }
+
+    /// The triggers that are disabled until its end.
+    fn disabled(&self) -> Result<Vec<DisabledTrigger>> {
+        let json = self.0.get(DISABLED).map_or("[]", String::as_str);
+        serde_json::from_str(json).map_err(|error| {
+            let what = "the record of the unfinished restore names its triggers in no known way";
+            Error::new(ErrorKind::Restore, what).caused_by(error)
+        })
     }
 
     /// Whether a run of this program made it.
@@ -205,6 +216,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         foreign_data: _,
         analyze: _,
         resume: _,
+        disable_triggers,
         lock_wait_timeout_ms: _,
         retry_for: _,
         verify_rows: _,
@@ -215,6 +227,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
     vec![
         ("--create", format!("{create} {properties}")),
         ("--no-owner", no_owner.to_string()),
+        ("--disable-triggers", disable_triggers.to_string()),
         ("--skip-privileged", skip_privileged.to_string()),
         ("--role", role.clone().unwrap_or_default()),
         (
@@ -248,14 +261,17 @@ impl Journal {
         &self.schema
     }
 
-    /// The statements that make it. `run`: what tells the runs of this program apart.
+    /// The statements that make it. `run`: what tells the runs of this program apart. `disabled`: what is to be enabled in the end.
     pub(crate) fn render_create(
         &self,
         archive_id: &str,
         run: &str,
         options: &RestoreOptions,
         plan: &RestorePlan,
-    ) -> String {
+        disabled: &[DisabledTrigger],
+    ) -> Result<String> {
+        let disabled = serde_json::to_string(disabled)
+            .map_err(|error| Error::internal("triggers are no JSON").caused_by(error))?;
         let schema = quote::ident(&self.schema);
         let summary = plan.summary();
         let mut facts = vec![
@@ -265,6 +281,7 @@ impl Journal {
             (RUN, run.to_owned()),
             (MEMBERS, plan.member_count().to_string()),
             (ENTRIES, plan.steps_after_rows().to_string()),
+            (DISABLED, disabled),
         ];
         facts.extend(fingerprint(options));
         let facts: Vec<String> = facts
@@ -273,7 +290,7 @@ impl Journal {
             .collect();
         let columns = "(kind pg_catalog.text, number pg_catalog.int8, rows pg_catalog.int8 NOT NULL, \
                        PRIMARY KEY (kind, number))";
-        format!(
+        Ok(format!(
             "CREATE SCHEMA {schema};\n\
              COMMENT ON SCHEMA {schema} IS 'An unfinished restore by pgstow: restore --resume goes on, restore --abandon forgets it.';\n\
              CREATE TABLE {schema}.restore (name pg_catalog.text PRIMARY KEY, value pg_catalog.text NOT NULL);\n\
@@ -282,12 +299,7 @@ impl Journal {
              CREATE TABLE {schema}.done {columns};\n\
              CREATE UNLOGGED TABLE {schema}.done_unlogged {columns};\n",
             facts.join(", ")
-        )
-    }
-
-    /// The statement that removes it.
-    pub(crate) fn render_drop(&self) -> String {
-        render_drop(&self.schema)
+        ))
     }
 
     /// The statement that records a member of a load.
@@ -389,9 +401,18 @@ impl Journal {
     }
 }
 
-/// The statement that removes a journal.
-pub(crate) fn render_drop(schema: &str) -> String {
-    format!("DROP SCHEMA IF EXISTS {} CASCADE;", quote::ident(schema))
+/// The statements that remove a journal, and enable the triggers that its restore disabled.
+///
+/// # Errors
+/// `Restore`.
+pub(crate) async fn render_removal(session: &Session, schema: &str) -> Result<String> {
+    let disabled = read_facts(session, schema).await?.disabled()?;
+    let mut sql = disabled::render_enable(session, &disabled).await?;
+    sql.push_str(&format!(
+        "DROP SCHEMA IF EXISTS {} CASCADE;",
+        quote::ident(schema)
+    ));
+    Ok(sql)
 }
 
 /// The journals in the target, whatever archive they are of.

@@ -20,6 +20,7 @@ mod chosen;
 mod clean;
 mod database;
 mod dependencies;
+mod disabled;
 mod exact;
 mod extensions;
 mod findings;
@@ -127,6 +128,8 @@ pub struct RestoreOptions {
     pub resume: bool,
     /// Everything over one connection in one transaction. Not with `create` and `resume`.
     pub single_transaction: bool,
+    /// With data alone: disable the triggers of the target that would fire, until the end.
+    pub disable_triggers: bool,
     /// Milliseconds after which a lock is given up that others hold on what is dropped or loaded; without it the restore
     /// waits.
     pub lock_wait_timeout_ms: Option<u64>,
@@ -161,6 +164,7 @@ impl RestoreOptions {
             analyze: true,
             resume: false,
             single_transaction: false,
+            disable_triggers: false,
             lock_wait_timeout_ms: None,
             retry_for: RETRY_FOR,
         }

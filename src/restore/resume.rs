@@ -13,7 +13,7 @@ use super::check::check_members;
 use super::clean::Survey;
 use super::extensions::Extensions;
 use super::findings::{Check, Findings};
-use super::journal::{Journal, read_done, read_facts, render_drop, schemas};
+use super::journal::{Journal, read_done, read_facts, render_removal, schemas};
 use super::plan::{plan_restore, plan_restore_without};
 use super::run::{TURN_PATIENCE, turn_patience};
 use super::{Prepared, RestoreOptions, open_session, read_texts, rights, triggers, turn};
@@ -136,7 +136,7 @@ pub async fn unfinished(settings: &ConnectSettings, archive_id: Option<&str>) ->
     Ok(abandoned)
 }
 
-/// Removes the records of unfinished restores, and nothing else.
+/// Removes the records of unfinished restores and enables the triggers that they disabled; nothing else.
 ///
 /// # Errors
 /// As [`unfinished`]; `Locked` if one is at work.
@@ -145,13 +145,11 @@ pub async fn abandon(settings: &ConnectSettings, archive_id: Option<&str>) -> Re
     turn::take(&session, TURN_PATIENCE).await?;
     let (abandoned, schemas) = find(&session, archive_id).await?;
     for schema in schemas {
-        session
-            .batch_execute(&render_drop(&schema))
-            .await
-            .map_err(|error| {
-                let what = "could not remove the record of an unfinished restore";
-                Error::from_server(ErrorKind::Restore, what, error)
-            })?;
+        let sql = render_removal(&session, &schema).await?;
+        session.batch_execute(&sql).await.map_err(|error| {
+            let what = "could not remove the record of an unfinished restore";
+            Error::from_server(ErrorKind::Restore, what, error)
+        })?;
     }
     Ok(abandoned)
 }

@@ -17,8 +17,8 @@ use super::progress::RunState;
 use super::retry::Patience;
 use super::{Prepared, RestoreOptions, RestoreReport, verify_rows};
 use super::{
-    clean, connect_for_create, database, drop_database, finish, journal, load, open_session,
-    post_data, single_transaction, tablespaces, turn,
+    clean, connect_for_create, database, disabled, drop_database, finish, journal, load,
+    open_session, post_data, single_transaction, tablespaces, turn,
 };
 
 /// How long a run that failed waits for its own backends to be told so.
@@ -256,7 +256,9 @@ impl Prepared {
         };
         // A transaction without a number of its own would not be written.
         let mut sql = format!("BEGIN; {DURABLY} SELECT pg_catalog.txid_current();");
-        sql.extend(journal.map(Journal::render_drop));
+        if let Some(journal) = journal {
+            sql.push_str(&journal::render_removal(session, journal.schema()).await?);
+        }
         session.batch_execute(&sql).await.map_err(failed)?;
         for step in &self.plan.event_triggers {
             let sql = self.texts.sql(step)?;
@@ -317,6 +319,12 @@ impl Prepared {
         state.beginning_is_undone();
         let journal = match may_create_schema(session).await? {
             true => Some(journal),
+            false if !self.order.disabled.is_empty() => {
+                return Err(Error::new(
+                    ErrorKind::Restore,
+                    "the role may not create a schema any more, and without a record no trigger is disabled",
+                ));
+            }
             false => {
                 events.warn(
                     "the role may not create a schema in this database: a restore that stops cannot be resumed",
@@ -349,7 +357,7 @@ impl Prepared {
         };
         let mut sql = format!("BEGIN; {DURABLY}");
         for schema in journal::schemas(session).await? {
-            sql.push_str(&journal::render_drop(&schema));
+            sql.push_str(&journal::render_removal(session, &schema).await?);
         }
         session.batch_execute(&sql).await.map_err(failed)?;
         if has_definitions {
@@ -357,8 +365,11 @@ impl Prepared {
             clean::clean_and_create(session, &self.plan, &self.texts, cascade, events).await?;
         }
         if let Some(journal) = journal {
+            disabled::disable(session, &self.order.disabled).await?;
             let archive_id = &self.reader.index().header.archive_id;
-            let create = journal.render_create(archive_id, run, &self.options, &self.plan);
+            let disabled = &self.order.disabled;
+            let create =
+                journal.render_create(archive_id, run, &self.options, &self.plan, disabled)?;
             session.batch_execute(&create).await.map_err(failed)?;
         }
         failpoint("restore.before_beginning");
@@ -420,7 +431,7 @@ pub(super) async fn warn_and_wait(error: &Error, pause: Duration, events: &Event
     tokio::time::sleep(pause).await;
 }
 
-async fn may_create_schema(session: &Session) -> Result<bool> {
+pub(super) async fn may_create_schema(session: &Session) -> Result<bool> {
     let query =
         "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS may";
     let row = session.query_one(query, &[]).await.map_err(|error| {
@@ -512,7 +523,8 @@ async fn forget(settings: &ConnectSettings, journal: &Journal) {
         turn::take(&session, CANCEL_TIMEOUT).await.ok()?;
         let done = journal::read_done(&session, journal.schema()).await.ok()?;
         if done.is_empty() {
-            session.batch_execute(&journal.render_drop()).await.ok()?;
+            let sql = journal::render_removal(&session, journal.schema()).await;
+            session.batch_execute(&sql.ok()?).await.ok()?;
         }
         Some(())
     };

@@ -170,12 +170,14 @@ impl Prepared {
             let cascade = self.options.cascade;
             clean::clean_and_create(&session, &self.plan, &self.texts, cascade, events).await?;
         }
+        self.order.begin_transaction(&session).await?;
         let sessions = self.load_rows(session, state, events).await?;
         if self.options.verify_rows {
             verify_rows::verify_rows(&sessions, &self.plan.loads, events).await?;
         }
         let [session] = <[Session; 1]>::try_from(sessions)
             .map_err(|_| Error::internal("the load did not give its one session back"))?;
+        self.order.end_load(&session).await?;
         events.phase(Phase::PostData);
         events.emit(Event::Planned {
             items: self.plan.steps_after_rows(),
@@ -259,7 +261,7 @@ async fn begin(session: &Session) -> Result<i64> {
     let failed = |error| Error::from_server(ErrorKind::Restore, "could not begin", error);
     let mut sql = format!("BEGIN; {DURABLY}");
     for schema in journal::schemas(session).await? {
-        sql.push_str(&journal::render_drop(&schema));
+        sql.push_str(&journal::render_removal(session, &schema).await?);
     }
     session.batch_execute(&sql).await.map_err(failed)?;
     let row = session

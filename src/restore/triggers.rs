@@ -13,8 +13,10 @@ use crate::{Error, ErrorKind, Result};
 
 use super::RestoreOptions;
 use super::check::{cannot_check, loaded_only, some_of};
+use super::disabled::{self, DisabledTrigger};
 use super::findings::{Check, Findings};
 use super::plan::{Load, LoadTarget, RestorePlan};
+use super::run::may_create_schema;
 
 /// How the rows come in.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,10 @@ pub(super) struct LoadOrder {
     before: Vec<(TableName, TableName)>,
     /// Foreign keys that nobody looked at during the load.
     unchecked: Vec<ForeignKey>,
+    /// With `--disable-triggers`: those that would fire.
+    pub(super) disabled: Vec<DisabledTrigger>,
+    /// Constraints that may be deferred wait for the end of the load: it is one transaction.
+    deferred: bool,
 }
 
 type TableName = (String, String);
@@ -56,7 +62,7 @@ pub(super) async fn look(
             true => quieten_event_triggers(session, settings, findings).await?,
             false => settings,
         };
-        return look_at_tables(session, plan, settings, findings).await;
+        return look_at_tables(session, plan, options, settings, findings).await;
     }
     let settings = quieten_event_triggers(session, settings, findings).await?;
     Ok((settings, LoadOrder::default()))
@@ -135,52 +141,52 @@ async fn quieten_event_triggers(
 async fn look_at_tables(
     session: &Session,
     plan: &RestorePlan,
+    options: &RestoreOptions,
     settings: ConnectSettings,
     findings: &mut Findings,
 ) -> Result<(ConnectSettings, LoadOrder)> {
     let tables: Vec<TableName> = loaded_only(plan).into_iter().collect();
     let may = may_replicate(session).await?;
-    let triggers = firing_triggers(session, &tables).await?;
+    let triggers = insert_triggers(session, &tables).await?;
     let keys = foreign_keys(session, &tables).await?;
-    let before: Vec<(TableName, TableName)> = keys
-        .iter()
-        .flat_map(|key| {
-            key.referenced
-                .iter()
-                .map(|table| (table.clone(), key.table.clone()))
-        })
+    let plays_replica = may && !(triggers.is_empty() && keys.iter().all(FoundKey::is_free));
+    let firing = triggers
+        .into_iter()
+        .filter(|found| found.fires(plays_replica))
         .collect();
-    if may && !(triggers.is_empty() && before.is_empty()) {
-        let stubborn: Vec<&str> = triggers
-            .iter()
-            .filter(|trigger| trigger.fires_on_replicas)
-            .map(|trigger| trigger.name.as_str())
-            .collect();
-        tell_triggers(&stubborn, findings);
+    let disabled = disable_or_tell(session, firing, options, findings).await?;
+    if plays_replica {
         set(session, "session_replication_role", "replica").await?;
         let order = LoadOrder {
-            before: Vec::new(),
             unchecked: keys.into_iter().map(|key| key.key).collect(),
+            disabled,
+            ..LoadOrder::default()
         };
         return Ok((
             settings.with_setting("session_replication_role", "replica"),
             order,
         ));
     }
-    let names: Vec<&str> = triggers
-        .iter()
-        .map(|trigger| trigger.name.as_str())
+    let deferred = options.single_transaction && keys.iter().any(|key| key.is_deferrable);
+    let in_order = keys.iter().filter(|key| !(deferred && key.is_deferrable));
+    let before = in_order
+        .flat_map(|key| {
+            let pair = |table: &TableName| (table.clone(), key.table.clone());
+            key.referenced.iter().map(pair)
+        })
         .collect();
-    tell_triggers(&names, findings);
     let order = LoadOrder {
         before,
         unchecked: Vec::new(),
+        disabled,
+        deferred,
     };
     for table in order.in_circles(&plan.loads) {
         findings.problem(
             Check::Triggers,
             format!(
-                "foreign keys of table {} go round in a circle, or refer to rows of the same table: its rows fit in no order",
+                "foreign keys of table {} go round in a circle, or refer to rows of the same table: its rows fit in no order, \
+                 unless the keys are deferrable and --single-transaction loads them",
                 quote::qualified(&table.0, &table.1)
             ),
         );
@@ -188,47 +194,101 @@ async fn look_at_tables(
     Ok((settings, order))
 }
 
-fn tell_triggers(names: &[&str], findings: &mut Findings) {
-    if !names.is_empty() {
+/// Gives the triggers that are to be disabled; else names them.
+async fn disable_or_tell(
+    session: &Session,
+    firing: Vec<FoundTrigger>,
+    options: &RestoreOptions,
+    findings: &mut Findings,
+) -> Result<Vec<DisabledTrigger>> {
+    if firing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = (firing.iter())
+        .map(|found| found.trigger.describe())
+        .collect();
+    if !options.disable_triggers {
         findings.warning(
             Check::Triggers,
-            format!("triggers that fire for the rows: {}", some_of(names)),
+            format!("triggers that fire for the rows: {}", some_of(&names)),
         );
+        return Ok(Vec::new());
+    }
+    for found in firing.iter().filter(|found| !found.may_disable) {
+        findings.problem(
+            Check::Triggers,
+            format!("the role may not disable {}", found.trigger.describe()),
+        );
+    }
+    if !options.single_transaction && !may_create_schema(session).await? {
+        findings.problem(
+            Check::Triggers,
+            "the role may not create a schema for the record of the triggers that are disabled: without it only --single-transaction \
+             can disable them",
+        );
+    }
+    findings.note(
+        Check::Triggers,
+        format!(
+            "triggers that are disabled until the end: {}",
+            some_of(&names)
+        ),
+    );
+    Ok(firing.into_iter().map(|found| found.trigger).collect())
+}
+
+struct FoundTrigger {
+    trigger: DisabledTrigger,
+    /// Whether the role may disable it.
+    may_disable: bool,
+}
+
+impl FoundTrigger {
+    /// Whether it fires in a session that plays the replica, or does not.
+    fn fires(&self, on_replica: bool) -> bool {
+        match self.trigger.tgenabled.as_str() {
+            "A" => true,
+            "R" => on_replica,
+            _ => !on_replica,
+        }
     }
 }
 
-struct FiringTrigger {
-    name: String,
-    fires_on_replicas: bool,
-}
-
-/// Triggers of somebody's own on INSERT. The server's own are the foreign keys'.
-async fn firing_triggers(session: &Session, tables: &[TableName]) -> Result<Vec<FiringTrigger>> {
+/// Triggers on INSERT that somebody made, on the tables and on the partitions that their rows go to. The server's own are the foreign keys'
+/// and those that check uniqueness. Before 15 the copies that partitions have of triggers count as the server's own, and only superusers
+/// disable them.
+async fn insert_triggers(session: &Session, tables: &[TableName]) -> Result<Vec<FoundTrigger>> {
     let (schemas, names): (Vec<&str>, Vec<&str>) = tables
         .iter()
         .map(|(schema, name)| (schema.as_str(), name.as_str()))
         .unzip();
     let rows = session
         .query(
-            "SELECT t.tgname::text AS name, c.oid::pg_catalog.regclass::text AS relation, t.tgenabled IN ('R', 'A') AS on_replicas \
-             FROM unnest($1::text[], $2::text[]) AS w(nspname, relname) \
+            "WITH RECURSIVE loaded AS ( \
+             SELECT c.oid, c.relkind, c.relowner FROM unnest($1::text[], $2::text[]) AS w(nspname, relname) \
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname \
              JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname \
-             JOIN pg_catalog.pg_trigger t ON t.tgrelid = c.oid \
-             WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 4 <> 0 ORDER BY 1, 2",
+             UNION \
+             SELECT c.oid, c.relkind, c.relowner FROM loaded l JOIN pg_catalog.pg_inherits i ON i.inhparent = l.oid \
+             JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid WHERE l.relkind = 'p') \
+             SELECT t.tgname::text AS tgname, l.oid::pg_catalog.regclass::text AS relation, t.tgenabled::text AS tgenabled, \
+             r.rolsuper OR (NOT t.tgisinternal AND pg_catalog.pg_has_role(l.relowner, 'USAGE')) AS may_disable \
+             FROM loaded l JOIN pg_catalog.pg_trigger t ON t.tgrelid = l.oid \
+             JOIN pg_catalog.pg_roles r ON r.rolname = CURRENT_USER \
+             WHERE (NOT t.tgisinternal OR t.tgconstraint = 0) AND t.tgenabled <> 'D' AND t.tgtype & 4 <> 0 ORDER BY 1, 2",
             &[&schemas, &names],
         )
         .await
         .map_err(cannot_check)?;
     Ok(rows
         .iter()
-        .map(|row| FiringTrigger {
-            name: format!(
-                "{} on {}",
-                quote::ident(row.get("name")),
-                row.get::<_, &str>("relation")
-            ),
-            fires_on_replicas: row.get("on_replicas"),
+        .map(|row| FoundTrigger {
+            trigger: DisabledTrigger {
+                relation: row.get("relation"),
+                tgname: row.get("tgname"),
+                tgenabled: row.get("tgenabled"),
+            },
+            may_disable: row.get("may_disable"),
         })
         .collect())
 }
@@ -238,6 +298,14 @@ struct FoundKey {
     key: ForeignKey,
     table: TableName,
     referenced: Vec<TableName>,
+    is_deferrable: bool,
+}
+
+impl FoundKey {
+    /// Whether it refers to nothing that is loaded.
+    fn is_free(&self) -> bool {
+        self.referenced.is_empty()
+    }
 }
 
 /// Validated foreign keys of the tables. A partitioned table that is referred to stands for its partitions. Keys with PERIOD are not
@@ -268,7 +336,7 @@ async fn foreign_keys(session: &Session, tables: &[TableName]) -> Result<Vec<Fou
          WHERE k.contype = 'f' AND k.convalidated {plain} {copies}), \
          tree AS (SELECT confrelid AS root, confrelid AS oid FROM keys \
          UNION SELECT t.root, i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid) \
-         SELECT k.place, k.conname::text AS conname, k.conrelid::pg_catalog.regclass::text AS relation, \
+         SELECT k.place, k.conname::text AS conname, k.condeferrable, k.conrelid::pg_catalog.regclass::text AS relation, \
          ARRAY(SELECT l.place FROM tree t JOIN loaded l ON l.oid = t.oid WHERE t.root = k.confrelid ORDER BY 1) AS referenced, \
          pg_catalog.format('SELECT pg_catalog.count(*) AS orphans FROM %s%s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s)', \
          CASE k.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END, k.conrelid::pg_catalog.regclass, columns.filled, \
@@ -303,6 +371,7 @@ async fn foreign_keys(session: &Session, tables: &[TableName]) -> Result<Vec<Fou
                     ),
                     orphans: row.get("query"),
                 },
+                is_deferrable: row.get("condeferrable"),
                 table: table(row.get("place"))?,
                 referenced: referenced.into_iter().filter_map(table).collect(),
             })
@@ -360,6 +429,39 @@ impl LoadOrder {
         };
         let selfish = loads.iter().filter(own).filter_map(table_of);
         left.iter().filter_map(table_of).chain(selfish).collect()
+    }
+
+    /// What a load in one transaction begins with.
+    ///
+    /// # Errors
+    /// `Restore`.
+    pub(super) async fn begin_transaction(&self, session: &Session) -> Result<()> {
+        disabled::disable(session, &self.disabled).await?;
+        self.set_constraints(session, "DEFERRED").await
+    }
+
+    /// And what it ends with.
+    ///
+    /// # Errors
+    /// `Restore`, also if rows refer to others that are not there.
+    pub(super) async fn end_load(&self, session: &Session) -> Result<()> {
+        self.set_constraints(session, "IMMEDIATE").await?;
+        let sql = disabled::render_enable(session, &self.disabled).await?;
+        session.batch_execute(&sql).await.map_err(|error| {
+            let what = "could not enable the triggers of the target";
+            Error::from_server(ErrorKind::Restore, what, error)
+        })
+    }
+
+    async fn set_constraints(&self, session: &Session, when: &str) -> Result<()> {
+        if !self.deferred {
+            return Ok(());
+        }
+        let sql = format!("SET CONSTRAINTS ALL {when}");
+        session.batch_execute(&sql).await.map_err(|error| {
+            let what = "rows do not fit together";
+            Error::from_server(ErrorKind::Restore, what, error)
+        })
     }
 
     /// Looks for rows that refer to nothing, where nobody looked during the load.
@@ -452,7 +554,7 @@ mod tests {
     fn order(pairs: &[(&str, &str)]) -> LoadOrder {
         LoadOrder {
             before: pairs.iter().map(|(a, b)| (name(a), name(b))).collect(),
-            unchecked: Vec::new(),
+            ..LoadOrder::default()
         }
     }
 

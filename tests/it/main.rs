@@ -19,6 +19,7 @@ mod conn;
 mod consistency;
 mod crash;
 mod damage;
+mod disabled_triggers;
 mod documents;
 mod encodings;
 mod exact;
