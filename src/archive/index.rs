@@ -34,9 +34,7 @@ impl Header {
             None => TextEncoding::UTF8,
         }
     }
-}
 
-impl Header {
     /// The oldest format version that has what this archive holds.
     pub fn needs_format(&self) -> u32 {
         match self.inserts {
@@ -303,8 +301,13 @@ impl TocEntry {
 impl Index {
     /// The entry of a number.
     pub fn entry(&self, id: DumpId) -> Option<&TocEntry> {
-        self.entries
-            .get(usize::try_from(id.0).ok()?.checked_sub(1)?)
+        self.entries.get(self.position(id)?)
+    }
+
+    /// Where the entry with a number stands.
+    pub fn position(&self, id: DumpId) -> Option<usize> {
+        let at = usize::try_from(id.0).ok()?.checked_sub(1)?;
+        (at < self.entries.len()).then_some(at)
     }
 
     /// Whether it is rows of a foreign table, which lie in another server.

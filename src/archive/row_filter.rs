@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use super::TextEncoding;
+use super::copy_text::push_field;
 use crate::{Error, ErrorKind};
 
 /// Rows of which all conditions hold.
@@ -124,25 +125,10 @@ fn closing_quote(text: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// A value as COPY's text format has it (manual: "COPY", "Text Format").
+/// A value as COPY's text format has it.
 fn encode_field(value: &[u8]) -> Vec<u8> {
     let mut field = Vec::with_capacity(value.len());
-    for &byte in value {
-        let escaped = match byte {
-            0x08 => b'b',
-            0x0c => b'f',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x0b => b'v',
-            b'\\' => b'\\',
-            other => {
-                field.push(other);
-                continue;
-            }
-        };
-        field.extend([b'\\', escaped]);
-    }
+    push_field(&mut field, value);
     field
 }
 

@@ -222,26 +222,26 @@ pub(crate) async fn copy_table(
             tokio::task::yield_now().await;
         }
         if stream.is_full() {
-            text.finish(stream);
-            close(stream, worker, entry, events).await?;
+            close(stream, &text, worker, entry, events).await?;
             told = 0;
         }
     }
     // A COPY stream that merely stops looks like one that ended: the next statement proves it.
     session.batch_execute("SELECT").await.map_err(failed)?;
     if !stream.is_empty() {
-        text.finish(stream);
-        close(stream, worker, entry, events).await?;
+        close(stream, &text, worker, entry, events).await?;
     }
     Ok(())
 }
 
 async fn close(
     stream: &mut MemberStream,
+    text: &RowText,
     worker: usize,
     entry: DumpId,
     events: &Events,
 ) -> Result<()> {
+    text.finish(stream);
     let contained = stream.contained();
     stream.close_member(entry).await?;
     events.emit(Event::WorkerAdvanced {

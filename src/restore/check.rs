@@ -279,10 +279,15 @@ fn has_own_syntax(step: &Step) -> bool {
     )
 }
 
-/// The first of many, and how many more.
+/// A few of many, and how many more.
 pub(crate) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
-    let shown: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
-    match names.len().saturating_sub(NAMED) {
+    first_of(names, NAMED)
+}
+
+/// The first `most`, and how many more.
+pub(crate) fn first_of<T: AsRef<str>>(names: &[T], most: usize) -> String {
+    let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(most) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }

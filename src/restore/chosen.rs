@@ -74,8 +74,7 @@ impl<'a> Chosen<'a> {
 
     /// Where an entry stands.
     pub(super) fn position(&self, id: DumpId) -> Option<usize> {
-        let at = usize::try_from(id.0).ok()?.checked_sub(1)?;
-        (at < self.wanted.len()).then_some(at)
+        self.index.position(id)
     }
 
     /// The entry that a comment or an ACL is about; any other entry itself.

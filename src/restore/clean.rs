@@ -498,49 +498,41 @@ const NAMED_KINDS: &[NamedKind] = &[
         None,
         "r.evtname",
     ),
-    // Parts of tables whose tables stay: "table name".
-    named_kind(
+    part_of_table(
         Kind::Trigger,
         "pg_trigger",
-        "(SELECT t.oid, c.relnamespace, c.relname, t.tgname FROM pg_catalog.pg_trigger t \
+        "(SELECT t.oid, c.relnamespace, c.relname, t.tgname AS part FROM pg_catalog.pg_trigger t \
           JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal) r",
-        Some("relnamespace"),
-        "r.relname || ' ' || r.tgname",
     ),
-    named_kind(
+    part_of_table(
         Kind::Rule,
         "pg_rewrite",
-        "(SELECT w.oid, c.relnamespace, c.relname, w.rulename FROM pg_catalog.pg_rewrite w \
+        "(SELECT w.oid, c.relnamespace, c.relname, w.rulename AS part FROM pg_catalog.pg_rewrite w \
           JOIN pg_catalog.pg_class c ON c.oid = w.ev_class) r",
-        Some("relnamespace"),
-        "r.relname || ' ' || r.rulename",
     ),
-    named_kind(
+    part_of_table(
         Kind::Policy,
         "pg_policy",
-        "(SELECT p.oid, c.relnamespace, c.relname, p.polname FROM pg_catalog.pg_policy p \
+        "(SELECT p.oid, c.relnamespace, c.relname, p.polname AS part FROM pg_catalog.pg_policy p \
           JOIN pg_catalog.pg_class c ON c.oid = p.polrelid) r",
-        Some("relnamespace"),
-        "r.relname || ' ' || r.polname",
     ),
-    named_kind(
-        Kind::ForeignKey,
-        "pg_constraint",
-        CONSTRAINTS,
-        Some("relnamespace"),
-        "r.relname || ' ' || r.conname",
-    ),
-    named_kind(
-        Kind::CheckConstraint,
-        "pg_constraint",
-        CONSTRAINTS,
-        Some("relnamespace"),
-        "r.relname || ' ' || r.conname",
-    ),
+    part_of_table(Kind::ForeignKey, "pg_constraint", CONSTRAINTS),
+    part_of_table(Kind::CheckConstraint, "pg_constraint", CONSTRAINTS),
 ];
 
-const CONSTRAINTS: &str = "(SELECT k.oid, c.relnamespace, c.relname, k.conname FROM pg_catalog.pg_constraint k \
+const CONSTRAINTS: &str = "(SELECT k.oid, c.relnamespace, c.relname, k.conname AS part FROM pg_catalog.pg_constraint k \
      JOIN pg_catalog.pg_class c ON c.oid = k.conrelid) r";
+
+/// A part of a table that stays: "table name".
+const fn part_of_table(kind: Kind, class: &'static str, from: &'static str) -> NamedKind {
+    named_kind(
+        kind,
+        class,
+        from,
+        Some("relnamespace"),
+        "r.relname || ' ' || r.part",
+    )
+}
 
 /// Objects of the other kinds, in the order in which they must go: what came last goes first.
 async fn existing_others(session: &Session, held: &HeldObjects) -> Found<Vec<ExistingObject>> {

@@ -11,6 +11,7 @@ use crate::conn::Session;
 use crate::objects::Kind;
 use crate::{Error, ErrorKind, Result};
 
+use super::check::first_of;
 use super::chosen::relation_of;
 use super::clean::{find_others, find_present};
 use super::plan::{HeldObject, label};
@@ -56,7 +57,7 @@ impl Closure<'_> {
                 .iter()
                 .chain(&entry.subject)
                 .chain(&entry.relation);
-            let named: Vec<usize> = named.filter_map(|id| place(self.index, *id)).collect();
+            let named: Vec<usize> = named.filter_map(|id| self.index.position(*id)).collect();
             let schema = entry.schema.as_deref();
             let schema = schema.and_then(|name| self.schemas.get(name).copied());
             for needed in named.into_iter().chain(schema) {
@@ -89,16 +90,11 @@ impl Closure<'_> {
     }
 }
 
-fn place(index: &Index, id: DumpId) -> Option<usize> {
-    let at = usize::try_from(id.0).ok()?.checked_sub(1)?;
-    (at < index.entries.len()).then_some(at)
-}
-
 /// The object that the target has or lacks as a whole: of a part its relation, of a comment what it is about.
 fn object_of(index: &Index, kind: Kind, at: usize) -> usize {
     let entry = &index.entries[at];
     let whole = relation_of(index, kind, entry).or(entry.subject);
-    whole.and_then(|id| place(index, id)).unwrap_or(at)
+    whole.and_then(|id| index.position(id)).unwrap_or(at)
 }
 
 fn schemas<'a>(index: &'a Index, kinds: &[Kind]) -> HashMap<&'a str, usize> {
@@ -122,7 +118,7 @@ fn parts(index: &Index, kinds: &[Kind]) -> HashMap<usize, Vec<usize>> {
         let relation = relation_of(index, kinds[at], entry);
         let owners = relation.into_iter().chain(entry.subject).chain(tables);
         for owner in owners
-            .filter_map(|id| place(index, id))
+            .filter_map(|id| index.position(id))
             .filter(|owner| *owner != at)
         {
             parts.entry(owner).or_default().push(at);
@@ -168,11 +164,8 @@ pub(super) fn describe(objects: &[(&TocEntry, Kind)], present: &HashSet<DumpId>)
         present.contains(&entry.id) && !matches!(kind, Kind::Schema | Kind::Extension)
     });
     let names: Vec<String> = told.map(|(entry, kind)| label(entry, *kind)).collect();
-    let more = match names.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let named = names[..names.len().min(NAMED)].join(", ");
-    (!names.is_empty())
-        .then(|| format!("needed, and as the target has them they stay: {named}{more}"))
+    (!names.is_empty()).then(|| {
+        let named = first_of(&names, NAMED);
+        format!("needed, and as the target has them they stay: {named}")
+    })
 }

@@ -256,15 +256,7 @@ pub async fn look(
     if options.resume {
         return resume::look(reader, settings, options, events).await;
     }
-    // What the target has is not read either.
-    let mut stays = None;
-    if options.dependencies.is_some() && !options.create {
-        let session = open_session(&settings, &options, &reader.index().header).await?;
-        let objects = plan::needed_objects(reader.index(), &options)?;
-        let present = dependencies::present(&session, &objects).await?;
-        stays = dependencies::describe(&objects, &present);
-        options.dependencies = Some(present);
-    }
+    let stays = leave_present(&reader, &settings, &mut options).await?;
     let mut plan = plan::plan_restore(reader.index(), &options)?;
     // The preamble is not run, but a whole restore of an archive that `verify` calls damaged helps nobody.
     let preamble = reader
@@ -366,6 +358,23 @@ async fn survey_target(
         true => Ok(Survey::default()),
         false => clean::survey(session, &plan.held, options.cascade).await,
     }
+}
+
+/// With `--with-dependencies`: what the target has of what is needed is neither read nor made. In words.
+async fn leave_present(
+    reader: &ArchiveReader,
+    settings: &ConnectSettings,
+    options: &mut RestoreOptions,
+) -> Result<Option<String>> {
+    if options.dependencies.is_none() || options.create {
+        return Ok(None);
+    }
+    let session = open_session(settings, options, &reader.index().header).await?;
+    let objects = plan::needed_objects(reader.index(), options)?;
+    let present = dependencies::present(&session, &objects).await?;
+    let stays = dependencies::describe(&objects, &present);
+    options.dependencies = Some(present);
+    Ok(stays)
 }
 
 async fn read_texts(reader: &Arc<ArchiveReader>, plan: &RestorePlan) -> Result<StatementTexts> {

@@ -45,8 +45,8 @@ pub(super) async fn look(
     if options.skip_privileged {
         // The same is left out as when it began.
         let texts = read_texts(&reader, &plan).await?;
-        let rights =
-            rights::read(&session, &Extensions::read(&session, false).await?, false).await?;
+        let extensions = Extensions::read(&session, false).await?;
+        let rights = rights::read(&session, &extensions, false).await?;
         let denied = rights::judge(&plan, &texts, &rights, &[])?;
         plan = plan_restore_without(reader.index(), &options, &denied.exclusions())?;
     }

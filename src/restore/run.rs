@@ -355,10 +355,7 @@ impl Prepared {
             let what = "could not begin";
             Error::from_server(ErrorKind::Restore, what, error)
         };
-        let mut sql = format!("BEGIN; {DURABLY}");
-        for schema in journal::schemas(session).await? {
-            sql.push_str(&journal::render_removal(session, &schema).await?);
-        }
+        let sql = render_beginning(session).await?;
         session.batch_execute(&sql).await.map_err(failed)?;
         if has_definitions {
             let cascade = self.options.cascade;
@@ -418,6 +415,18 @@ impl Prepared {
         }
         Ok(())
     }
+}
+
+/// Begins a transaction whose COMMIT is durable. Records of unfinished restores go with what they are about.
+///
+/// # Errors
+/// `Restore`.
+pub(super) async fn render_beginning(session: &Session) -> Result<String> {
+    let mut sql = format!("BEGIN; {DURABLY}");
+    for schema in journal::schemas(session).await? {
+        sql.push_str(&journal::render_removal(session, &schema).await?);
+    }
+    Ok(sql)
 }
 
 /// Says why it is tried again, and waits.

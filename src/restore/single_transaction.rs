@@ -21,8 +21,8 @@ use super::findings::{Check, Findings};
 use super::plan::{Load, RestorePlan, Step};
 use super::progress::{Commit, RunState};
 use super::retry::Patience;
-use super::run::{DURABLY, warn_and_wait};
-use super::{Prepared, RestoreReport, clean, finish, journal, load, turn, verify_rows};
+use super::run::{DURABLY, render_beginning, warn_and_wait};
+use super::{Prepared, RestoreReport, clean, finish, load, turn, verify_rows};
 
 /// A server that crashed is back after some seconds as a rule, and nobody else can tell what became of a COMMIT.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(15);
@@ -256,13 +256,10 @@ impl Prepared {
     }
 }
 
-/// Begins the transaction, whose COMMIT is durable, and gives its number. Records of unfinished restores go with what they are about.
+/// Begins the transaction and gives its number.
 async fn begin(session: &Session) -> Result<i64> {
     let failed = |error| Error::from_server(ErrorKind::Restore, "could not begin", error);
-    let mut sql = format!("BEGIN; {DURABLY}");
-    for schema in journal::schemas(session).await? {
-        sql.push_str(&journal::render_removal(session, &schema).await?);
-    }
+    let sql = render_beginning(session).await?;
     session.batch_execute(&sql).await.map_err(failed)?;
     let row = session
         .query_one("SELECT pg_catalog.txid_current() AS number", &[])

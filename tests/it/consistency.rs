@@ -1,10 +1,10 @@
 //! All workers see one moment, whatever is written meanwhile.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use crate::harness::database::psql_command;
 use crate::harness::pgstow::command;
-use crate::harness::{Database, Server, on_every_major, on_newest, pgstow, server};
+use crate::harness::{Database, Server, on_every_major, on_newest, pgstow};
 
 const RUNS: usize = 20;
 
@@ -79,10 +79,9 @@ struct Transfers(Child);
 
 impl Transfers {
     fn start(server: &Server, database: &str, script: &std::path::Path) -> Transfers {
-        let pgbench = Command::new(server::client_dir().join("pgbench"))
+        let pgbench = server
+            .client("pgbench")
             .args(["-n", "-c", "3", "-j", "1", "-T", "3600", "-R", "600"])
-            .args(["-h", "127.0.0.1", "-U", "postgres", "-p"])
-            .arg(server.port.to_string())
             .arg("-f")
             .arg(script)
             .arg(database)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{Database, Fixture, Server, Snapshot, differences, on_newest, pgstow};
+use crate::harness::{Database, Fixture, Server, Snapshot, expect_equal, on_newest, pgstow};
 
 const STYLES: &[&[&str]] = &[
     &["--inserts"],
@@ -20,12 +20,6 @@ fn restore(archive: &Path, target: &Database, more: &[&str]) -> String {
     let archive = archive.to_str().unwrap();
     let command = ["restore", archive, &target.url(), "--yes"];
     pgstow(command.iter().chain(more)).expect_status(0).stderr()
-}
-
-fn expect_equal(what: &str, expected: &Snapshot, database: &Database) {
-    if let Some(differences) = differences(expected, &Snapshot::of(database).unwrap()) {
-        panic!("{what}: {differences}");
-    }
 }
 
 /// Statements of bytes that are no text are for psql alone.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::server::{client_dir, client_dir_17, wanted_majors};
-use crate::harness::{Database, Server, Snapshot, differences, on_newest, pgstow};
+use crate::harness::{Database, Server, Snapshot, differences, expect_equal, on_newest, pgstow};
 
 /// Tables of all sorts, large objects, an owner, a loop, privileges, names that need quotes.
 const SOURCE: &str = r#"
@@ -55,18 +55,7 @@ fn source(server: &'static Server) -> Database {
 /// Runs pg_dump or pg_restore of a version.
 #[track_caller]
 fn run(program: &Path, server: &Server, arguments: &[&str]) {
-    let output = Command::new(program)
-        .args([
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "postgres",
-            "-p",
-            &server.port.to_string(),
-        ])
-        .args(arguments)
-        .output()
-        .unwrap();
+    let output = server.client(program).args(arguments).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     // pg_restore 17 and later set what older servers do not know, and go on.
     let only_new_setting = stderr.contains("\"transaction_timeout\"")
@@ -123,10 +112,7 @@ fn comes_back(
     let theirs = Snapshot::of(&theirs).unwrap();
     for _ in 0..2 {
         pgstow(["restore", archive, &ours.url(), "--yes", "-j", jobs]).expect_status(0);
-        let ours = Snapshot::of(&ours).unwrap();
-        if let Some(difference) = differences(&theirs, &ours) {
-            panic!("{what}: {difference}");
-        }
+        expect_equal(&what, &theirs, &ours);
     }
 }
 

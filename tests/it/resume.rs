@@ -1,7 +1,9 @@
 //! `restore --resume`, `--abandon` and what else an unfinished restore means.
 
 use crate::harness::pgstow::{Outcome, command, finish};
-use crate::harness::{Database, Server, Snapshot, differences, on_every_major, on_newest, pgstow};
+use crate::harness::{
+    Database, Server, Snapshot, differences, expect_equal, on_every_major, on_newest, pgstow,
+};
 
 pub(crate) const SOURCE: &str = "
     CREATE TABLE big (id bigint, grp int, filler text);
@@ -67,10 +69,8 @@ impl Trial {
 
     #[track_caller]
     fn expect_equal(&self, target: &Database) {
-        let (before, after) = (Snapshot::of(&self.source), Snapshot::of(target));
-        if let Some(difference) = differences(&before.unwrap(), &after.unwrap()) {
-            panic!("{difference}");
-        }
+        let before = Snapshot::of(&self.source).unwrap();
+        expect_equal("the target", &before, target);
     }
 }
 

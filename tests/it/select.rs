@@ -1,10 +1,8 @@
 //! Selection from an archive: single indexes, routines and triggers, and lists of entries, as pg_restore has them.
 
 use std::path::Path;
-use std::process::Command;
 
-use crate::harness::server::client_dir;
-use crate::harness::{Database, Host, Server, Snapshot, differences, on_every_major, on_newest};
+use crate::harness::{Database, Host, Server, Snapshot, expect_equal, on_every_major, on_newest};
 
 const SOURCE: &str = r#"
     CREATE SCHEMA app;
@@ -33,29 +31,25 @@ const LOSE: &str = r#"
 
 #[track_caller]
 fn same(wanted: &Database, found: &Database, what: &str) {
-    let (wanted, found) = (Snapshot::of(wanted).unwrap(), Snapshot::of(found).unwrap());
-    if let Some(difference) = differences(&wanted, &found) {
-        panic!("{what}: {difference}");
-    }
+    expect_equal(what, &Snapshot::of(wanted).unwrap(), found);
 }
 
 #[track_caller]
 fn client(program: &str, server: &Server, arguments: &[&str]) -> String {
-    let output = Command::new(client_dir().join(program))
-        .args([
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "postgres",
-            "-p",
-            &server.port.to_string(),
-        ])
-        .args(arguments)
-        .output()
-        .unwrap();
+    let output = server.client(program).args(arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The database in an archive of ours, by its id, and in one of pg_dump, by its path.
+#[track_caller]
+fn both_archives(host: &Host, source: &Database) -> (String, String) {
+    let theirs = host.dir().join("dump");
+    let theirs = theirs.to_str().unwrap().to_owned();
+    let call = ["-Fc", "-d", &source.name, "-f", &theirs];
+    client("pg_dump", source.server, &call);
+    (host.create("manual"), theirs)
 }
 
 #[test]
@@ -63,14 +57,8 @@ fn single_parts_come_back_as_from_pg_restore() {
     on_newest(|server| {
         let source = Database::filled(server, SOURCE);
         let host = Host::of(&source);
-        let own = host.create("manual");
-        let theirs = host.dir().join("dump");
-        let theirs = theirs.to_str().unwrap();
-        client(
-            "pg_dump",
-            server,
-            &["-Fc", "-d", &source.name, "-f", theirs],
-        );
+        let (own, theirs) = both_archives(&host, &source);
+        let theirs = theirs.as_str();
         let cases: [&[&str]; 6] = [
             &["-I", "t_a"],
             &["-I", "u_a", "-P", "f(integer)"],
@@ -146,14 +134,8 @@ fn a_list_chooses_entries_of_either_archive() {
     on_every_major(|server| {
         let source = Database::filled(server, SOURCE);
         let host = Host::of(&source);
-        let id = host.create("manual");
-        let theirs = host.dir().join("dump");
-        let theirs = theirs.to_str().unwrap();
-        client(
-            "pg_dump",
-            server,
-            &["-Fc", "-d", &source.name, "-f", theirs],
-        );
+        let (id, theirs) = both_archives(&host, &source);
+        let theirs = theirs.as_str();
         let list = host.dir().join("list");
         for (archive, listing) in [
             (
@@ -257,14 +239,8 @@ fn what_is_needed_comes_along_and_nothing_else() {
         );
         source.sql(ASIDE);
         let host = Host::of(&source);
-        let own = host.create("manual");
-        let theirs = host.dir().join("dump");
-        let theirs = theirs.to_str().unwrap();
-        client(
-            "pg_dump",
-            server,
-            &["-Fc", "-d", &source.name, "-f", theirs],
-        );
+        let (own, theirs) = both_archives(&host, &source);
+        let theirs = theirs.as_str();
         for archive in [own.as_str(), theirs] {
             let copy = Database::empty(server);
             let url = copy.url();

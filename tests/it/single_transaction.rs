@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use crate::harness::pgstow::{Outcome, command, finish, signal};
 use crate::harness::server::{client_dir, wanted_majors};
 use crate::harness::{
-    Database, Proxy, Server, Snapshot, differences, on_every_major, on_newest, pgstow,
+    Database, Proxy, Server, Snapshot, expect_equal, on_every_major, on_newest, pgstow,
 };
 use crate::resume::{OLD, SOURCE};
 
@@ -43,14 +43,7 @@ impl Trial {
     #[track_caller]
     fn expect_new(&self, target: &Database) {
         target.sql("DROP TABLE IF EXISTS untouched");
-        expect_equal(&self.source, target);
-    }
-}
-
-#[track_caller]
-fn expect_equal(wanted: &Snapshot, target: &Database) {
-    if let Some(difference) = differences(wanted, &Snapshot::of(target).unwrap()) {
-        panic!("{difference}");
+        expect_equal("the target", &self.source, target);
     }
 }
 
@@ -107,7 +100,7 @@ fn killed_anywhere_before_the_commit_the_target_is_as_it_was() {
             let mut killed = call(&trial.ours, &target.url(), &[]);
             finish(killed.env("PGSTOW_FAILPOINT", place)).expect_status(KILLED);
             wait_for_quiet(&target);
-            expect_equal(&old, &target);
+            expect_equal("the target", &old, &target);
         }
         let mut killed = call(&trial.ours, &target.url(), &[]);
         finish(killed.env("PGSTOW_FAILPOINT", "restore.after_commit")).expect_status(KILLED);
@@ -133,10 +126,10 @@ fn rows_and_sequences_are_undone_together() {
             let refused = restore(archive, &target, &["-a"]).expect_status(1).stderr();
             assert!(refused.contains("SEQUENCE SET"), "{refused}");
             assert!(refused.contains("The target is unchanged."), "{refused}");
-            expect_equal(&old, &target);
+            expect_equal("the target", &old, &target);
             target.sql("ALTER SEQUENCE z NO MAXVALUE");
             restore(archive, &target, &["-a"]).expect_status(0);
-            expect_equal(&trial.source, &target);
+            expect_equal("the target", &trial.source, &target);
         }
     });
 }
@@ -217,6 +210,15 @@ impl SlowCommit {
         self.target.hold("SELECT pg_advisory_lock(1)")
     }
 
+    /// Lets the COMMIT through, but not its answer.
+    fn commit_unheard(&self, held: &mut crate::harness::database::Held) {
+        self.proxy.swallow_answers();
+        held.release();
+        while self.target.sql("SELECT count(*) FROM t") != "2\n" {
+            std::thread::yield_now();
+        }
+    }
+
     #[track_caller]
     fn expect_new(&self) {
         assert_eq!(
@@ -227,10 +229,13 @@ impl SlowCommit {
     }
 }
 
-fn ended(child: Child) -> (Option<i32>, String) {
+/// What it said until its end, which must be with this status.
+#[track_caller]
+fn ended_with(status: i32, child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.code(), said)
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    said
 }
 
 #[test]
@@ -239,14 +244,9 @@ fn a_commit_whose_answer_is_lost_is_asked_about() {
         let slow = SlowCommit::new(server);
         let mut held = slow.hold();
         let child = slow.start(&[]);
-        slow.proxy.swallow_answers();
-        held.release();
-        while slow.target.sql("SELECT count(*) FROM t") != "2\n" {
-            std::thread::yield_now();
-        }
+        slow.commit_unheard(&mut held);
         slow.proxy.cut();
-        let (status, said) = ended(child);
-        assert_eq!(status, Some(0), "{said}");
+        let said = ended_with(0, child);
         assert!(!said.contains("Trying again"), "{said}");
         slow.expect_new();
     });
@@ -264,8 +264,7 @@ fn a_commit_that_is_cut_off_is_undone_and_made_again() {
             std::thread::yield_now();
         }
         held.release();
-        let (status, said) = ended(child);
-        assert_eq!(status, Some(0), "{said}");
+        let said = ended_with(0, child);
         assert!(said.contains("Trying again"), "{said}");
         slow.expect_new();
     });
@@ -278,27 +277,21 @@ fn a_signal_during_the_commit_gets_a_true_answer() {
         let mut held = slow.hold();
         let child = slow.start(&[]);
         signal(&child, "-INT");
-        let (status, said) = ended(child);
-        assert_eq!(status, Some(130), "{said}");
+        let said = ended_with(130, child);
         assert!(said.contains("The target is unchanged."), "{said}");
         held.release();
         wait_for_quiet(&slow.target);
-        expect_equal(&slow.old, &slow.target);
+        expect_equal("the target", &slow.old, &slow.target);
 
         // Committed, but the answer has not come.
         let mut held = slow.hold();
         let child = slow.start(&[]);
-        slow.proxy.swallow_answers();
-        held.release();
-        while slow.target.sql("SELECT count(*) FROM t") != "2\n" {
-            std::thread::yield_now();
-        }
+        slow.commit_unheard(&mut held);
         signal(&child, "-TERM");
         // What it asks goes through as soon as the line is another one.
         std::thread::sleep(std::time::Duration::from_millis(200));
         slow.proxy.cut();
-        let (status, said) = ended(child);
-        assert_eq!(status, Some(3), "{said}");
+        let said = ended_with(3, child);
         assert!(
             said.contains("has committed: everything is restored"),
             "{said}"
@@ -315,8 +308,7 @@ fn a_server_that_does_not_come_back_leaves_the_answer_open() {
     let _held = slow.hold();
     let child = slow.start(&["--retry-for=0"]);
     slow.proxy.refuse();
-    let (status, said) = ended(child);
-    assert_eq!(status, Some(6), "{said}");
+    let said = ended_with(6, child);
     assert!(said.contains("txid_status("), "{said}");
 }
 
@@ -359,5 +351,5 @@ fn too_many_locks_are_named_and_change_nothing() {
     let old = Snapshot::of(&target).unwrap();
     let refused = restore(&trial.ours, &target, &[]).expect_status(1).stderr();
     assert!(refused.contains("max_locks_per_transaction"), "{refused}");
-    expect_equal(&old, &target);
+    expect_equal("the target", &old, &target);
 }

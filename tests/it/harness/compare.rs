@@ -27,6 +27,14 @@ impl Snapshot {
     }
 }
 
+/// Demands that a database is as one was.
+#[track_caller]
+pub(crate) fn expect_equal(what: &str, before: &Snapshot, database: &Database) {
+    if let Some(differences) = differences(before, &Snapshot::of(database).unwrap()) {
+        panic!("{what}: {differences}");
+    }
+}
+
 /// Where two databases differ, told so that a person can act on it. `None` if nowhere.
 pub(crate) fn differences(before: &Snapshot, after: &Snapshot) -> Option<Failure> {
     let mut found = Vec::new();

@@ -187,11 +187,9 @@ pub(crate) fn run_psql(server: &Server, database: &str, script: &str) -> Result<
 
 /// `psql` as scripts should call it: no startup file, stop at errors, bare output.
 pub(crate) fn psql_command(server: &Server, database: &str) -> Command {
-    let mut command = Command::new(server::client_dir().join("psql"));
+    let mut command = server.client("psql");
     command
         .args(["-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"])
-        .args(["-h", "127.0.0.1", "-U", "postgres", "-p"])
-        .arg(server.port.to_string())
         .args(["-d", database])
         .env("PGOPTIONS", "-c client_min_messages=warning")
         .env("PGCLIENTENCODING", "UTF8")

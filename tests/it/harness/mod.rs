@@ -10,7 +10,7 @@ pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod server;
 
-pub(crate) use compare::{Snapshot, differences, line_difference};
+pub(crate) use compare::{Snapshot, differences, expect_equal, line_difference};
 pub(crate) use database::Database;
 pub(crate) use fixture::Fixture;
 pub(crate) use host::Host;

@@ -247,6 +247,15 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 impl Server {
+    /// A client program of PostgreSQL, by name or path, that connects to this server as the superuser.
+    pub(crate) fn client(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(client_dir().join(program));
+        command
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-p"])
+            .arg(self.port.to_string());
+        command
+    }
+
     pub(crate) fn fresh_name(&self) -> String {
         let number = self.next_database.fetch_add(1, Ordering::Relaxed);
         format!("t{number}")
