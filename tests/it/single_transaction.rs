@@ -351,5 +351,10 @@ fn too_many_locks_are_named_and_change_nothing() {
     let old = Snapshot::of(&target).unwrap();
     let refused = restore(&trial.ours, &target, &[]).expect_status(1).stderr();
     assert!(refused.contains("max_locks_per_transaction"), "{refused}");
+    // As long as the transaction is being undone its locks leave no room for a connection.
+    while target.try_sql("SELECT").is_err() {
+        std::thread::yield_now();
+    }
+    wait_for_quiet(&target);
     expect_equal("the target", &old, &target);
 }
