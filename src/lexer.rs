@@ -157,6 +157,26 @@ pub fn split_bytes(
     }
 }
 
+/// The tokens of a text, white space and comments included, and where they lie.
+///
+/// # Errors
+/// As [`split`].
+pub(crate) fn tokens(
+    text: &str,
+    strings: StringSyntax,
+) -> Result<Vec<(Token, Range<usize>)>, GuardViolation> {
+    let mut scanner = Scanner {
+        text: text.as_bytes(),
+        at: 0,
+        strings,
+    };
+    let mut tokens = Vec::new();
+    while let Some(token) = scanner.next()? {
+        tokens.push(token);
+    }
+    Ok(tokens)
+}
+
 /// Puts names spelled `begin` in quotes. PostgreSQL does not quote this word when it deparses a routine, and psql takes
 /// each one outside of parentheses for the start of a body, so that it never finds the statement's end.
 pub(crate) fn quote_names_spelled_begin(routine: &str) -> Cow<'_, str> {
@@ -358,7 +378,7 @@ impl Statement {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token {
+pub(crate) enum Token {
     /// White space or a comment.
     Space,
     /// A keyword or a name without quotes.

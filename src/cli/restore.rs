@@ -19,11 +19,12 @@ use super::selection::{PartsArgs, SelectionArgs};
 use super::stdout::try_write_stdout;
 use crate::archive::{Condition, RowFilter};
 use crate::conn::{ConnectArgs, ConnectSettings};
+use crate::dump::selection::split_rename;
 use crate::event::Events;
 use crate::objects::quote;
 use crate::restore::{
-    DumpSource, Prepared, PreparedSwap, Preview, ReplayOptions, RestoreOptions, RestoreReport,
-    Severity, SwapPreview, abandon, chosen_entries, look, look_at_swap, unfinished,
+    DumpSource, Moves, Prepared, PreparedSwap, Preview, ReplayOptions, RestoreOptions,
+    RestoreReport, Severity, SwapPreview, abandon, chosen_entries, look, look_at_swap, unfinished,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -94,6 +95,13 @@ pub(crate) struct RestoreArgs {
     choice: ChoiceArgs,
     #[command(flatten)]
     parts: PartsArgs,
+    /// With -t: the tables come back in this schema, with their indexes, constraints, sequences, triggers and policies, beside those
+    /// that are there. It is made if it is missing
+    #[arg(long, value_name = "SCHEMA", conflicts_with_all = ["with_dependencies", "exact", "swap"])]
+    into_schema: Option<String>,
+    /// This table comes back under another name, its indexes and sequences, too (repeatable). It is chosen thereby
+    #[arg(long, value_name = "[SCHEMA.]OLD=NEW", conflicts_with_all = ["with_dependencies", "exact", "swap"])]
+    rename: Vec<String>,
     /// With -a and -t: only rows of which this holds: COLUMN = VALUE, COLUMN <> VALUE, COLUMN is null, COLUMN is not null
     /// (repeatable). Sequences stay
     #[arg(long = "where", value_name = "CONDITION", requires_all = ["data_only", "tables"])]
@@ -236,6 +244,19 @@ impl RestoreArgs {
     }
 
     fn options(&self) -> Result<RestoreOptions> {
+        if self.into_schema.is_some() && self.rename.is_empty() && self.selection.tables.is_empty()
+        {
+            let what = "--into-schema wants tables: choose them with -t";
+            return Err(Error::new(ErrorKind::Usage, what));
+        }
+        let renames = self.rename.iter().map(|text| split_rename(text));
+        let renames = renames.collect::<Result<Vec<_>>>()?;
+        let is_moved = self.into_schema.is_some() || !renames.is_empty();
+        let moves = Moves::parse(self.into_schema.as_deref(), &renames)?;
+        let mut selection = self.selection.clone();
+        selection
+            .tables
+            .extend(renames.into_iter().map(|(old, _)| old));
         Ok(RestoreOptions {
             jobs: self.jobs,
             clean: !self.no_clean && !self.create,
@@ -247,9 +268,10 @@ impl RestoreArgs {
             like: None,
             no_owner: self.no_owner,
             role: self.role.clone(),
-            selection: self.choice.selection(&self.selection)?,
+            selection: self.choice.selection(&selection)?,
             list: None,
             dependencies: None,
+            moves: is_moved.then_some(moves),
             parts: self.parts.parts_of_archive(),
             rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
             foreign_data: true,

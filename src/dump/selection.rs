@@ -488,6 +488,31 @@ fn row_choices(patterns: &SelectionPatterns) -> Result<Vec<RowChoice>> {
     Ok(choices)
 }
 
+/// OLD and NEW of `OLD=NEW`.
+///
+/// # Errors
+/// `Usage`.
+pub(crate) fn split_rename(text: &str) -> Result<(String, String)> {
+    let at = end_of_pattern(text)
+        .ok_or_else(|| usage(text, "Give a table, an equals sign, and its new name."))?;
+    Ok((
+        text[..at].trim().to_owned(),
+        text[at + 1..].trim().to_owned(),
+    ))
+}
+
+/// A name as SQL has it: folded unless quoted.
+///
+/// # Errors
+/// `Usage` if it is more than one name, or none.
+pub(crate) fn name_of_pattern(text: &str) -> Result<String> {
+    let parts = split(text)?;
+    match &parts[..] {
+        [part] if !part.literal.is_empty() => Ok(part.literal.clone()),
+        _ => Err(usage(text, "It must be one name without a schema.")),
+    }
+}
+
 /// The place of the first equals sign outside of double quotes.
 fn end_of_pattern(text: &str) -> Option<usize> {
     let mut quoted = false;

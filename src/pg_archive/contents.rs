@@ -747,6 +747,7 @@ impl Builder<'_> {
             | Kind::RowSecurity
             | Kind::PublicationTable
             | Kind::MaterializedViewData
+            | Kind::ExtendedStatistics
             | Kind::RelationStatistics => {
                 let named = self.relation_by_name(at)?;
                 self.relation(named)

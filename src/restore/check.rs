@@ -103,6 +103,7 @@ impl Needs {
         let mut needs = Needs::default();
         needs.roles.extend(options.role.clone());
         let mut created_schemas = BTreeSet::from(["pg_catalog", "public"]);
+        created_schemas.extend(plan.makes_schema.as_deref());
         let mut created_roles = BTreeSet::new();
         let mut created_languages = BTreeSet::new();
         for step in plan.steps() {

@@ -902,6 +902,11 @@ pub(crate) async fn clean_and_create(
             .map_err(failed("could not drop what the archive recreates"))?;
     }
     events.phase(Phase::PreData);
+    if let Some(schema) = &plan.makes_schema {
+        make_schema(session, schema)
+            .await
+            .map_err(failed("could not make the schema that tables go into"))?;
+    }
     let kept: HashSet<&str> = now.kept_schemas.iter().map(String::as_str).collect();
     let extensions = schemas_of_extensions(session)
         .await
@@ -1040,6 +1045,16 @@ fn existing_schema_kept(step: &Step, kept_schemas: &HashSet<&str>) -> Step {
         step.create = None;
     }
     step
+}
+
+/// Makes a schema unless it is there: IF NOT EXISTS would want the right to make it in any case.
+async fn make_schema(session: &Session, schema: &str) -> Found<()> {
+    let query = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text";
+    if session.query(query, &[&schema]).await?.is_empty() {
+        let create = format!("CREATE SCHEMA {}", quote::ident(schema));
+        session.batch_execute(&create).await?;
+    }
+    Ok(())
 }
 
 /// The target's extensions with their schemas. Extensions are not dropped: theirs are more objects than the archive knows.

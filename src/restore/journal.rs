@@ -210,6 +210,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         selection,
         list,
         dependencies,
+        moves,
         parts,
         rows,
         // A drill alone leaves them out, and does not resume.
@@ -234,6 +235,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
             "the selection (-t -T -n -N -e --filter and their like)",
             format!("{selection:?}"),
         ),
+        ("--into-schema, --rename", format!("{moves:?}")),
         ("--use-list", format!("{list:?}")),
         (
             DEPENDENCIES,

@@ -38,6 +38,8 @@ pub(crate) struct LoadItem {
     table: usize,
     label: Arc<str>,
     target: Arc<LoadTarget>,
+    /// Instead of the archive's COPY.
+    copy: Option<Arc<str>>,
     /// Which rows of it; `None` for all.
     filter: Option<Arc<PlacedFilter>>,
     member: PlannedMember,
@@ -55,6 +57,7 @@ pub(crate) struct LoadQueue {
 struct TableQueue {
     label: Arc<str>,
     target: Arc<LoadTarget>,
+    copy: Option<Arc<str>>,
     filter: Option<Arc<PlacedFilter>>,
     members: VecDeque<PlannedMember>,
     bytes_left: u64,
@@ -75,6 +78,7 @@ impl LoadQueue {
             .map(|load| TableQueue {
                 label: load.label.as_str().into(),
                 target: Arc::new(load.target.clone()),
+                copy: load.copy.as_deref().map(Arc::from),
                 // The plan has checked that its columns are there.
                 filter: rows
                     .and_then(|rows| rows.place(&load.columns).ok())
@@ -103,6 +107,7 @@ impl LoadQueue {
             table: at,
             label: Arc::clone(&table.label),
             target: Arc::clone(&table.target),
+            copy: table.copy.clone(),
             filter: table.filter.clone(),
             member,
         })
@@ -201,7 +206,8 @@ impl Loader {
                         .journal
                         .as_ref()
                         .map(|_| send(session, "BEGIN".to_owned()));
-                    let copied = self.copy(worker, session, &item, &copy, member);
+                    let copy = item.copy.as_deref().unwrap_or(&copy);
+                    let copied = self.copy(worker, session, &item, copy, member);
                     // The answers come in the order of the requests.
                     let (committed, begun, copied) =
                         futures::join!(self.finished(before.take()), answered(begun), copied);
@@ -209,6 +215,10 @@ impl Loader {
                     begun.map_err(|error| load_failed(&item, error))?;
                     let rows = copied?;
                     self.commit(session, item, rows)
+                }
+                // They name their table, which is not the one that is meant.
+                PieceForm::Statements if item.copy.is_some() => {
+                    return Err(Error::internal("statements were to be loaded elsewhere"));
                 }
                 PieceForm::Statements => {
                     self.finished(before.take()).await?;
@@ -487,6 +497,8 @@ mod tests {
             digest: String::new(),
             through_root: false,
             of_extension: false,
+            copy: None,
+            rows_as_statements: false,
             rows: 0,
             bytes: members.iter().map(|(_, length)| length).sum(),
             members: members

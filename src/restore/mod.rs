@@ -27,6 +27,7 @@ mod findings;
 mod finish;
 mod journal;
 mod load;
+mod moved;
 mod newer_syntax;
 mod plan;
 mod post_data;
@@ -68,6 +69,7 @@ pub(crate) use database::drop_database;
 use extensions::Extensions;
 pub use findings::{Check, Finding, Findings, Severity};
 pub(crate) use journal::schemas as unfinished_schemas;
+pub use moved::Moves;
 pub use plan::PlanSummary;
 use plan::RestorePlan;
 pub(crate) use plan::chosen_entries;
@@ -114,6 +116,8 @@ pub struct RestoreOptions {
     /// `--with-dependencies`: also what the chosen entries need and the target does not have. Those that it has; a
     /// restore that looks at it finds out.
     pub dependencies: Option<HashSet<DumpId>>,
+    /// Tables come back in another place than they were in.
+    pub moves: Option<Moves>,
     /// `-s -a -x --section --no-comments` and their like. With data alone nothing is dropped.
     pub parts: Parts,
     /// With data alone: only the rows of tables, and of those only these. Sequences stay as they are.
@@ -154,6 +158,7 @@ impl RestoreOptions {
             selection: Selection::default(),
             list: None,
             dependencies: None,
+            moves: None,
             parts: Parts {
                 statistics: true,
                 ..Parts::default()
@@ -280,6 +285,10 @@ pub async fn look(
         turn::take(&session, run::turn_patience(&options)).await?;
     }
     let mut findings = Findings::default();
+    for label in &plan.left_out {
+        let why = "is left out: it ties the table to what stays where it is";
+        findings.warning(Check::Dependencies, format!("{label} {why}"));
+    }
     if let Some(stays) = stays {
         findings.warning(Check::Dependencies, stays);
     }
@@ -379,9 +388,17 @@ async fn leave_present(
 
 async fn read_texts(reader: &Arc<ArchiveReader>, plan: &RestorePlan) -> Result<StatementTexts> {
     let (reader, members) = (Arc::clone(reader), plan.statement_members());
-    tokio::task::spawn_blocking(move || StatementTexts::read(&reader, &members))
+    let moved = plan.moved.clone();
+    let texts = tokio::task::spawn_blocking(move || StatementTexts::read(&reader, &members, moved))
         .await
-        .map_err(|error| Error::internal("reading statements died").caused_by(error))?
+        .map_err(|error| Error::internal("reading statements died").caused_by(error))??;
+    if plan.moved.is_some() {
+        // What cannot be moved is refused before anything changes.
+        for step in plan.steps() {
+            texts.sql(step)?;
+        }
+    }
+    Ok(texts)
 }
 
 /// Opens a connection to the target with the settings that restoring needs on top of the usual ones.

@@ -1,6 +1,7 @@
 //! What a restore will do, decided from the index and the options alone. Pure.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::archive::{
     DumpId, Header, Index, MemberCount, MemberId, Section, Span, TextEncoding, TocEntry,
@@ -10,6 +11,7 @@ use crate::{Error, ErrorKind, Result};
 
 use super::chosen::{Chosen, contradiction, name_within};
 use super::journal::{Done, Work};
+use super::moved::{MovedNames, move_plan};
 use super::{RestoreOptions, exact};
 
 /// The whole restore: what may have to go, what is created when, what is loaded.
@@ -35,6 +37,12 @@ pub(crate) struct RestorePlan {
     pub event_triggers: Vec<Step>,
     /// Rows and bytes of all loads, where they are known though not of each: an archive of pg_dump is not read again for what is done.
     pub totals: Option<(u64, u64)>,
+    /// New names for what comes back in another place.
+    pub moved: Option<Arc<MovedNames>>,
+    /// The schema of that place, made if it is missing.
+    pub makes_schema: Option<String>,
+    /// What does not come along to it, in words.
+    pub left_out: Vec<String>,
 }
 
 /// The statements of one entry, to be run together.
@@ -88,6 +96,10 @@ pub(crate) struct Load {
     pub through_root: bool,
     /// Whether CREATE EXTENSION makes the table, with rows of its own in it.
     pub of_extension: bool,
+    /// COPY into another place than the archive's.
+    pub copy: Option<String>,
+    /// Rows are no COPY text but statements, which name their table.
+    pub rows_as_statements: bool,
     /// Rows of all members.
     pub rows: u64,
     /// Bytes of all members.
@@ -234,7 +246,7 @@ impl RestorePlan {
             .chain(&self.event_triggers)
     }
 
-    fn steps_mut(&mut self) -> impl Iterator<Item = &mut Step> {
+    pub(super) fn steps_mut(&mut self) -> impl Iterator<Item = &mut Step> {
         self.tablespaces
             .iter_mut()
             .chain(&mut self.pre_data)
@@ -296,6 +308,9 @@ impl RestorePlan {
             refreshes: left(&self.refreshes),
             statistics: left(&self.statistics),
             totals: None,
+            moved: self.moved.clone(),
+            makes_schema: self.makes_schema.clone(),
+            left_out: self.left_out.clone(),
         }
     }
 
@@ -413,6 +428,9 @@ pub(crate) fn plan_restore_without(
             step.owner = None;
             step.alter_owner = None;
         }
+    }
+    if let Some(moves) = &options.moves {
+        move_plan(&mut plan, index, moves)?;
     }
     if options.exact {
         plan.held.exact_schemas = exact::schemas(&index.header, &plan.held, options)?;
@@ -534,6 +552,8 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
             .map_or_else(String::new, |rows| rows.digest.clone()),
         through_root: entry.rows.as_ref().is_some_and(|rows| rows.root.is_some()),
         of_extension: entry.relation.is_none(),
+        copy: None,
+        rows_as_statements: kind == Kind::TableData && entry.rows.is_none(),
         rows,
         bytes: members.iter().map(|member| member.length).sum(),
         members,

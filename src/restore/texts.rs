@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::archive::{ArchiveReader, MemberId, Span, TextEncoding};
 use crate::{Error, ErrorKind, Result};
 
+use super::moved::MovedNames;
 use super::plan::Step;
 
 /// The decompressed members that hold statements.
 pub(crate) struct StatementTexts {
     encoding: TextEncoding,
     members: HashMap<MemberId, Vec<u8>>,
+    moved: Option<Arc<MovedNames>>,
 }
 
 impl StatementTexts {
@@ -19,7 +22,11 @@ impl StatementTexts {
     ///
     /// # Errors
     /// `Damaged`, `Io`.
-    pub(crate) fn read(reader: &ArchiveReader, members: &BTreeSet<MemberId>) -> Result<Self> {
+    pub(crate) fn read(
+        reader: &ArchiveReader,
+        members: &BTreeSet<MemberId>,
+        moved: Option<Arc<MovedNames>>,
+    ) -> Result<Self> {
         let members = members
             .iter()
             .map(|id| Ok((*id, reader.read_member(*id)?)))
@@ -27,6 +34,7 @@ impl StatementTexts {
         Ok(StatementTexts {
             encoding: reader.index().header.text_encoding(),
             members,
+            moved,
         })
     }
 
@@ -43,12 +51,13 @@ impl StatementTexts {
         Ok(sql)
     }
 
-    /// One of the places that a step's statements are in.
+    /// One of the places that a step's statements are in, with the new names of what comes back elsewhere.
     ///
     /// # Errors
-    /// `Damaged` if they are not where the index says.
+    /// `Damaged` if they are not where the index says, `Usage` if they cannot get these names.
     pub(crate) fn span(&self, span: Span, step: &Step) -> Result<Cow<'_, str>> {
-        self.members
+        let text = self
+            .members
             .get(&span.member)
             .and_then(|text| span.slice(text))
             .and_then(|bytes| self.encoding.decode(bytes))
@@ -60,6 +69,10 @@ impl StatementTexts {
                         step.label
                     ),
                 )
-            })
+            })?;
+        match &self.moved {
+            Some(moved) => moved.rewrite(&text, step).map(Cow::Owned),
+            None => Ok(text),
+        }
     }
 }

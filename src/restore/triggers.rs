@@ -538,6 +538,8 @@ mod tests {
             digest: String::new(),
             through_root: false,
             of_extension: false,
+            copy: None,
+            rows_as_statements: false,
             rows: 0,
             bytes: 0,
             entry: crate::archive::DumpId(1),

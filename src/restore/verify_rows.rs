@@ -254,6 +254,8 @@ mod tests {
             digest: "0".repeat(31) + "7",
             through_root: false,
             of_extension: false,
+            copy: None,
+            rows_as_statements: false,
             rows: 3,
             bytes: 30,
             members: Vec::new(),
