@@ -8,8 +8,8 @@ use super::verification::record;
 use super::{BackupSet, Drilled, How, Repository, Verified};
 use crate::archive::{ArchiveReader, TocEntry};
 use crate::comparison::{
-    DefinitionDifference, Definitions, ObjectKey, RowDifference, RowsRead, Side,
-    compare_definitions, compare_rows, is_of_every_database, tables_of,
+    DefinitionDifference, Definitions, ObjectKey, RowDifference, RowsRead, Side, SideTables,
+    compare_definitions, compare_tables, is_of_every_database,
 };
 use crate::conn::{ConnectSettings, ServerVersion, Session};
 use crate::dump::ContentOptions;
@@ -218,12 +218,12 @@ async fn restore_and_compare(
         let definitions = Definitions::of_archive(&archive, &index.entries, no_owner)?
             .without(|object| no_owner && is_privilege(object));
         let restored_here = |entry: &&TocEntry| !index.is_of_foreign_table(entry);
-        let tables = tables_of(index.entries.iter().filter(restored_here))?;
+        let tables = SideTables::of(index.entries.iter().filter(restored_here))?;
         let differences = compare_definitions(&definitions, &restored.definitions, by_name_only)
             .iter()
             .filter_map(describe_definition)
             .chain(
-                compare_rows(&tables, &restored.tables.unwrap_or_default())
+                compare_tables(&tables, &restored.tables.unwrap_or_default())
                     .iter()
                     .filter_map(describe_rows),
             )

@@ -16,7 +16,7 @@ use crate::archive::{ArchiveReader, TextEncoding};
 use crate::backup::parse_set_name;
 use crate::comparison::{
     DefinitionDifference, RowDifference, RowsRead, Side, TableContents, compare_definitions,
-    compare_rows,
+    compare_tables,
 };
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::ContentOptions;
@@ -281,10 +281,13 @@ impl<'a> Report<'a> {
                 .map(ObjectLine::of)
                 .collect();
         let tables: Vec<TableLine> = match (&a.tables, &b.tables) {
-            (Some(a), Some(b)) => compare_rows(a, b).into_iter().map(TableLine::of).collect(),
+            (Some(a), Some(b)) => compare_tables(a, b)
+                .into_iter()
+                .map(TableLine::of)
+                .collect(),
             _ => Vec::new(),
         };
-        let tables_of = |side: &Side| side.tables.as_ref().map_or(0, |tables| tables.len());
+        let tables_of = |side: &Side| side.tables.as_ref().map_or(0, |tables| tables.count());
         Report {
             a: &args.a,
             b: &args.b,

@@ -11,6 +11,7 @@ pub use definitions::{
     DefinitionDifference, Definitions, ObjectKey, compare_definitions, is_of_every_database,
 };
 pub use rows::{
-    RowDifference, TableContents, TableName, Tables, compare_rows, live_contents, tables_of,
+    RowDifference, SideTables, TableContents, TableName, Tables, compare_rows, compare_tables,
+    live_contents,
 };
 pub use side::{RowsRead, Side};

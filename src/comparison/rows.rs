@@ -15,6 +15,14 @@ pub type TableName = (String, String);
 /// What tables hold.
 pub type Tables = BTreeMap<TableName, TableContents>;
 
+/// What the tables of a side hold, each by its own name, and those whose rows are loaded through another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SideTables {
+    contents: Tables,
+    /// The topmost tables of partitions whose rows may come to be in another partition.
+    roots: BTreeMap<TableName, TableName>,
+}
+
 /// What a table holds, as far as it is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableContents {
@@ -63,22 +71,42 @@ impl TableContents {
     }
 }
 
-/// What the tables of an index hold. Rows that found their partition anew may be in another one: such partitions are
-/// taken together, as the table that they are loaded into.
-///
-/// # Errors
-/// `Damaged` if a digest is none.
-pub fn tables_of<'a>(entries: impl IntoIterator<Item = &'a TocEntry>) -> Result<Tables> {
-    let mut tables = Tables::new();
-    for entry in entries {
-        if let (Some((schema, name)), Some(contents)) =
-            (entry.loaded_into(), TableContents::of_entry(entry)?)
-        {
-            let table = tables.entry((schema.to_owned(), name.to_owned()));
-            table.or_default().merge(contents);
+impl SideTables {
+    /// What the tables of an index hold.
+    ///
+    /// # Errors
+    /// `Damaged` if a digest is none.
+    pub fn of<'a>(entries: impl IntoIterator<Item = &'a TocEntry>) -> Result<SideTables> {
+        let mut tables = SideTables::default();
+        for entry in entries {
+            let (Some(schema), Some(contents)) = (&entry.schema, TableContents::of_entry(entry)?)
+            else {
+                continue;
+            };
+            let name = (schema.clone(), entry.name.clone());
+            if let Some(root) = entry.rows.as_ref().and_then(|rows| rows.root.clone()) {
+                tables.roots.insert(name.clone(), root);
+            }
+            tables.contents.entry(name).or_default().merge(contents);
         }
+        Ok(tables)
     }
-    Ok(tables)
+
+    /// How many tables they are, by the tables that they are loaded into.
+    pub fn count(&self) -> usize {
+        self.folded(self).len()
+    }
+
+    /// Partitions that find their rows anew, on this side or on the `other`, are one table, the topmost.
+    fn folded(&self, other: &SideTables) -> Tables {
+        let mut folded = Tables::new();
+        for (name, contents) in &self.contents {
+            let root = self.roots.get(name).or_else(|| other.roots.get(name));
+            let table = folded.entry(root.unwrap_or(name).clone());
+            table.or_default().merge(*contents);
+        }
+        folded
+    }
 }
 
 impl RowDifference {
@@ -87,6 +115,11 @@ impl RowDifference {
         let (schema, name) = &self.table;
         one_line(&format!("{schema}.{name}")).into_owned()
     }
+}
+
+/// What differs between two sides, by table.
+pub fn compare_tables(before: &SideTables, after: &SideTables) -> Vec<RowDifference> {
+    compare_rows(&before.folded(after), &after.folded(before))
 }
 
 /// What differs, by table.
@@ -146,10 +179,10 @@ mod tests {
     use crate::archive::tests::entries;
 
     fn with(change: fn(&mut TableRows)) -> Vec<RowDifference> {
-        let before = tables_of(&entries()).unwrap();
+        let before = SideTables::of(&entries()).unwrap();
         let mut changed = entries();
         change(changed[2].rows.as_mut().unwrap());
-        compare_rows(&before, &tables_of(&changed).unwrap())
+        compare_tables(&before, &SideTables::of(&changed).unwrap())
     }
 
     #[test]
@@ -160,26 +193,40 @@ mod tests {
         assert_eq!(fewer[0].before.unwrap().rows, 3);
         assert_eq!(fewer[0].after.unwrap().rows, 2);
         assert_eq!(with(|rows| rows.digest = "0".repeat(32)).len(), 1);
-        let lost = compare_rows(&tables_of(&entries()).unwrap(), &Tables::new());
+        let lost = compare_tables(&SideTables::of(&entries()).unwrap(), &SideTables::default());
         assert_eq!(lost[0].after, None);
     }
 
     #[test]
-    fn partitions_that_are_loaded_through_their_root_are_one_table() {
+    fn partitions_that_either_side_loads_through_their_root_are_one_table() {
         let mut parts = entries();
+        let other = parts.len();
         parts.push(parts[2].clone());
-        for part in [2, parts.len() - 1] {
+        parts[other].name = "u".to_owned();
+        let by_name = SideTables::of(&parts).unwrap();
+        for part in [2, other] {
             parts[part].rows.as_mut().unwrap().root = Some(("s".to_owned(), "root".to_owned()));
         }
-        let tables = tables_of(&parts).unwrap();
-        assert_eq!(tables.len(), 1);
-        assert_eq!(tables[&("s".to_owned(), "root".to_owned())].rows, 6);
+        let through_root = SideTables::of(&parts).unwrap();
+        assert_eq!(compare_tables(&by_name, &through_root), []);
+        assert_eq!(compare_tables(&through_root, &by_name), []);
+
+        // A row is lost, wherever it was.
+        parts[other].rows.as_mut().unwrap().rows = 2;
+        let fewer = compare_tables(&by_name, &SideTables::of(&parts).unwrap());
+        assert_eq!(fewer.len(), 1);
+        assert_eq!(fewer[0].table(), "s.root");
+        assert_eq!(fewer[0].before.unwrap().rows, 6);
+        assert_eq!(fewer[0].after.unwrap().rows, 5);
     }
 
     #[test]
     fn digest_that_is_none_is_damage() {
         let mut broken = entries();
         broken[2].rows.as_mut().unwrap().digest = "x".to_owned();
-        assert_eq!(tables_of(&broken).unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(
+            SideTables::of(&broken).unwrap_err().kind(),
+            ErrorKind::Damaged
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{Definitions, Tables, tables_of};
+use super::{Definitions, SideTables};
 use crate::Result;
 use crate::archive::{ArchiveReader, Compression, TextEncoding};
 use crate::conn::{ConnectSettings, ServerVersion};
@@ -29,7 +29,7 @@ pub struct Side {
     /// Its definitions.
     pub definitions: Definitions,
     /// Its rows; `None` unless they were asked for.
-    pub tables: Option<Tables>,
+    pub tables: Option<SideTables>,
     /// The server that it is on or came from.
     pub server: ServerVersion,
     /// Whether it has large objects, whose bytes are not compared.
@@ -60,7 +60,7 @@ impl Side {
             let index = archive.index();
             let entries = chosen_entries(index, &options)?;
             let tables = match with_rows {
-                true => Some(tables_of(entries.iter().copied())?),
+                true => Some(SideTables::of(entries.iter().copied())?),
                 false => None,
             };
             Ok(Side {
@@ -106,7 +106,7 @@ impl Side {
                 };
                 // A dump to nowhere: it reads with all connections, and its index has the digests.
                 let read = create(settings, options, std::io::sink(), events.clone()).await?;
-                Some(tables_of(&read.index().entries)?)
+                Some(SideTables::of(&read.index().entries)?)
             }
         };
         Ok(Side {
@@ -122,7 +122,7 @@ impl Side {
     pub fn empty(with_rows: bool, server: ServerVersion) -> Side {
         Side {
             definitions: Definitions::default(),
-            tables: with_rows.then(Tables::new),
+            tables: with_rows.then(SideTables::default),
             server,
             has_large_objects: false,
             unsupported: Vec::new(),

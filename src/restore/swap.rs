@@ -19,7 +19,7 @@ use std::time::Instant;
 use tokio_postgres::error::SqlState;
 
 use crate::archive::{ArchiveReader, Header};
-use crate::comparison::{RowsRead, Side, compare_rows, tables_of};
+use crate::comparison::{RowsRead, Side, SideTables, compare_tables};
 use crate::conn::{ConnectSettings, Session, connect};
 use crate::dump::ContentOptions;
 use crate::dump::parts::Parts;
@@ -457,8 +457,8 @@ async fn check_rows(reader: &ArchiveReader, new: &ConnectSettings, jobs: NonZero
     let everything = Selection::default();
     let rows = RowsRead::InEncoding(reader.index().header.text_encoding);
     let built = Side::of_database(new, jobs, &everything, &contents, rows, &Events::none()).await?;
-    let archived = tables_of(&reader.index().entries)?;
-    let differences = compare_rows(&archived, &built.tables.unwrap_or_default());
+    let archived = SideTables::of(&reader.index().entries)?;
+    let differences = compare_tables(&archived, &built.tables.unwrap_or_default());
     if differences.is_empty() {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::pgstow::finish;
 use crate::harness::server::client_dir;
-use crate::harness::{Database, Server, on_newest, pgstow};
+use crate::harness::{Database, Host, Server, on_newest, pgstow};
 
 const SHOP: &str = "
     CREATE TYPE colour AS ENUM ('red', 'green', 'blue');
@@ -52,6 +52,46 @@ fn equal_sides_exit_with_0_whatever_they_are() {
             assert!(told.starts_with("equal: "), "{told}");
             assert!(told.ends_with("the rows of 3 tables\n"), "{told}");
         }
+    });
+}
+
+#[test]
+fn rows_loaded_through_their_root_are_those_of_the_partitions() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE r (n int) PARTITION BY RANGE (n);
+             CREATE TABLE r_low PARTITION OF r FOR VALUES FROM (0) TO (100);
+             CREATE TABLE r_high PARTITION OF r FOR VALUES FROM (100) TO (300) PARTITION BY RANGE (n);
+             CREATE TABLE r_highest PARTITION OF r_high FOR VALUES FROM (100) TO (300);
+             INSERT INTO r SELECT generate_series(1, 200);",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let archive = |name: &str, options: &[&str]| {
+            let file = dir.path().join(name).to_str().unwrap().to_owned();
+            let command = ["create", &source.url(), "-o", &file];
+            pgstow(command.iter().chain(options)).expect_status(0);
+            file
+        };
+        let plain = archive("plain.sql.gz", &[]);
+        let rooted = archive("rooted.sql.gz", &["--load-via-partition-root"]);
+        let host = Host::of(&source);
+        host.run(["create", "--load-via-partition-root"])
+            .expect_status(0);
+        host.run(["drill"]).expect_status(0);
+        let swapped = restore(server, &rooted, &["--swap"]);
+        for (a, b) in [
+            (&rooted, &source.url()),
+            (&source.url(), &rooted),
+            (&rooted, &plain),
+            (&rooted, &swapped.url()),
+        ] {
+            pgstow(["diff", a, b]).expect_status(0);
+        }
+        source.sql("DELETE FROM r WHERE n = 150");
+        let told = pgstow(["diff", &rooted, &source.url()]).expect_status(1);
+        let line = "rows of public.r: 200 rows in A, 199 rows in B (-1)\n";
+        assert!(told.stdout().contains(line), "{}", told.stdout());
     });
 }
 
