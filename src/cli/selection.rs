@@ -89,7 +89,10 @@ impl SelectionArgs {
                 "children of tables are known when a dump is made, not when an archive is read",
             )
             .hint("Name them by patterns of --table.")),
-            false => Ok(patterns),
+            false => Ok(SelectionPatterns {
+                tables_within_schemas: true,
+                ..patterns
+            }),
         }
     }
 }

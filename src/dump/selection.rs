@@ -1,7 +1,7 @@
 //! `-t -T -n -N --exclude-table-data`: psql's patterns, resolved against names. Pure.
 //!
 //! The rules are pg_dump's. `-t` selects relations wherever they are and nothing else, whatever `-n` and `-N`
-//! say; otherwise `-n` selects schemas with all that lies in them. Excluding wins over including.
+//! say (of an archive, as in pg_restore, only in the schemas that these leave); otherwise `-n` selects schemas with all that lies in them. Excluding wins over including.
 //! Manual: psql, "Patterns"; pg_dump, "Options".
 
 use std::collections::HashSet;
@@ -19,6 +19,7 @@ pub struct Selection {
     exclude_tables: Vec<RelationPattern>,
     schemas: Vec<SchemaPattern>,
     exclude_schemas: Vec<SchemaPattern>,
+    tables_within_schemas: bool,
     exclude_table_data: Vec<RelationPattern>,
     tables_and_children: WithChildren,
     exclude_tables_and_children: WithChildren,
@@ -71,6 +72,8 @@ pub struct SelectionPatterns {
     pub schemas: Vec<String>,
     /// `-N`
     pub exclude_schemas: Vec<String>,
+    /// Whether `-n` and `-N` limit `-t`, as in pg_restore: of archives alone
+    pub tables_within_schemas: bool,
     /// `--exclude-table-data`
     pub exclude_table_data: Vec<String>,
     /// `--table-and-children`
@@ -140,6 +143,7 @@ impl Selection {
             exclude_tables: parse_all(&patterns.exclude_tables, RelationPattern::parse)?,
             schemas: parse_all(&patterns.schemas, SchemaPattern::parse)?,
             exclude_schemas: parse_all(&patterns.exclude_schemas, SchemaPattern::parse)?,
+            tables_within_schemas: patterns.tables_within_schemas,
             exclude_table_data: parse_all(&patterns.exclude_table_data, RelationPattern::parse)?,
             tables_and_children: WithChildren::parse(&patterns.tables_and_children)?,
             exclude_tables_and_children: WithChildren::parse(
@@ -198,8 +202,9 @@ impl Selection {
         let included = match self.names_objects() {
             false => self.includes_schema(schema),
             true => {
-                self.matches(&self.tables, schema, name)
-                    || self.tables_and_children.contains(schema, name)
+                self.is_searched_for_tables(schema)
+                    && (self.matches(&self.tables, schema, name)
+                        || self.tables_and_children.contains(schema, name))
             }
         };
         included
@@ -210,6 +215,11 @@ impl Selection {
     /// Whether a schema (and what lies in it and is no relation) is wanted.
     pub fn includes_schema(&self, schema: &str) -> bool {
         !self.names_objects() && !self.is_empty && self.is_schema_wanted(schema)
+    }
+
+    /// Whether `-t` may mean tables of this schema.
+    fn is_searched_for_tables(&self, schema: &str) -> bool {
+        !self.tables_within_schemas || self.is_schema_wanted(schema)
     }
 
     fn is_schema_wanted(&self, schema: &str) -> bool {
@@ -397,7 +407,10 @@ impl Selection {
         let tables: Vec<(String, bool)> = named
             .map(|pattern| {
                 let pattern = std::slice::from_ref(pattern);
-                let matched = relations.iter().any(|(s, n)| self.matches(pattern, s, n));
+                let is_meant = |(s, n): &(&str, &str)| {
+                    self.is_searched_for_tables(s) && self.matches(pattern, s, n)
+                };
+                let matched = relations.iter().any(is_meant);
                 (pattern[0].text.clone(), matched)
             })
             .collect();
@@ -732,6 +745,28 @@ mod tests {
         assert!(!selection.includes_schema("app"));
         assert!(!selection.includes_global_objects());
         assert!(!selection.is_everything());
+    }
+
+    #[test]
+    fn schemas_limit_tables_of_archives_alone() {
+        let selection = |tables_within_schemas| {
+            Selection::parse(&SelectionPatterns {
+                tables: texts(&["users"]),
+                schemas: texts(&["app*"]),
+                exclude_schemas: texts(&["app2"]),
+                tables_within_schemas,
+                ..SelectionPatterns::default()
+            })
+            .unwrap()
+        };
+        for (schema, is_left) in [("app", true), ("app2", false), ("other", false)] {
+            assert!(selection(false).includes_relation(schema, "users"));
+            assert_eq!(selection(true).includes_relation(schema, "users"), is_left);
+            let relations = [(schema, "users")];
+            let unmatched = selection(true).unmatched(&["app"], &relations, &[], &[]);
+            assert_eq!(unmatched.is_none(), is_left, "{unmatched:?}");
+        }
+        assert!(!selection(true).includes_relation("app", "orders"));
     }
 
     #[test]
