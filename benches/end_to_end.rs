@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Contenders take turns within a round; figures are medians of rounds. `peak` is the highest sum of resident memory
-//! (VmHWM) of a contender's processes, read every few milliseconds.
+//! (VmHWM) of a contender's processes, read every few milliseconds. CPU is user and system time: of the contender's processes, and of
+//! the server's, if that runs on this host and does nothing else.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -34,11 +35,14 @@ use harness::server::{client_dir, wanted_majors};
 
 fn main() {
     let bench = Bench::from_environment();
-    let scenarios: [(&str, Scenario); 4] = [
+    let scenarios: [(&str, Scenario); 7] = [
         ("two", two_large_tables),
         ("one", one_large_table),
         ("schema", many_small_tables),
         ("text", text_and_jsonb),
+        ("restore_one", restore_of_one_table),
+        ("restore_two", restore_of_two_tables),
+        ("resume", resume_after_a_cut),
     ];
     for (name, scenario) in scenarios {
         if bench.only.is_empty() || bench.only.iter().any(|only| only == name) {
@@ -105,6 +109,33 @@ fn text_and_jsonb(bench: &Bench) {
     bench.compare("bench_text", contenders);
 }
 
+/// (e) five million rows and four indexes on them.
+fn restore_of_one_table(bench: &Bench) {
+    bench.fill("bench_indexed", &[&bench.indexed()]);
+    bench.print_size(
+        "(e) restore of one table with four indexes",
+        "bench_indexed",
+    );
+    bench.compare_restores("bench_indexed");
+}
+
+/// (f) the tables of (a), without a dump beside them.
+fn restore_of_two_tables(bench: &Bench) {
+    bench.fill("bench_two", &[&bench.texts(), &bench.numbers()]);
+    bench.print_size("(f) restore of two large tables", "bench_two");
+    bench.compare_restores("bench_two");
+}
+
+/// (g) what is left to do after a restore of (e) and (f) was killed at nine tenths of its time.
+fn resume_after_a_cut(bench: &Bench) {
+    bench.fill("bench_indexed", &[&bench.indexed()]);
+    bench.print_size("(g) resume, one table with four indexes", "bench_indexed");
+    bench.compare_resumes("bench_indexed");
+    bench.fill("bench_two", &[&bench.texts(), &bench.numbers()]);
+    bench.print_size("(g) resume, two large tables", "bench_two");
+    bench.compare_resumes("bench_two");
+}
+
 /// Each with a primary key, an index, the sequence of a serial column, a check and a foreign key.
 fn many_tables_script(tables: u32) -> String {
     format!(
@@ -152,6 +183,9 @@ fn numbers_script(rows: u64) -> String {
 /// Measured: the scale 1.0 gives tables of 480 and 420 MB.
 const TEXT_ROWS: f64 = 1_150_000.0;
 const NUMBER_ROWS: f64 = 4_700_000.0;
+const INDEXED_ROWS: f64 = 5_000_000.0;
+/// When a restore is cut off, as a share of the time that a whole one takes.
+const CUT: f64 = 0.9;
 
 /// One way to do the job: it is given the database and a directory, and leaves its output there.
 struct Contender {
@@ -167,6 +201,8 @@ struct Run {
     seconds: f64,
     bytes: u64,
     peak_bytes: u64,
+    client_cpu: f64,
+    server_cpu: f64,
 }
 
 struct Bench {
@@ -217,6 +253,14 @@ impl Bench {
 
     fn numbers(&self) -> String {
         numbers_script(self.scaled(NUMBER_ROWS))
+    }
+
+    fn indexed(&self) -> String {
+        let numbers = numbers_script(self.scaled(INDEXED_ROWS));
+        format!(
+            "{numbers} ALTER TABLE numbers ADD PRIMARY KEY (id); CREATE INDEX ON numbers (a);
+             CREATE INDEX ON numbers (b); CREATE INDEX ON numbers (at, small);"
+        )
     }
 
     #[allow(
@@ -338,58 +382,120 @@ impl Bench {
     fn compare(&self, database: &str, contenders: Vec<Contender>) {
         self.take_turns(&contenders, |contender| {
             let dir = tempfile::tempdir_in(self.dir.path()).unwrap();
-            let (seconds, peak_bytes) = run(&mut (contender.commands)(database, dir.path()));
+            let run = self.run(&mut (contender.commands)(database, dir.path()));
             Run {
-                seconds,
                 bytes: size_below(dir.path()),
-                peak_bytes,
+                ..run
             }
         });
     }
 
-    /// Restores what pg_dump and pgstow made of the database, each into a fresh one.
+    /// Restores what pg_dump and pgstow made of the database, each into a fresh one: without statistics, and with.
     fn compare_restores(&self, database: &str) {
         let dir = tempfile::tempdir_in(self.dir.path()).unwrap();
-        let (directory, archive): (PathBuf, PathBuf) =
-            (dir.path().join("out"), dir.path().join("out.sql.gz"));
-        run(&mut (self.pg_dump("", &["-Fd", "-j2"]).commands)(
+        let archive = self.archive(database, dir.path());
+        let directory = dir.path().join("out");
+        self.run(&mut (self.pg_dump("", &["-Fd", "-j2"]).commands)(
             database,
             dir.path(),
         ));
-        run(&mut (self.pgstow("", &["-j2"], "sql.gz").commands)(
-            database,
-            dir.path(),
-        ));
-        let restored = "bench_restored";
+        let analyzing = format!(
+            "set -e; '{bin}/pg_restore' -j2 -d \"$1\" '{dir}'; '{bin}/vacuumdb' -q -j2 --analyze-only -d \"$1\"",
+            bin = client_dir().display(),
+            dir = directory.display(),
+        );
         let pg_restore = self.command(client_dir().join("pg_restore"));
-        let pgstow = self.command(env!("CARGO_BIN_EXE_pgstow"));
         let contenders = vec![
             contender("pg_restore -j2", pg_restore, move |command, target, _| {
                 command.args(["-j2", "-d", target]).arg(&directory);
             }),
-            contender("pgstow restore -j2", pgstow, move |command, target, _| {
-                command.args([
-                    "restore",
-                    "-j2",
-                    "--yes",
-                    "--no-analyze",
-                    "--progress",
-                    "none",
-                ]);
-                command.arg(&archive).arg(target).stderr(Stdio::null());
-            }),
+            self.restore("pgstow restore --no-analyze", &archive, &["--no-analyze"]),
+            contender(
+                "pg_restore and ANALYZE",
+                self.command("sh"),
+                move |command, target, _| {
+                    command.args(["-c", &analyzing, "sh", target]);
+                },
+            ),
+            self.restore("pgstow restore", &archive, &[]),
         ];
         self.take_turns(&contenders, |contender| {
-            self.fresh(restored);
+            self.fresh(RESTORED);
             self.sql("postgres", "CHECKPOINT");
-            let (seconds, peak_bytes) = run(&mut (contender.commands)(restored, dir.path()));
-            Run {
-                seconds,
-                bytes: 0,
-                peak_bytes,
-            }
+            self.run(&mut (contender.commands)(RESTORED, dir.path()))
         });
-        self.sql("postgres", &format!("DROP DATABASE {restored}"));
+        self.sql("postgres", &format!("DROP DATABASE {RESTORED}"));
+    }
+
+    /// Restores the database, again until [`CUT`] of that time, and then what is left.
+    fn compare_resumes(&self, database: &str) {
+        let dir = tempfile::tempdir_in(self.dir.path()).unwrap();
+        let archive = self.archive(database, dir.path());
+        let whole = self.restore("", &archive, &["--no-analyze"]);
+        let rest = self.restore("", &archive, &["--no-analyze", "--resume"]);
+        let mut runs: [Vec<Run>; 2] = Default::default();
+        for _ in 0..self.rounds {
+            self.fresh(RESTORED);
+            let full = self.run(&mut (whole.commands)(RESTORED, dir.path()));
+            self.fresh(RESTORED);
+            let mut killed = (whole.commands)(RESTORED, dir.path())[0].spawn().unwrap();
+            std::thread::sleep(Duration::from_secs_f64(full.seconds * CUT));
+            killed.kill().unwrap();
+            assert!(
+                !killed.wait().unwrap().success(),
+                "it was done before the cut"
+            );
+            runs[0].push(full);
+            runs[1].push(self.run(&mut (rest.commands)(RESTORED, dir.path())));
+        }
+        print_head();
+        let full = median(&runs[0]);
+        print_run("whole restore", full, full);
+        print_run("--resume after a cut at 90 %", median(&runs[1]), full);
+        self.sql("postgres", &format!("DROP DATABASE {RESTORED}"));
+    }
+
+    /// An archive of the database.
+    fn archive(&self, database: &str, dir: &Path) -> PathBuf {
+        let create = self.pgstow("", &["-j2"], "sql.gz");
+        self.run(&mut (create.commands)(database, dir));
+        dir.join("out.sql.gz")
+    }
+
+    fn restore(&self, name: &str, archive: &Path, options: &[&str]) -> Contender {
+        let pgstow = self.command(env!("CARGO_BIN_EXE_pgstow"));
+        let options: Vec<String> = options.iter().map(ToString::to_string).collect();
+        let archive = archive.to_owned();
+        contender(name, pgstow, move |command, target, _| {
+            command.args(["restore", "-j2", "--yes", "--progress", "none"]);
+            command.args(&options).arg(&archive).arg(target);
+            command.stderr(Stdio::null());
+        })
+    }
+
+    /// Runs commands side by side.
+    fn run(&self, commands: &mut [Command]) -> Run {
+        let postmaster = self.postmaster();
+        let (client, server) = (cpu_of_waited_children("self"), server_cpu(postmaster));
+        let (seconds, peak_bytes) = run(commands);
+        Run {
+            seconds,
+            bytes: 0,
+            peak_bytes,
+            client_cpu: cpu_of_waited_children("self") - client,
+            server_cpu: server_cpu(postmaster) - server,
+        }
+    }
+
+    /// The parent of the processes that serve connections.
+    fn postmaster(&self) -> Option<u32> {
+        let backend = self.sql(
+            "postgres",
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
+        );
+        let status = std::fs::read_to_string(format!("/proc/{backend}/status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+        parent.trim().parse().ok()
     }
 
     fn take_turns(&self, contenders: &[Contender], measure: impl Fn(&Contender) -> Run) {
@@ -399,25 +505,37 @@ impl Bench {
                 runs.push(measure(contender));
             }
         }
-        println!(
-            "  {:<28}{:>9}{:>8}{:>11}{:>8}{:>11}",
-            "", "seconds", "ratio", "MB", "ratio", "peak MiB"
-        );
+        print_head();
         let first = median(&runs[0]);
         for (contender, runs) in contenders.iter().zip(&runs) {
-            let median = median(runs);
-            println!(
-                "  {:<28}{:>9.2}{:>8.2}{:>11}{:>8}{:>11.1}",
-                contender.name,
-                median.seconds,
-                median.seconds / first.seconds,
-                or_dash(median.bytes > 0, megabytes(median.bytes)),
-                or_dash(median.bytes > 0, ratio(median.bytes, first.bytes)),
-                ratio(median.peak_bytes, 1 << 20),
-            );
+            print_run(&contender.name, median(runs), first);
         }
     }
 }
+
+fn print_head() {
+    println!(
+        "  {:<30}{:>9}{:>8}{:>11}{:>8}{:>11}{:>12}{:>12}",
+        "", "seconds", "ratio", "MB", "ratio", "peak MiB", "client CPU", "server CPU"
+    );
+}
+
+/// `first`: what ratios are of.
+fn print_run(name: &str, run: Run, first: Run) {
+    println!(
+        "  {name:<30}{:>9.2}{:>8.2}{:>11}{:>8}{:>11.1}{:>12.2}{:>12}",
+        run.seconds,
+        run.seconds / first.seconds,
+        or_dash(run.bytes > 0, megabytes(run.bytes)),
+        or_dash(run.bytes > 0, ratio(run.bytes, first.bytes)),
+        ratio(run.peak_bytes, 1 << 20),
+        run.client_cpu,
+        or_dash(run.server_cpu > 0.0, run.server_cpu),
+    );
+}
+
+/// The database that restores go into.
+const RESTORED: &str = "bench_restored";
 
 /// A contender that is one process, started like `template`.
 fn contender(
@@ -481,6 +599,48 @@ fn resident_bytes(pid: u32) -> u64 {
     own * 1024 + of_children
 }
 
+/// Seconds of user and system time: of a process itself and of its children that have ended. Manual: proc_pid_stat(5).
+fn cpu_times(pid: &str) -> (f64, f64) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field is the program's name, in parentheses.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(4)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    match ticks[..] {
+        [user, system, waited_user, waited_system] => (
+            (user + system) / TICKS_PER_SECOND,
+            (waited_user + waited_system) / TICKS_PER_SECOND,
+        ),
+        _ => (0.0, 0.0),
+    }
+}
+
+/// USER_HZ, which is 100 on every architecture that pgstow is built for.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+fn cpu_of_waited_children(pid: &str) -> f64 {
+    cpu_times(pid).1
+}
+
+/// Of the postmaster, of its children that live, and of those that have ended; 0 if it is not on this host.
+fn server_cpu(postmaster: Option<u32>) -> f64 {
+    let Some(pid) = postmaster.map(|pid| pid.to_string()) else {
+        return 0.0;
+    };
+    let (own, of_ended) = cpu_times(&pid);
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let of_living: f64 = children
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|pid| cpu_times(pid).0)
+        .sum();
+    own + of_ended + of_living
+}
+
 fn size_below(path: &Path) -> u64 {
     let metadata = path.symlink_metadata().unwrap();
     if !metadata.is_dir() {
@@ -494,17 +654,22 @@ fn size_below(path: &Path) -> u64 {
 
 /// Each figure's own median.
 fn median(runs: &[Run]) -> Run {
-    let mut seconds: Vec<f64> = runs.iter().map(|run| run.seconds).collect();
-    seconds.sort_by(f64::total_cmp);
+    let middle_of = |of: fn(&Run) -> f64| {
+        let mut values: Vec<f64> = runs.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
     let middle = |of: fn(&Run) -> u64| {
         let mut values: Vec<u64> = runs.iter().map(of).collect();
         values.sort_unstable();
         values[values.len() / 2]
     };
     Run {
-        seconds: seconds[seconds.len() / 2],
+        seconds: middle_of(|run| run.seconds),
         bytes: middle(|run| run.bytes),
         peak_bytes: middle(|run| run.peak_bytes),
+        client_cpu: middle_of(|run| run.client_cpu),
+        server_cpu: middle_of(|run| run.server_cpu),
     }
 }
 
