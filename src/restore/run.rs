@@ -11,6 +11,7 @@ use crate::event::{Event, Events, Phase};
 use crate::failpoint::failpoint;
 use crate::{Error, ErrorKind, Result};
 
+use super::durable::{DURABLY, WRITES};
 use super::journal::{Done, Journal, Work};
 use super::plan::{Load, PlanSummary};
 use super::progress::RunState;
@@ -34,10 +35,6 @@ pub(super) fn turn_patience(options: &RestoreOptions) -> Duration {
         false => TURN_PATIENCE,
     }
 }
-
-/// Makes the commit of a transaction durable, and with it all that were committed before.
-pub(super) const DURABLY: &str = "SELECT pg_catalog.set_config(name, CASE reset_val WHEN 'off' THEN 'local' ELSE reset_val END, true) \
-     FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit';";
 
 impl Prepared {
     /// Restores. `interrupt` ends with the number of a signal if one arrives; then the run stops.
@@ -254,8 +251,7 @@ impl Prepared {
             let what = "could not end the restore";
             Error::from_server(ErrorKind::RestoreIncomplete, what, error)
         };
-        // A transaction without a number of its own would not be written.
-        let mut sql = format!("BEGIN; {DURABLY} SELECT pg_catalog.txid_current();");
+        let mut sql = format!("BEGIN; {DURABLY} {WRITES}");
         if let Some(journal) = journal {
             sql.push_str(&journal::render_removal(session, journal.schema()).await?);
         }

@@ -21,8 +21,8 @@ use super::findings::{Check, Findings};
 use super::plan::{Load, RestorePlan, Step};
 use super::progress::{Commit, RunState};
 use super::retry::Patience;
-use super::run::{DURABLY, render_beginning, warn_and_wait};
-use super::{Prepared, RestoreReport, clean, finish, load, turn, verify_rows};
+use super::run::{render_beginning, warn_and_wait};
+use super::{Prepared, RestoreReport, clean, durable, finish, load, turn, verify_rows};
 
 /// A server that crashed is back after some seconds as a rule, and nobody else can tell what became of a COMMIT.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(15);
@@ -300,10 +300,7 @@ fn with_hint(error: Error) -> Error {
 /// else let another transaction have the same one.
 async fn flush(settings: &ConnectSettings) -> Result<()> {
     let session = connect(settings).await?;
-    let sql = format!(
-        "BEGIN; {DURABLY} SELECT pg_catalog.pg_logical_emit_message(true, 'pgstow', ''); COMMIT"
-    );
-    let result = session.batch_execute(&sql).await;
+    let result = durable::flush(&session).await;
     session.close().await;
     result.map_err(|error| Error::from_server(ErrorKind::Restore, "could not flush", error))
 }

@@ -21,6 +21,7 @@ mod crash;
 mod damage;
 mod disabled_triggers;
 mod documents;
+mod durability;
 mod encodings;
 mod exact;
 mod extract;

@@ -19,6 +19,7 @@ use super::{ReplayOptions, refuse_copy_to, refuse_end, session};
 use crate::conn::{ConnectSettings, Session};
 use crate::event::{Event, Events, Phase};
 use crate::objects::quote::one_line;
+use crate::restore::durable::{self, DURABLY};
 use crate::restore::load::{copy_line, without_value};
 use crate::{Error, ErrorKind, Result};
 
@@ -350,7 +351,7 @@ impl Replay<'_> {
 
     async fn connect(&mut self, database: &str) -> Result<()> {
         let settings = self.settings.with_database(database);
-        session::flush(&self.session).await.map_err(|error| {
+        durable::flush(&self.session).await.map_err(|error| {
             Error::from_server(ErrorKind::Restore, "could not finish in a database", error)
         })?;
         self.session = session::open(&settings, self.options).await?;
@@ -369,11 +370,13 @@ impl Replay<'_> {
         }
         let failed = |error| Error::from_server(ErrorKind::Restore, "could not commit", error);
         if !self.options.single_transaction {
-            return session::flush(&self.session).await.map_err(failed);
+            return durable::flush(&self.session).await.map_err(failed);
         }
         self.progress.unknown.store(true, Ordering::SeqCst);
-        let commit = "SET LOCAL synchronous_commit = on; COMMIT";
-        let run = self.session.batch_execute(commit).await;
+        let run = self
+            .session
+            .batch_execute(&format!("{DURABLY} COMMIT"))
+            .await;
         self.after_commit(&run);
         run.map_err(failed)?;
         self.in_transaction = false;

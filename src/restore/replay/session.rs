@@ -45,13 +45,6 @@ pub(super) async fn open(settings: &ConnectSettings, options: &ReplayOptions) ->
     Ok(session)
 }
 
-/// Makes what was committed so far as durable as commits usually are.
-pub(super) async fn flush(session: &Session) -> Result<(), tokio_postgres::Error> {
-    session
-        .batch_execute("SET synchronous_commit = on; SELECT pg_catalog.txid_current();")
-        .await
-}
-
 /// How the server reads `'...'` now.
 pub(super) fn strings(session: &Session) -> StringSyntax {
     match session.reported().standard_conforming_strings.as_str() {
