@@ -13,8 +13,8 @@ use bytes::Bytes;
 use super::codec::zeroed;
 use super::footer::{Footer, has_footer_magic};
 use super::{
-    Codec, FORMAT_VERSION, Index, InsertStyle, Member, MemberId, Piece, PieceForm, Pieces, Span,
-    copy_rows, copy_statement,
+    Codec, FORMAT_VERSION, Index, InsertStyle, Member, MemberId, Piece, PieceForm, Pieces,
+    RowDigest, Span, copy_rows, copy_statement,
 };
 use crate::objects::quote;
 use crate::pg_archive::{self, PgArchive};
@@ -259,12 +259,10 @@ impl ArchiveReader {
                 Ok(MemberCount {
                     rows: member.rows.unwrap_or(0),
                     bytes: member.length,
+                    digest: None,
                 })
             }
-            Stored::PgDump(archive) => {
-                let (rows, bytes) = archive.count(id)?;
-                Ok(MemberCount { rows, bytes })
-            }
+            Stored::PgDump(archive) => archive.count(id),
         }
     }
 
@@ -287,6 +285,8 @@ pub struct MemberCount {
     pub rows: u64,
     /// Bytes after decompression.
     pub bytes: u64,
+    /// The digest of its rows, if the index does not have it: of archives of pg_dump.
+    pub digest: Option<RowDigest>,
 }
 
 impl OwnArchive {

@@ -1,5 +1,6 @@
 //! `pgstow diff`: what differs between two archives or databases.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -15,8 +16,8 @@ use super::{text_table, until_signal};
 use crate::archive::{ArchiveReader, TextEncoding};
 use crate::backup::parse_set_name;
 use crate::comparison::{
-    DefinitionDifference, RowDifference, RowsRead, Side, TableContents, compare_definitions,
-    compare_tables,
+    Comparable, DefinitionDifference, RowDifference, RowsRead, Side, TableContents,
+    compare_definitions, compare_tables,
 };
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::ContentOptions;
@@ -29,8 +30,9 @@ use crate::{Error, ErrorKind, Result};
 /// Compare two sides, each an archive or a database: definitions with their SQL, rows by number and digest
 ///
 /// A side is an archive if it is a file, `latest`, `latest:KIND`, a set's id or an object store's URL, else a database: its name, URL or
-/// keyword string (`dbname=latest` for odd names). Of a database definitions and rows are read under one snapshot. Exit status 0: equal. Exit
-/// status 1: different, or failed, which standard error then tells.
+/// keyword string (`dbname=latest` for odd names). Of a database definitions and rows are read under one snapshot. Archives of pg_dump are read to
+/// their end; definitions of what pgstow and pg_dump, or two versions of it, wrote are compared by name. Exit status 0: equal. Exit status 1:
+/// different, or failed, which standard error then tells.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct Args {
@@ -51,7 +53,7 @@ pub(super) struct Args {
     /// Compare no owners
     #[arg(short = 'O', long)]
     no_owner: bool,
-    /// Connections that read a database's rows
+    /// Connections that read a database's rows, threads that read those of an archive of pg_dump
     #[arg(short, long, value_name = "N", default_value = "2")]
     jobs: NonZeroU32,
     /// Report as JSON
@@ -118,14 +120,6 @@ async fn open_side(args: &Args, text: &str) -> Result<OpenSide> {
         return Ok(OpenSide::Database(Box::new(settings)));
     }
     let (reader, lock) = args.place.find(Path::new(text)).await?.open().await?;
-    if reader.is_of_pg_dump() {
-        return Err(Error::new(
-            ErrorKind::Usage,
-            format!("{} is an archive of pg_dump", one_line(text)),
-        )
-        .detail("It has no digests of its rows, and other definitions than pgstow's of the same objects.")
-        .hint("Restore it into a database, and compare that."));
-    }
     let partial = &reader.index().header.partial;
     if !partial.is_empty() {
         let (shown, partial) = (one_line(text), partial.join(" "));
@@ -176,7 +170,7 @@ async fn read_side(
         }
         OpenSide::Archive(reader, _lock) => {
             let with_rows = rows != RowsRead::None;
-            Side::of_archive(&reader, selection, contents, with_rows).await
+            Side::of_archive(&reader, args.jobs, selection, contents, with_rows, events).await
         }
     }
 }
@@ -217,8 +211,10 @@ struct Report<'a> {
     a: &'a str,
     b: &'a str,
     equal: bool,
-    /// Of other majors only names are compared.
+    /// Of other majors, and of what pgstow and pg_dump wrote, only names are compared.
     definitions_compared: bool,
+    #[serde(skip)]
+    comparable: Comparable,
     rows_compared: bool,
     large_objects_compared_by_number_only: bool,
     unsupported: Vec<&'a str>,
@@ -274,9 +270,13 @@ enum Change {
 
 impl<'a> Report<'a> {
     fn of(args: &'a Args, a: &'a Side, b: &'a Side) -> Report<'a> {
-        let definitions_compared = a.deparses_as(b);
+        let comparable = a.comparable_with(b);
+        let [of_a, of_b] = [a, b].map(|side| match comparable {
+            Comparable::Sql | Comparable::Names => Cow::Borrowed(&side.definitions),
+            Comparable::CommonNames => Cow::Owned(side.definitions.in_common_names()),
+        });
         let objects: Vec<ObjectLine> =
-            compare_definitions(&a.definitions, &b.definitions, !definitions_compared)
+            compare_definitions(&of_a, &of_b, comparable != Comparable::Sql)
                 .into_iter()
                 .map(ObjectLine::of)
                 .collect();
@@ -292,16 +292,19 @@ impl<'a> Report<'a> {
             a: &args.a,
             b: &args.b,
             equal: objects.is_empty() && tables.is_empty(),
-            definitions_compared,
+            definitions_compared: comparable == Comparable::Sql,
+            comparable,
             rows_compared: a.tables.is_some() && b.tables.is_some(),
-            large_objects_compared_by_number_only: a.has_large_objects && b.has_large_objects,
+            large_objects_compared_by_number_only: a.has_large_objects
+                && b.has_large_objects
+                && comparable != Comparable::CommonNames,
             unsupported: (a.unsupported.iter().chain(&b.unsupported))
                 .map(String::as_str)
                 .collect(),
             objects,
             tables,
             counts: Counts {
-                objects: a.definitions.count().max(b.definitions.count()),
+                objects: of_a.count().max(of_b.count()),
                 tables: tables_of(a).max(tables_of(b)),
             },
         }
@@ -317,11 +320,17 @@ impl<'a> Report<'a> {
         for name in &self.unsupported {
             writeln!(out, "not compared, not supported: {}", one_line(name))?;
         }
-        if !self.definitions_compared {
-            writeln!(
+        match self.comparable {
+            Comparable::Sql => {}
+            Comparable::Names => writeln!(
                 out,
                 "the servers are of different majors: objects were compared by name, not by definition"
-            )?;
+            )?,
+            Comparable::CommonNames => writeln!(
+                out,
+                "not written by the same program: objects were compared by name, not by definition (functions by name and number); \
+                 defaults, comments, privileges and large objects were not compared"
+            )?,
         }
         if self.large_objects_compared_by_number_only {
             writeln!(out, "large objects were compared by number, not by content")?;

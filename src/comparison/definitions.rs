@@ -33,6 +33,53 @@ impl fmt::Display for ObjectKey {
     }
 }
 
+impl ObjectKey {
+    /// The name that it has in whatever archive; `None` of what only some have an entry for, or under names of their own.
+    fn in_common(&self, texts: &[String]) -> Option<ObjectKey> {
+        let kind = Kind::parse(&self.kind)?;
+        let (mut schema, mut name) = (self.schema.as_str(), self.name.as_str());
+        let kind = match kind {
+            Kind::Acl | Kind::DefaultAcl | Kind::Comment | Kind::SecurityLabel => return None,
+            Kind::Default | Kind::ViewQuery | Kind::LargeObject => return None,
+            Kind::Rule if name.ends_with(" _RETURN") => return None,
+            // The sequence of an identity column; a trigger that came with its table's parent, and has a property of its own.
+            Kind::Sequence | Kind::Trigger
+                if texts.iter().all(|text| !text.contains("CREATE ")) =>
+            {
+                return None;
+            }
+            Kind::EnumType | Kind::RangeType | Kind::BaseType | Kind::ShellType => {
+                Kind::CompositeType
+            }
+            Kind::CheckConstraint => Kind::Constraint,
+            // Some name arguments, some only have their types.
+            Kind::Function | Kind::Procedure | Kind::Aggregate => {
+                name = &name[..name.find('(').unwrap_or(name.len())];
+                kind
+            }
+            Kind::PublicationSchema => {
+                schema = "";
+                kind
+            }
+            other => other,
+        };
+        Some(ObjectKey {
+            kind: kind.as_str().to_owned(),
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// Several functions of a name are told by their number.
+    fn with_overloads(mut self, count: usize) -> ObjectKey {
+        let kinds = [Kind::Function, Kind::Procedure, Kind::Aggregate];
+        if count > 1 && kinds.iter().any(|kind| kind.as_str() == self.kind) {
+            self.name = format!("{} ({count} overloads)", self.name);
+        }
+        self
+    }
+}
+
 /// Definitions by object, each with its texts in order. The planner's statistics are none: they are what the planner had,
 /// not what the database is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +157,21 @@ impl Definitions {
     pub fn without(mut self, is_unwanted: impl Fn(&ObjectKey) -> bool) -> Definitions {
         self.0.retain(|object, _| !is_unwanted(object));
         self
+    }
+
+    /// With the names that objects have in whatever archive, pgstow's or pg_dump's, and without what only some of them have an entry for.
+    pub fn in_common_names(&self) -> Definitions {
+        let mut common = Definitions::default();
+        for (object, texts) in &self.0 {
+            if let Some(object) = object.in_common(texts) {
+                common.0.entry(object).or_default().extend_from_slice(texts);
+            }
+        }
+        let told = common.0.into_iter();
+        Definitions(
+            told.map(|(object, texts)| (object.with_overloads(texts.len()), texts))
+                .collect(),
+        )
     }
 
     fn add(&mut self, kind: &str, schema: Option<&str>, name: &str, text: String) {
@@ -240,6 +302,37 @@ mod tests {
                 format!("{before}{after} {}", difference.object)
             })
             .collect()
+    }
+
+    #[test]
+    fn what_two_programs_wrote_has_common_names() {
+        let ours = [
+            entry(Kind::EnumType, Some("s"), "e", "CREATE TYPE e"),
+            entry(Kind::Function, Some("s"), "f(a integer)", "CREATE"),
+            entry(Kind::Function, Some("s"), "f(\"(\" text, b text)", "CREATE"),
+            entry(Kind::Function, Some("s"), "g(a integer)", "CREATE"),
+            entry(Kind::Acl, Some("s"), "TABLE t", "GRANT"),
+            entry(Kind::PublicationSchema, None, "p s", "ALTER"),
+            entry(Kind::Sequence, Some("s"), "q", "CREATE SEQUENCE q"),
+        ];
+        let theirs = [
+            entry(Kind::CompositeType, Some("s"), "e", "CREATE TYPE e"),
+            entry(Kind::Function, Some("s"), "f(integer)", "CREATE"),
+            entry(Kind::Function, Some("s"), "f(text)", "CREATE"),
+            entry(Kind::Function, Some("s"), "f(text, text)", "CREATE"),
+            entry(Kind::Function, Some("s"), "g(integer)", "CREATE"),
+            entry(Kind::PublicationSchema, Some("s"), "p s", "ALTER"),
+            entry(Kind::Sequence, Some("s"), "q", "CREATE SEQUENCE q"),
+            entry(Kind::Sequence, Some("s"), "t_id_seq", "ALTER TABLE t ADD"),
+        ];
+        let [ours, theirs] =
+            [&ours[..], &theirs].map(|side| Definitions::of_database(side).in_common_names());
+        let differences = compare_definitions(&ours, &theirs, true);
+        let names: Vec<String> = differences.iter().map(|it| it.object.to_string()).collect();
+        assert_eq!(
+            names,
+            ["FUNCTION s.f (2 overloads)", "FUNCTION s.f (3 overloads)"]
+        );
     }
 
     #[test]

@@ -14,4 +14,4 @@ pub use rows::{
     RowDifference, SideTables, TableContents, TableName, Tables, compare_rows, compare_tables,
     live_contents,
 };
-pub use side::{RowsRead, Side};
+pub use side::{Comparable, RowsRead, Side, WrittenBy};

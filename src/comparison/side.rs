@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::{Definitions, SideTables};
 use crate::Result;
-use crate::archive::{ArchiveReader, Compression, TextEncoding};
+use crate::archive::{ArchiveReader, Compression, MemberCount, RowDigest, TextEncoding, TocEntry};
 use crate::conn::{ConnectSettings, ServerVersion};
 use crate::dump::selection::Selection;
 use crate::dump::{ContentOptions, CreateOptions, SnapshotOptions, create, read_definitions};
 use crate::event::Events;
 use crate::objects::Kind;
-use crate::restore::{RestoreOptions, chosen_entries};
+use crate::restore::{RestoreOptions, check_members, chosen_entries, expect_digests};
 use crate::storage::spawn_blocking;
 
 /// Whether rows are read.
@@ -32,38 +32,68 @@ pub struct Side {
     pub tables: Option<SideTables>,
     /// The server that it is on or came from.
     pub server: ServerVersion,
+    /// Who wrote the definitions.
+    pub written_by: WrittenBy,
     /// Whether it has large objects, whose bytes are not compared.
     pub has_large_objects: bool,
     /// What was left out because pgstow cannot dump it, one line each.
     pub unsupported: Vec<String>,
 }
 
+/// Whose words definitions are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WrittenBy {
+    /// pgstow's, from a database or in an archive.
+    Pgstow,
+    /// Those of a version of pg_dump: `pg_dump 18.3`.
+    PgDump(String),
+}
+
+/// How far the definitions of two sides can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparable {
+    /// Equal objects have equal SQL.
+    Sql,
+    /// Servers of other majors deparse the same objects otherwise.
+    Names,
+    /// Other programs write the same objects otherwise, and make entries of other parts of them.
+    CommonNames,
+}
+
 impl Side {
-    /// What an archive has of it. Reads no rows: their digests stand in the index.
+    /// What an archive has of it. Rows are read of archives of pg_dump alone: else their digests stand in the index.
     ///
     /// # Errors
-    /// `Usage` if the selection matches nothing, `Damaged`.
+    /// `Usage` if the selection matches nothing or rows have no digest, `Damaged`.
     pub async fn of_archive(
         archive: &Arc<ArchiveReader>,
+        jobs: NonZeroU32,
         selection: &Selection,
         contents: &ContentOptions,
         with_rows: bool,
+        events: &Events,
     ) -> Result<Side> {
-        let archive = Arc::clone(archive);
-        let options = RestoreOptions {
-            selection: selection.clone(),
-            parts: contents.parts.clone(),
-            ..RestoreOptions::whole(std::num::NonZeroUsize::MIN)
+        let counted = match with_rows && archive.is_of_pg_dump() {
+            true => Some(count_rows(archive, jobs, selection, contents, events).await?),
+            false => None,
         };
+        let archive = Arc::clone(archive);
+        let options = of_archive(selection, contents);
         let no_owner = contents.no_owner;
         spawn_blocking(move || {
             let index = archive.index();
             let entries = chosen_entries(index, &options)?;
-            let tables = match with_rows {
-                true => Some(SideTables::of(entries.iter().copied())?),
-                false => None,
+            let tables = match counted {
+                Some(entries) => Some(SideTables::of(&entries)?),
+                None if with_rows => Some(SideTables::of(entries.iter().copied())?),
+                None => None,
+            };
+            let written_by = match index.header.pg_dump {
+                Some(_) => WrittenBy::PgDump(index.header.tool.clone()),
+                None => WrittenBy::Pgstow,
             };
             Ok(Side {
+                written_by,
                 has_large_objects: entries.iter().any(|entry| is_large_object(&entry.kind)),
                 definitions: Definitions::of_archive(&archive, entries, no_owner)?,
                 tables,
@@ -113,6 +143,7 @@ impl Side {
             definitions: Definitions::of_database(&held.contents.entries),
             tables,
             server: held.session.version(),
+            written_by: WrittenBy::Pgstow,
             has_large_objects,
             unsupported: held.contents.unsupported,
         })
@@ -124,14 +155,64 @@ impl Side {
             definitions: Definitions::default(),
             tables: with_rows.then(SideTables::default),
             server,
+            written_by: WrittenBy::Pgstow,
             has_large_objects: false,
             unsupported: Vec::new(),
         }
     }
 
-    /// Whether the other side's server deparses the same objects to the same SQL.
-    pub fn deparses_as(&self, other: &Side) -> bool {
-        self.server.major_number() == other.server.major_number()
+    /// How far the definitions of both can be compared.
+    pub fn comparable_with(&self, other: &Side) -> Comparable {
+        if self.written_by != other.written_by {
+            Comparable::CommonNames
+        } else if self.server.major_number() != other.server.major_number() {
+            Comparable::Names
+        } else {
+            Comparable::Sql
+        }
+    }
+}
+
+/// Reads the rows of an archive of pg_dump: its entries, with the digests that they lack.
+async fn count_rows(
+    archive: &Arc<ArchiveReader>,
+    jobs: NonZeroU32,
+    selection: &Selection,
+    contents: &ContentOptions,
+    events: &Events,
+) -> Result<Vec<TocEntry>> {
+    let options = of_archive(selection, contents);
+    let index = archive.index();
+    let chosen = chosen_entries(index, &options)?;
+    expect_digests(chosen.iter().copied())?;
+    let members = index.members_by_entry();
+    let mut entries: Vec<TocEntry> = chosen
+        .into_iter()
+        .filter(|entry| entry.rows.is_some())
+        .cloned()
+        .collect();
+    let wanted = entries.iter().filter_map(|entry| members.get(&entry.id));
+    let wanted = wanted.flatten().copied().collect();
+    let jobs = usize::try_from(jobs.get()).unwrap_or(1);
+    let counts = check_members(archive, wanted, jobs, events).await?;
+    for entry in &mut entries {
+        let of_entry = members.get(&entry.id).into_iter().flatten();
+        let of_entry: Vec<&MemberCount> = of_entry.filter_map(|id| counts.get(id)).collect();
+        if let Some(rows) = &mut entry.rows {
+            rows.rows = of_entry.iter().map(|count| count.rows).sum();
+            let digests = of_entry.iter().filter_map(|count| count.digest);
+            rows.digest = RowDigest::sum(digests).to_hex();
+        }
+    }
+    Ok(entries)
+}
+
+/// What a comparison chooses of an archive.
+fn of_archive(selection: &Selection, contents: &ContentOptions) -> RestoreOptions {
+    RestoreOptions {
+        selection: selection.clone(),
+        parts: contents.parts.clone(),
+        ..RestoreOptions::whole(std::num::NonZeroUsize::MIN)
     }
 }
 

@@ -1,7 +1,7 @@
 //! pg_dump's table of contents as pgstow's: the same kinds, relations, sections and locks, so that a restore plans it like any
 //! other. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::archive::{
     DumpId, Header, Index, Member, MemberId, MemberRole, Section, Span, TableRows, TextEncoding,
@@ -156,6 +156,7 @@ pub(super) fn contents_of(
         }
     }
     let mut header = header_of(toc, form, &settings, &database, encoding)?;
+    header.partial = partial_of(&kept);
     let mut builder = Builder {
         places: (0..)
             .zip(&kept)
@@ -315,6 +316,36 @@ fn header_of(
             numbers_of_database: database.iter().map(|it| it.raw.dump_id).collect(),
         }),
     })
+}
+
+/// What pg_dump was told to leave out, as far as it can be told from what there is: the options themselves are not kept.
+fn partial_of(kept: &[Kept<'_>]) -> Vec<String> {
+    let is_data = |entry: &&Kept<'_>| entry.kind == Some(Kind::TableData);
+    let name = |entry: &Kept<'_>| (entry.schema.clone(), entry.tag.clone());
+    let with_rows: HashSet<_> = kept.iter().filter(is_data).map(name).collect();
+    let defines = |entry: &Kept<'_>| {
+        matches!(entry.raw.section, RawSection::PreData) && entry.kind != Some(Kind::LargeObject)
+    };
+    let option = if !with_rows.is_empty() && !kept.iter().any(defines) {
+        "--data-only"
+    } else if !kept
+        .iter()
+        .any(|entry| holds_rows(entry) && !with_rows.contains(&name(entry)))
+    {
+        return Vec::new();
+    } else if with_rows.is_empty() {
+        "--schema-only"
+    } else {
+        "--exclude-table-data"
+    };
+    vec![option.to_owned()]
+}
+
+/// Whether it is a table with rows of its own.
+fn holds_rows(entry: &Kept<'_>) -> bool {
+    let is_partitioned = entry.raw.relkind == Some(b'p')
+        || (entry.definition.lines()).any(|line| line.starts_with("PARTITION BY "));
+    entry.kind == Some(Kind::Table) && !is_partitioned
 }
 
 /// `15.8 (Debian 15.8-1)` as `server_version_num` has it.

@@ -31,7 +31,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::archive::{Index, MemberId, Piece, PieceForm, PieceSource, Pieces, Source};
+use crate::archive::{
+    Index, MemberCount, MemberId, Piece, PieceForm, PieceSource, Pieces, RowDigest, Source,
+};
 use crate::lexer;
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
@@ -205,20 +207,30 @@ impl PgArchive {
         Ok(Pieces::new(form, Box::new(pieces)))
     }
 
-    /// Reads a member to its end: rows or statements, and bytes. Blocks.
+    /// Reads a member to its end: rows with their digest, or statements, and bytes. Blocks.
     ///
     /// # Errors
     /// As [`PgArchive::pieces`] and [`PgArchive::statements`].
-    pub(crate) fn count(&self, id: MemberId) -> Result<(u64, u64)> {
+    pub(crate) fn count(&self, id: MemberId) -> Result<MemberCount> {
         if self.is_statements(id) {
-            return Ok((0, self.statements(id)?.len() as u64));
+            let bytes = self.statements(id)?.len() as u64;
+            return Ok(MemberCount {
+                rows: 0,
+                bytes,
+                digest: None,
+            });
         }
         let mut pieces = self.pieces(id)?;
+        let is_rows = matches!(pieces.form(), PieceForm::Rows(_));
+        let mut digest = RowDigest::default();
         let (mut rows, mut bytes, mut tabs) = (0, 0, 0);
         while let Some(piece) = pieces.next()? {
             rows += piece.count;
             bytes += piece.bytes.len() as u64;
             tabs += memchr::memchr_iter(b'\t', &piece.bytes).count() as u64;
+            if is_rows {
+                digest.add_rows(&piece.bytes);
+            }
         }
         let entry = self.index().member(id).and_then(|member| member.entry);
         if let Some(table) = entry.and_then(|entry| self.index().entry(entry)?.rows.as_ref()) {
@@ -228,7 +240,11 @@ impl PgArchive {
                 return Err(self.fault(&self.describe(id), bytes::damaged(what)));
             }
         }
-        Ok((rows, bytes))
+        Ok(MemberCount {
+            rows,
+            bytes,
+            digest: is_rows.then_some(digest),
+        })
     }
 
     fn source(&self, id: MemberId) -> Result<&MemberSource> {

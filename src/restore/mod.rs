@@ -64,7 +64,8 @@ use crate::event::{Events, Phase};
 use crate::objects::{Database, quote};
 use crate::{Error, ErrorKind, Result};
 
-use check::{Needs, check_members, check_target, check_version, loaded_only};
+pub(crate) use check::check_members;
+use check::{Needs, check_target, check_version, loaded_only};
 use clean::Survey;
 pub(crate) use database::drop_database;
 use extensions::Extensions;
@@ -82,6 +83,7 @@ pub(crate) use swap::left_behind;
 pub use swap::{PreparedSwap, look_at_swap};
 use texts::StatementTexts;
 use triggers::LoadOrder;
+pub(crate) use verify_rows::expect_digests;
 
 /// How long a run tries to go on after the connection or the server went away.
 pub(crate) const RETRY_FOR: Duration = Duration::from_secs(60);
@@ -241,21 +243,18 @@ pub async fn prepare(
 ///
 /// # Errors
 /// `Damaged` if a member that would be used is not what the index says; `Usage` if the selection matches
-/// nothing, or if rows are to be verified and the archive has no digests; `Connect`; `Restore` if the target's catalogs cannot be read.
+/// nothing, or if rows are to be verified of which nobody has a digest; `Connect`; `Restore` if the target's catalogs cannot be read.
 pub async fn look(
     reader: Arc<ArchiveReader>,
     settings: ConnectSettings,
     options: RestoreOptions,
     events: &Events,
 ) -> Result<Prepared> {
-    if options.verify_rows && reader.is_of_pg_dump() {
-        return Err(Error::new(
-            ErrorKind::Usage,
-            "--verify-rows needs digests of the rows, and an archive of pg_dump has none",
-        ));
-    }
     let started = Instant::now();
     let mut options = options;
+    if options.verify_rows {
+        verify_rows::expect_digests(chosen_entries(reader.index(), &options)?)?;
+    }
     let encoding = reader.index().header.text_encoding();
     let rows = options.rows.map(|rows| rows.encoded(encoding));
     options.rows = rows.transpose()?;

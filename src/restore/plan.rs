@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::archive::{
-    DumpId, Header, Index, MemberCount, MemberId, Section, Span, TextEncoding, TocEntry,
+    DumpId, Header, Index, MemberCount, MemberId, RowDigest, Section, Span, TextEncoding, TocEntry,
 };
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
@@ -90,7 +90,7 @@ pub(crate) struct Load {
     pub target: LoadTarget,
     /// The columns of its rows; none of large objects.
     pub columns: Vec<String>,
-    /// The digest of its rows in the index, which is trusted for nothing but [`super::verify_rows`].
+    /// The digest of its rows, of the index or counted, which is trusted for nothing but [`super::verify_rows`]; empty if nobody knows.
     pub digest: String,
     /// Whether the rows go into a partitioned table, which sends them on.
     pub through_root: bool,
@@ -210,6 +210,15 @@ impl RestorePlan {
             }
             load.rows = load.members.iter().map(|member| member.rows).sum();
             load.bytes = load.members.iter().map(|member| member.length).sum();
+            let found = load
+                .members
+                .iter()
+                .map(|member| counts.get(&member.id)?.digest);
+            if let Some(digests) = found.collect::<Option<Vec<RowDigest>>>()
+                && !digests.is_empty()
+            {
+                load.digest = RowDigest::sum(digests).to_hex();
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use super::plan::{plan_restore, plan_restore_without};
 use super::run::{TURN_PATIENCE, turn_patience};
 use super::{Prepared, RestoreOptions, open_session, read_texts, rights, triggers, turn};
 
-/// Prepares to go on with an unfinished restore of the archive. Only what is left of it is read and verified.
+/// Prepares to go on with an unfinished restore of the archive. Only what is left of it is read and checked.
 ///
 /// # Errors
 /// `Restore` if there is none; `Usage` if other options began it; `Damaged`; `Connect`.
@@ -52,7 +52,12 @@ pub(super) async fn look(
     }
     let done = read_done(&session, journal.schema()).await?;
     let left = plan.without(&done);
-    let counts = check_members(&reader, left.members(), options.jobs.get(), events).await?;
+    // Rows of pg_dump have no digest until they are read.
+    let members = match options.verify_rows && reader.is_of_pg_dump() {
+        true => plan.members(),
+        false => left.members(),
+    };
+    let counts = check_members(&reader, members, options.jobs.get(), events).await?;
     plan.take_counts(&counts);
     plan.totals = facts.totals();
     let texts = read_texts(&reader, &left).await?;

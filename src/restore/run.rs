@@ -211,7 +211,8 @@ impl Prepared {
 
         // Nobody waits for indexes on rows that are not the archive's.
         if self.options.verify_rows {
-            verify_rows::verify_rows(&sessions, &self.plan.loads, events).await?;
+            let encoding = self.reader.index().header.text_encoding();
+            verify_rows::verify_rows(&sessions, &self.plan.loads, encoding, events).await?;
         }
 
         events.phase(Phase::PostData);

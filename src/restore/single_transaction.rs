@@ -173,7 +173,8 @@ impl Prepared {
         self.order.begin_transaction(&session).await?;
         let sessions = self.load_rows(session, state, events).await?;
         if self.options.verify_rows {
-            verify_rows::verify_rows(&sessions, &self.plan.loads, events).await?;
+            let encoding = self.reader.index().header.text_encoding();
+            verify_rows::verify_rows(&sessions, &self.plan.loads, encoding, events).await?;
         }
         let [session] = <[Session; 1]>::try_from(sessions)
             .map_err(|_| Error::internal("the load did not give its one session back"))?;

@@ -11,36 +11,37 @@
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_postgres::error::SqlState;
 
-use crate::archive::{ArchiveReader, Header};
-use crate::comparison::{RowsRead, Side, SideTables, compare_tables};
+use crate::archive::{ArchiveReader, Header, Index};
 use crate::conn::{ConnectSettings, Session, connect};
-use crate::dump::ContentOptions;
-use crate::dump::parts::Parts;
-use crate::dump::selection::Selection;
-use crate::event::{Event, Events, Phase};
+use crate::event::{Event, Events};
 use crate::failpoint::failpoint;
-use crate::objects::{Database, Oid, database, quote};
+use crate::objects::{Database, Kind, Oid, database, quote};
 use crate::{Error, ErrorKind, Result};
 
-use super::check::cannot_check;
+use super::check::{cannot_check, first_of};
 use super::database::{BUILDING, drop_database};
 use super::findings::{Check, Findings};
+use super::plan::Load;
 use super::preview::{Preview, SwapPreview};
 use super::sessions::other_sessions;
-use super::{Prepared, RestoreOptions, RestoreReport, connect_for_create, look};
+use super::{
+    Prepared, RestoreOptions, RestoreReport, connect_for_create, look, open_session, verify_rows,
+};
 
 /// How often the exchange is tried while sessions of the target do not end.
 const ATTEMPTS: u32 = 5;
 
 /// The longest name that the server keeps whole (NAMEDATALEN - 1).
 const LONGEST_NAME: usize = 63;
+
+/// How many tables a warning names.
+const NAMED: usize = 20;
 
 /// Options of a dump that leave all rows and all objects in the archive.
 const WHOLE: &[&str] = &[
@@ -62,7 +63,7 @@ pub struct PreparedSwap {
     names: Names,
     old: OldDatabase,
     drop_old: bool,
-    jobs: NonZeroU32,
+    options: RestoreOptions,
     findings: Findings,
     started: Instant,
 }
@@ -101,13 +102,7 @@ pub async fn look_at_swap(
 ) -> Result<PreparedSwap> {
     let started = Instant::now();
     refuse_parts(&reader.index().header, &options)?;
-    if reader.is_of_pg_dump() {
-        return Err(Error::new(
-            ErrorKind::Usage,
-            "--swap compares digests of rows, and archives of pg_dump have none",
-        )
-        .hint("Restore it into a new database with --create."));
-    }
+    verify_rows::expect_digests(&reader.index().entries)?;
     let mut findings = Findings::default();
     let (names, old) = {
         let session = connect(&settings).await?;
@@ -116,9 +111,11 @@ pub async fn look_at_swap(
         let old = OldDatabase::read(&session).await?;
         check_old(&session, drop_old, &mut findings).await?;
         old.check_encoding(&reader.index().header, &mut findings);
+        if reader.is_of_pg_dump() {
+            warn_of_missing_tables(&session, reader.index(), &mut findings).await?;
+        }
         (names, old)
     };
-    let jobs = u32::try_from(options.jobs.get()).ok();
     let build = RestoreOptions {
         clean: false,
         create: true,
@@ -128,6 +125,7 @@ pub async fn look_at_swap(
         ..options
     };
     let new = settings.with_database(&names.new);
+    let options = build.clone();
     let build = look(Arc::clone(&reader), new, build, events).await?;
     findings.append(&build.findings);
     Ok(PreparedSwap {
@@ -137,7 +135,7 @@ pub async fn look_at_swap(
         names,
         old,
         drop_old,
-        jobs: jobs.and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN),
+        options,
         findings,
         started,
     })
@@ -296,6 +294,43 @@ async fn check_old(session: &Session, drop_old: bool, findings: &mut Findings) -
     Ok(())
 }
 
+/// An archive of pg_dump does not tell whether it was made of a part of its database.
+async fn warn_of_missing_tables(
+    session: &Session,
+    index: &Index,
+    findings: &mut Findings,
+) -> Result<()> {
+    let is_table = |kind: &str| kind == Kind::Table.as_str() || kind == Kind::ForeignTable.as_str();
+    let archived = index.entries.iter().filter(|entry| is_table(&entry.kind));
+    let (schemas, names): (Vec<&str>, Vec<&str>) = archived
+        .filter_map(|entry| Some((entry.schema.as_deref()?, entry.name.as_str())))
+        .unzip();
+    let rows = session
+        .query(
+            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+             AND d.objid = c.oid AND d.deptype = 'e') \
+             AND (n.nspname, c.relname) NOT IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY 1",
+            &[&schemas, &names],
+        )
+        .await
+        .map_err(cannot_check)?;
+    let missing: Vec<String> = rows
+        .iter()
+        .map(|row| quote::one_line(row.get("name")).into_owned())
+        .collect();
+    if !missing.is_empty() {
+        let named = first_of(&missing, NAMED);
+        findings.warning(
+            Check::Swap,
+            format!("an archive of pg_dump does not tell whether it is of a whole database, and this one lacks of the target: {named}"),
+        );
+    }
+    Ok(())
+}
+
 /// None where they are superusers' affair and the role is none.
 async fn enabled_subscriptions(session: &Session) -> Result<Vec<String>> {
     let may_read = session
@@ -400,11 +435,11 @@ impl PreparedSwap {
         events: &Events,
     ) -> Result<RestoreReport> {
         let mut interrupt = pin!(interrupt);
+        let loads = self.build.plan.loads.clone();
         let report = self.build.run(interrupt.as_mut(), events).await?;
         failpoint("swap.built");
-        events.phase(Phase::Verify);
         tokio::select! {
-            checked = check_rows(&self.reader, new, self.jobs) => checked?,
+            checked = check_rows(new, &self.reader, &self.options, &loads, events) => checked?,
             signal = interrupt => return Err(Error::new(
                 ErrorKind::Interrupted(signal),
                 "the restore was interrupted",
@@ -443,40 +478,24 @@ async fn undo(error: Error, new: &ConnectSettings) -> Error {
     }
 }
 
-/// Compares the number of rows and the digest of each table with the index.
-async fn check_rows(reader: &ArchiveReader, new: &ConnectSettings, jobs: NonZeroU32) -> Result<()> {
-    let contents = ContentOptions {
-        skip_unsupported: true,
-        // Rows are what is looked at, and not everybody may read subscriptions.
-        parts: Parts {
-            no_subscriptions: true,
-            ..Parts::default()
-        },
-        ..ContentOptions::default()
-    };
-    let everything = Selection::default();
-    let rows = RowsRead::InEncoding(reader.index().header.text_encoding);
-    let built = Side::of_database(new, jobs, &everything, &contents, rows, &Events::none()).await?;
-    let archived = SideTables::of(&reader.index().entries)?;
-    let differences = compare_tables(&archived, &built.tables.unwrap_or_default());
-    if differences.is_empty() {
-        return Ok(());
+/// Reads every table once and compares its rows with the archive's.
+async fn check_rows(
+    new: &ConnectSettings,
+    reader: &ArchiveReader,
+    options: &RestoreOptions,
+    loads: &[Load],
+    events: &Events,
+) -> Result<()> {
+    let header = &reader.index().header;
+    let mut sessions = Vec::new();
+    for _ in 0..options.jobs.get() {
+        sessions.push(open_session(new, options, header).await?);
     }
-    let error = Error::new(
-        ErrorKind::Restore,
-        "the rows that were restored are not the archive's",
-    );
-    Err(differences.iter().fold(error, |error, difference| {
-        let (schema, table) = &difference.table;
-        let count =
-            |side: Option<crate::comparison::TableContents>| side.map_or(0, |side| side.rows);
-        error.detail(format!(
-            "{}: {} rows in the archive, {} restored.",
-            quote::one_line(&quote::qualified(schema, table)),
-            count(difference.before),
-            count(difference.after),
-        ))
-    }))
+    verify_rows::verify_new_database(&sessions, loads, header.text_encoding(), events).await?;
+    for session in sessions {
+        session.close().await;
+    }
+    Ok(())
 }
 
 /// A database that is neither the target nor the new one.

@@ -1,17 +1,17 @@
-//! `--verify-rows`: every table that was loaded is read once, and its rows are compared with the archive's digest.
+//! `--verify-rows` and `--swap`: every table that was loaded is read once, and its rows are compared with the archive's digest.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use crate::archive::RowDigest;
+use crate::archive::{RowDigest, TextEncoding, TocEntry};
 use crate::comparison::{
     RowDifference, TableContents, TableName, Tables, compare_rows, live_contents,
 };
 use crate::conn::Session;
 use crate::event::{Event, Events, Phase};
-use crate::objects::quote;
+use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::plan::{Load, LoadTarget};
@@ -26,29 +26,87 @@ struct Reading {
     bytes: u64,
 }
 
-/// Reads the tables, the largest first, over all sessions.
+/// What tells how a table is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct TableSource {
+    is_foreign: bool,
+    /// Of configuration tables of extensions: which rows are not the extension's own; empty for all.
+    condition: Option<String>,
+}
+
+/// Refuses rows that nobody has a digest of before they are loaded.
 ///
 /// # Errors
-/// `RestoreIncomplete`, naming those that do not; `Data`.
+/// `Usage`, naming tables: their rows are INSERT statements of pg_dump.
+pub(crate) fn expect_digests<'a>(entries: impl IntoIterator<Item = &'a TocEntry>) -> Result<()> {
+    let without: Vec<&TocEntry> = entries
+        .into_iter()
+        .filter(|entry| entry.kind == Kind::TableData.as_str() && entry.rows.is_none())
+        .collect();
+    let [first, others @ ..] = without.as_slice() else {
+        return Ok(());
+    };
+    let name = first.qualified_name();
+    Err(Error::new(
+        ErrorKind::Usage,
+        match others.len() {
+            0 => format!("the rows of {name} cannot be compared"),
+            more => format!("the rows of {name} and {more} more tables cannot be compared"),
+        },
+    )
+    .detail("In the archive they are INSERT statements of pg_dump (--inserts), or have OIDs: only a server knows what rows these make."))
+}
+
+/// Reads the tables of a target, the largest first, over all sessions.
+///
+/// # Errors
+/// `RestoreIncomplete`, naming those that do not hold the archive's rows; `Data`.
 pub(crate) async fn verify_rows(
     sessions: &[Session],
     loads: &[Load],
+    encoding: TextEncoding,
+    events: &Events,
+) -> Result<()> {
+    let (mixed, alone): (Vec<&Load>, Vec<&Load>) = loads.iter().partition(|load| is_mixed(load));
+    for load in mixed {
+        events.warn(format!(
+            "{}: not verified, the extension has rows of its own in it",
+            load.label
+        ));
+    }
+    compare(sessions, &alone, encoding, events).await
+}
+
+/// As [`verify_rows`], of a database in which nothing else than this restore has made rows. Of configuration tables of extensions
+/// what these declare as the user's is compared.
+///
+/// # Errors
+/// Those of [`verify_rows`].
+pub(crate) async fn verify_new_database(
+    sessions: &[Session],
+    loads: &[Load],
+    encoding: TextEncoding,
+    events: &Events,
+) -> Result<()> {
+    let loads: Vec<&Load> = loads.iter().collect();
+    compare(sessions, &loads, encoding, events).await
+}
+
+async fn compare(
+    sessions: &[Session],
+    loads: &[&Load],
+    encoding: TextEncoding,
     events: &Events,
 ) -> Result<()> {
     let Some(first) = sessions.first() else {
         return Err(Error::internal("there is no session to read rows with"));
     };
     events.phase(Phase::Verify);
-    for load in loads.iter().filter(|load| is_mixed(load)) {
-        events.warn(format!(
-            "{}: not verified, the extension has rows of its own in it",
-            load.label
-        ));
-    }
     let expected = expected_contents(loads)?;
-    let mut readings = readings_of_tables(loads);
+    let sources = read_sources(first, &expected).await?;
+    let mut readings = readings_of_tables(loads, &sources, encoding);
     for root in roots(loads) {
-        readings.extend(readings_of_partitions(first, root, &expected).await?);
+        readings.extend(readings_of_partitions(first, root, &expected, encoding).await?);
     }
     readings.sort_by_key(|reading| Reverse(reading.bytes));
     events.emit(Event::Planned {
@@ -65,7 +123,8 @@ pub(crate) async fn verify_rows(
 
 /// How many tables [`verify_rows`] looks at.
 pub(crate) fn count_tables(loads: &[Load]) -> u64 {
-    let names: BTreeSet<TableName> = tables(loads).map(|(name, _)| name).collect();
+    let loads: Vec<&Load> = loads.iter().filter(|load| !is_mixed(load)).collect();
+    let names: BTreeSet<TableName> = tables(&loads).map(|(name, _)| name).collect();
     names.len() as u64
 }
 
@@ -74,17 +133,14 @@ fn is_mixed(load: &Load) -> bool {
     load.of_extension && load.target != LoadTarget::LargeObjects
 }
 
-fn tables(loads: &[Load]) -> impl Iterator<Item = (TableName, &Load)> {
-    loads
-        .iter()
-        .filter(|load| !is_mixed(load))
-        .filter_map(|load| match &load.target {
-            LoadTarget::Table { schema, name } => Some(((schema.clone(), name.clone()), load)),
-            LoadTarget::LargeObjects => None,
-        })
+fn tables<'a>(loads: &[&'a Load]) -> impl Iterator<Item = (TableName, &'a Load)> {
+    loads.iter().filter_map(|load| match &load.target {
+        LoadTarget::Table { schema, name } => Some(((schema.clone(), name.clone()), *load)),
+        LoadTarget::LargeObjects => None,
+    })
 }
 
-fn expected_contents(loads: &[Load]) -> Result<Tables> {
+fn expected_contents(loads: &[&Load]) -> Result<Tables> {
     let mut expected = Tables::new();
     for (table, load) in tables(loads) {
         let digest = RowDigest::from_hex(&load.digest).ok_or_else(|| {
@@ -101,27 +157,81 @@ fn expected_contents(loads: &[Load]) -> Result<Tables> {
     Ok(expected)
 }
 
-fn readings_of_tables(loads: &[Load]) -> Vec<Reading> {
+async fn read_sources(
+    session: &Session,
+    tables: &Tables,
+) -> Result<HashMap<TableName, TableSource>> {
+    let (schemas, names): (Vec<&str>, Vec<&str>) = tables
+        .keys()
+        .map(|(schema, name)| (schema.as_str(), name.as_str()))
+        .unzip();
+    let rows = session
+        .query(
+            "SELECT n.nspname::text AS nspname, c.relname::text AS relname, c.relkind = 'f' AS is_foreign, \
+             (SELECT u.condition FROM pg_catalog.pg_extension e, unnest(e.extconfig, e.extcondition) AS u(relation, condition) \
+             WHERE u.relation = c.oid) AS condition \
+             FROM unnest($1::text[], $2::text[]) AS w(nspname, relname) \
+             JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname \
+             JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname",
+            &[&schemas, &names],
+        )
+        .await
+        .map_err(|error| Error::from_server(ErrorKind::Data, "could not look up tables", error))?;
+    let sources = rows.into_iter().map(|row| {
+        let source = TableSource {
+            is_foreign: row.get("is_foreign"),
+            condition: row.get("condition"),
+        };
+        ((row.get("nspname"), row.get("relname")), source)
+    });
+    Ok(sources.collect())
+}
+
+fn readings_of_tables(
+    loads: &[&Load],
+    sources: &HashMap<TableName, TableSource>,
+    encoding: TextEncoding,
+) -> Vec<Reading> {
     tables(loads)
         .filter(|(_, load)| !load.through_root)
-        .map(|((schema, name), load)| {
-            let table = quote::qualified(&schema, &name);
-            let columns: Vec<String> = load.columns.iter().map(|name| quote::ident(name)).collect();
-            let columns = match columns.is_empty() {
-                true => String::new(),
-                false => format!(" ({})", columns.join(", ")),
-            };
+        .map(|(name, load)| {
+            let table = quote::qualified(&name.0, &name.1);
+            let source = sources.get(&name).cloned().unwrap_or_default();
+            let from = copy_source(&table, &load.columns, &source);
             Reading {
                 label: quote::one_line(&table).into_owned(),
-                copy_out: format!("COPY {table}{columns} TO STDOUT"),
-                counts_for: (schema, name),
+                copy_out: copy_out(&from, encoding),
+                counts_for: name,
                 bytes: load.bytes,
             }
         })
         .collect()
 }
 
-fn roots(loads: &[Load]) -> BTreeSet<TableName> {
+/// What is foreign, and what is chosen by a condition, has no plain COPY.
+fn copy_source(table: &str, columns: &[String], source: &TableSource) -> String {
+    let columns: Vec<String> = columns.iter().map(|name| quote::ident(name)).collect();
+    let columns = columns.join(", ");
+    match &source.condition {
+        Some(condition) => format!("(SELECT {columns} FROM ONLY {table} {condition})"),
+        None if source.is_foreign => format!("(SELECT {columns} FROM ONLY {table})"),
+        None if columns.is_empty() => table.to_owned(),
+        None => format!("{table} ({columns})"),
+    }
+}
+
+/// Digests are those of rows in the archive's encoding.
+fn copy_out(from: &str, encoding: TextEncoding) -> String {
+    match encoding.is_as_is() {
+        true => format!("COPY {from} TO STDOUT"),
+        false => {
+            let name = quote::literal(encoding.name());
+            format!("COPY {from} TO STDOUT WITH (ENCODING {name})")
+        }
+    }
+}
+
+fn roots(loads: &[&Load]) -> BTreeSet<TableName> {
     tables(loads)
         .filter(|(_, load)| load.through_root)
         .map(|(table, _)| table)
@@ -134,6 +244,7 @@ async fn readings_of_partitions(
     session: &Session,
     root: TableName,
     expected: &Tables,
+    encoding: TextEncoding,
 ) -> Result<Vec<Reading>> {
     let rows = session
         .query(
@@ -162,7 +273,7 @@ async fn readings_of_partitions(
             let table = quote::qualified(&schema, &name);
             Reading {
                 label: quote::one_line(&table).into_owned(),
-                copy_out: format!("COPY {table} TO STDOUT"),
+                copy_out: copy_out(&table, encoding),
                 counts_for: root.clone(),
                 bytes,
             }
@@ -280,20 +391,35 @@ mod tests {
                 ..load("root", &["a"])
             },
         ];
-        let copies: Vec<String> = readings_of_tables(&loads)
-            .into_iter()
-            .map(|reading| reading.copy_out)
-            .collect();
+        assert_eq!(count_tables(&loads), 3);
+        let loads: Vec<&Load> = loads.iter().collect();
+        let of_extension = TableSource {
+            condition: Some("WHERE user".to_owned()),
+            ..TableSource::default()
+        };
+        let name = |name: &str| ("s".to_owned(), name.to_owned());
+        let sources = HashMap::from([(name("config"), of_extension)]);
+        let copies = |encoding| -> Vec<String> {
+            readings_of_tables(&loads, &sources, encoding)
+                .into_iter()
+                .map(|reading| reading.copy_out)
+                .collect()
+        };
         assert_eq!(
-            copies,
+            copies(TextEncoding::UTF8),
             [
                 "COPY \"s\".\"t\" (\"a\", \"b\") TO STDOUT",
-                "COPY \"s\".\"none\" TO STDOUT"
+                "COPY \"s\".\"none\" TO STDOUT",
+                "COPY (SELECT \"a\" FROM ONLY \"s\".\"config\" WHERE user) TO STDOUT",
             ]
+        );
+        assert_eq!(
+            copies("LATIN1".parse().unwrap())[1],
+            "COPY \"s\".\"none\" TO STDOUT WITH (ENCODING 'LATIN1')"
         );
         assert_eq!(roots(&loads).len(), 1);
         let expected = expected_contents(&loads).unwrap();
-        assert_eq!(expected.len(), 3);
+        assert_eq!(expected.len(), 4);
         assert_eq!(expected[&("s".to_owned(), "root".to_owned())].rows, 6);
     }
 

@@ -177,27 +177,144 @@ fn verified_rows_are_told_and_other_rows_exit_with_6() {
     });
 }
 
+/// An archive of pg_dump of the newest version.
+fn pg_dump(source: &Database, file: &str, options: &[&str]) {
+    let mut command = Command::new(client_dir().join("pg_dump"));
+    command.args(options).args(["-f", file, &source.url()]);
+    finish(&mut command).expect_status(0);
+}
+
 #[test]
-fn archives_of_pg_dump_have_no_digests_and_are_refused() {
+fn archives_of_pg_dump_are_compared_with_whatever() {
+    on_newest(|server| {
+        let source = Database::filled(server, SHOP);
+        let (dir, ours) = archive_of(&source);
+        let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let theirs = file("custom");
+        pg_dump(&source, &theirs, &["-Fc"]);
+        for form in ["-Fd", "-Ft"] {
+            let other = file(form);
+            pg_dump(&source, &other, &[form]);
+            let told = pgstow(["diff", &theirs, &other]).expect_status(0).stdout();
+            assert!(told.ends_with("the rows of 3 tables\n"), "{told}");
+            assert!(!told.contains("by name"), "{told}");
+        }
+        let url = source.url();
+        for (a, b) in [(&theirs, &url), (&ours, &theirs)] {
+            let told = pgstow(["diff", a, b]).expect_status(0).stdout();
+            assert!(
+                told.contains("compared by name, not by definition"),
+                "{told}"
+            );
+            assert!(told.ends_with("the rows of 3 tables\n"), "{told}");
+        }
+
+        source.sql(
+            "ALTER TABLE users ALTER name SET DEFAULT 'nobody';
+             CREATE FUNCTION twice(n text) RETURNS text LANGUAGE sql AS 'SELECT n || n';
+             DROP VIEW names;
+             DELETE FROM orders WHERE id = 7;
+             UPDATE users SET name = 'other' WHERE id = 7;",
+        );
+        let told = pgstow(["diff", &theirs, &url]).expect_status(1).stdout();
+        for line in [
+            "dropped VIEW public.names\n",
+            "added FUNCTION public.twice (2 overloads)\n",
+            "rows of public.orders: 300 rows in A, 299 rows in B (-1)\n",
+            "rows of public.users: 500 rows on both sides, other contents\n",
+        ] {
+            assert!(told.contains(line), "{line}\n{told}");
+        }
+        let later = file("later");
+        pg_dump(&source, &later, &["-Fc"]);
+        let told = pgstow(["diff", &theirs, &later]).expect_status(1).stdout();
+        for line in [
+            "changed TABLE public.users\n",
+            "added FUNCTION public.twice(text)\n",
+            "other rows in 2 of 3 tables\n",
+        ] {
+            assert!(told.contains(line), "{line}\n{told}");
+        }
+        let told = pgstow(["diff", "-s", &theirs, &later])
+            .expect_status(1)
+            .stdout();
+        assert!(told.ends_with("rows were not compared\n"), "{told}");
+    });
+}
+
+/// pg_dump before 16 takes each partition by itself, pgstow those by the hash of an enum together.
+#[test]
+fn partitions_are_taken_together_where_one_side_does() {
     on_newest(|server| {
         let source = Database::filled(server, SHOP);
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("a.dump").to_str().unwrap().to_owned();
-        finish(Command::new(client_dir().join("pg_dump")).args([
-            "-Fc",
-            "-f",
-            &file,
-            &source.url(),
-        ]))
-        .expect_status(0);
+        let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let (by_root, apart) = (file("by_root"), file("apart"));
+        source.sql("CREATE TABLE r (a int) PARTITION BY RANGE (a); CREATE TABLE r1 PARTITION OF r DEFAULT; INSERT INTO r VALUES (1), (2)");
+        pg_dump(&source, &by_root, &["-Fc", "--load-via-partition-root"]);
+        pg_dump(&source, &apart, &["-Fc"]);
+        let url = source.url();
+        for (a, b) in [(&by_root, &apart), (&url, &by_root), (&apart, &url)] {
+            pgstow(["diff", a, b]).expect_status(0);
+        }
+        let target = restore(server, &by_root, &["--verify-rows"]);
+        pgstow(["diff", &by_root, &target.url()]).expect_status(0);
+    });
+}
+
+#[test]
+fn rows_of_pg_dump_are_verified_unless_they_are_statements() {
+    on_newest(|server| {
+        let source = Database::filled(server, SHOP);
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        for form in ["-Fc", "-Fd", "-Ft"] {
+            let archive = file(form);
+            pg_dump(&source, &archive, &[form, "-E", "LATIN1"]);
+            let target = Database::empty(server);
+            let url = target.url();
+            let arguments = ["restore", &archive, &url, "--yes", "--verify-rows"];
+            let told = pgstow(arguments).expect_status(0).stderr();
+            assert!(
+                told.contains("3 tables: every row is the archive's"),
+                "{told}"
+            );
+        }
+        let target = restore(server, &file("-Fc"), &[]);
+        target.sql("TRUNCATE orders, by_colour, users; INSERT INTO by_colour VALUES ('red', -1)");
+        let told = pgstow([
+            "restore",
+            &file("-Ft"),
+            &target.url(),
+            "--yes",
+            "-a",
+            "--verify-rows",
+        ])
+        .expect_status(6)
+        .stderr();
+        assert!(
+            told.contains("public.by_colour: 201 rows instead of 200."),
+            "{told}"
+        );
+
+        let statements = file("inserts");
+        pg_dump(&source, &statements, &["-Fc", "--inserts"]);
         let target = Database::empty(server);
         for arguments in [
-            &["diff", &file, &source.url()][..],
-            &["restore", &file, &target.url(), "--yes", "--verify-rows"],
+            &["diff", &statements, &source.url()][..],
+            &[
+                "restore",
+                &statements,
+                &target.url(),
+                "--yes",
+                "--verify-rows",
+            ],
+            &["restore", &statements, &target.url(), "--yes", "--swap"],
         ] {
             let told = pgstow(arguments).expect_status(2).stderr();
-            assert!(told.contains("an archive of pg_dump"), "{told}");
+            assert!(told.contains("INSERT statements of pg_dump"), "{told}");
         }
+        pgstow(["diff", "-s", &statements, &source.url()]).expect_status(0);
         let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
         assert_eq!(target.sql(tables).trim(), "0");
     });
