@@ -21,6 +21,7 @@ mod clean;
 mod database;
 mod dependencies;
 mod disabled;
+mod doubt;
 mod durable;
 mod exact;
 mod extensions;

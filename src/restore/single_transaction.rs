@@ -7,8 +7,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::error::SqlState;
-
 use crate::archive::Index;
 use crate::conn::{ConnectSettings, Session, connect};
 use crate::event::{Event, Events, Phase};
@@ -17,19 +15,13 @@ use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::check::cannot_check;
+use super::doubt::{SETTLE_PATIENCE, is_refusal};
 use super::findings::{Check, Findings};
 use super::plan::{Load, RestorePlan, Step};
 use super::progress::{Commit, RunState};
 use super::retry::Patience;
 use super::run::{render_beginning, warn_and_wait};
-use super::{Prepared, RestoreReport, clean, durable, finish, load, turn, verify_rows};
-
-/// A server that crashed is back after some seconds as a rule, and nobody else can tell what became of a COMMIT.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(15);
-/// Between two questions.
-const PAUSE: Duration = Duration::from_millis(250);
-/// How long the run waits for what makes the answer certain.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+use super::{Prepared, RestoreReport, clean, doubt, finish, load, turn, verify_rows};
 
 /// Finds what cannot be in a transaction, or is not undone with it.
 ///
@@ -239,8 +231,7 @@ impl Prepared {
     }
 
     async fn commit(&self, session: &Session, number: i64, state: &RunState) -> Result<()> {
-        // Best effort: without it the answer may be wrong in one of very many crashes.
-        let _ = tokio::time::timeout(FLUSH_TIMEOUT, flush(&self.settings)).await;
+        doubt::write_number(connect(&self.settings)).await;
         failpoint("restore.before_commit");
         state.set_commit(Commit::Sent(number));
         let committed = session.batch_execute("COMMIT").await;
@@ -279,13 +270,6 @@ fn render_new_state(step: &Step) -> String {
     )
 }
 
-/// Whether the server said that it rolled back. What ends the session as well (FATAL) may come after the COMMIT.
-fn is_refusal(error: &tokio_postgres::Error) -> bool {
-    use tokio_postgres::error::Severity;
-    let severity = error.as_db_error().and_then(|db| db.parsed_severity());
-    severity == Some(Severity::Error)
-}
-
 /// The transaction holds all its locks at the same time.
 fn with_hint(error: Error) -> Error {
     match error.details().iter().any(|line| line.contains("53200")) {
@@ -295,15 +279,6 @@ fn with_hint(error: Error) -> Error {
         ),
         false => error,
     }
-}
-
-/// Makes the server write its log to the disk as far as it has come, and with it the number of our transaction: a crash would
-/// else let another transaction have the same one.
-async fn flush(settings: &ConnectSettings) -> Result<()> {
-    let session = connect(settings).await?;
-    let result = durable::flush(&session).await;
-    session.close().await;
-    result.map_err(|error| Error::from_server(ErrorKind::Restore, "could not flush", error))
 }
 
 /// Finds out what became of a COMMIT whose end was not seen, notes it and gives it. [`Commit::Sent`] stays if nobody could be asked
@@ -317,15 +292,7 @@ pub(super) async fn settle(
         return state.commit();
     };
     let backends = state.backends();
-    let asked = async {
-        loop {
-            if let Ok(Some(commit)) = ask(settings, number, &backends).await {
-                return commit;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    if let Ok(commit) = tokio::time::timeout(patience, asked).await {
+    if let Some(commit) = doubt::settle(patience, || ask(settings, number, &backends)).await {
         state.set_commit(commit);
     }
     state.commit()
@@ -335,26 +302,8 @@ pub(super) async fn settle(
 /// the COMMIT.
 async fn ask(settings: &ConnectSettings, number: i64, backends: &[i32]) -> Result<Option<Commit>> {
     let session = connect(settings).await?;
-    // A standby may be behind.
-    if session.in_recovery() {
-        return Ok(None);
+    if !session.in_recovery() {
+        turn::end_processes(&session, backends).await?;
     }
-    turn::end_processes(&session, backends).await?;
-    let query = "SELECT pg_catalog.txid_status($1) AS status";
-    let status = match session.query_one(query, &[&number]).await {
-        Ok(row) => row.get::<_, Option<String>>("status"),
-        // The server has not given this number out: a crash has lost it.
-        Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => {
-            return Ok(Some(Commit::Open));
-        }
-        Err(error) => {
-            let what = "could not ask what became of the transaction";
-            return Err(Error::from_server(ErrorKind::Restore, what, error));
-        }
-    };
-    Ok(match status.as_deref() {
-        Some("committed") => Some(Commit::Done),
-        Some("aborted") => Some(Commit::Open),
-        _ => None,
-    })
+    doubt::status_of(&session, number).await
 }

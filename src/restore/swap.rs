@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
 
@@ -21,14 +21,17 @@ use crate::archive::{ArchiveReader, Header, Index};
 use crate::conn::{ConnectSettings, Session, connect};
 use crate::event::{Event, Events};
 use crate::failpoint::failpoint;
-use crate::objects::{Database, Kind, Oid, database, quote};
+use crate::objects::{Database, Kind, database, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::check::{cannot_check, first_of};
 use super::database::{BUILDING, drop_database};
+use super::doubt::{self, SETTLE_PATIENCE, is_refusal};
+use super::durable::DURABLY;
 use super::findings::{Check, Findings};
 use super::plan::Load;
 use super::preview::{Preview, SwapPreview};
+use super::progress::Commit;
 use super::sessions::other_sessions;
 use super::{
     Prepared, RestoreOptions, RestoreReport, connect_for_create, look, open_session, verify_rows,
@@ -39,6 +42,9 @@ const ATTEMPTS: u32 = 5;
 
 /// The longest name that the server keeps whole (NAMEDATALEN - 1).
 const LONGEST_NAME: usize = 63;
+
+/// How long it may take to end a process of our own.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many tables a warning names.
 const NAMED: usize = 20;
@@ -82,7 +88,6 @@ struct Names {
 /// What the target is now.
 #[derive(Debug)]
 struct OldDatabase {
-    oid: Oid,
     properties: Database,
     bytes: u64,
     tables: u64,
@@ -209,7 +214,7 @@ impl OldDatabase {
     async fn read(session: &Session) -> Result<OldDatabase> {
         let row = session
             .query_one(
-                "SELECT d.oid, pg_catalog.pg_database_size(d.oid) AS bytes, \
+                "SELECT pg_catalog.pg_database_size(d.oid) AS bytes, \
                  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class c \
                  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                  WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema') AS tables \
@@ -219,7 +224,6 @@ impl OldDatabase {
             .await
             .map_err(cannot_check)?;
         Ok(OldDatabase {
-            oid: row.get("oid"),
             properties: database::read(session).await?,
             bytes: u64::try_from(row.get::<_, i64>("bytes")).unwrap_or(0),
             tables: u64::try_from(row.get::<_, i64>("tables")).unwrap_or(0),
@@ -391,9 +395,9 @@ impl PreparedSwap {
         let new = settings.with_database(&names.new);
         let (drop_old, started) = (self.drop_old, self.started);
         let exchange = Exchange {
-            live: self.old.oid,
             names: names.clone(),
             properties: self.old.properties.clone(),
+            patience: self.options.retry_for.max(SETTLE_PATIENCE),
         };
         let report = match self.build_and_check(&new, interrupt, events).await {
             Ok(report) => report,
@@ -506,13 +510,16 @@ async fn connect_for_maintenance(settings: &ConnectSettings) -> Result<Session> 
     }
 }
 
+fn lock_key(live: &str) -> i64 {
+    xxhash_rust::xxh3::xxh3_64(format!("pgstow swap {live}").as_bytes()).cast_signed()
+}
+
 /// One swap of a target at a time. The lock goes with the session.
 async fn lock(maintenance: &Session, live: &str) -> Result<()> {
-    let key = xxhash_rust::xxh3::xxh3_64(format!("pgstow swap {live}").as_bytes());
     let row = maintenance
         .query_one(
             "SELECT pg_catalog.pg_try_advisory_lock($1) AS alone",
-            &[&key.cast_signed()],
+            &[&lock_key(live)],
         )
         .await
         .map_err(cannot_check)?;
@@ -573,10 +580,10 @@ pub(crate) async fn left_behind(session: &Session) -> Result<Vec<String>> {
 
 /// The exchange of the names.
 struct Exchange {
-    /// The old database.
-    live: Oid,
     names: Names,
     properties: Database,
+    /// How long the server is asked what became of it.
+    patience: Duration,
 }
 
 impl Exchange {
@@ -606,11 +613,22 @@ impl Exchange {
     async fn run(&self, maintenance: &Session, settings: &ConnectSettings) -> Result<()> {
         let mut attempt = 1;
         loop {
-            let Err(error) = self.exchange(maintenance).await else {
+            let Err(Broken { error, commit }) = self.exchange(maintenance, settings).await else {
                 return Ok(());
             };
-            if error.as_db_error().is_none() {
-                return self.find_out(settings, error).await;
+            let process = maintenance.backend_pid();
+            if let Some(number) = commit {
+                let asked = || self.ask(settings, process, number);
+                return match doubt::settle(self.patience, asked).await {
+                    Some(Commit::Done) => Ok(()),
+                    Some(Commit::Open) => Err(cannot_exchange(error)),
+                    Some(Commit::Sent(_)) | None => Err(self.in_doubt(number, error)),
+                };
+            }
+            if !is_refusal(&error) {
+                // Nothing was committed. What the process still holds is in the way of whoever drops the new database.
+                let _ = tokio::time::timeout(END_TIMEOUT, self.end(settings, process)).await;
+                return Err(cannot_exchange(error));
             }
             // What failed is gone with the transaction.
             let ended = maintenance.batch_execute("ROLLBACK").await;
@@ -622,7 +640,15 @@ impl Exchange {
         }
     }
 
-    async fn exchange(&self, maintenance: &Session) -> Result<(), tokio_postgres::Error> {
+    async fn exchange(
+        &self,
+        maintenance: &Session,
+        settings: &ConnectSettings,
+    ) -> Result<(), Broken> {
+        let uncommitted = |error| Broken {
+            error,
+            commit: None,
+        };
         let (live, new) = (
             quote::ident(&self.names.live),
             quote::ident(&self.names.new),
@@ -632,50 +658,85 @@ impl Exchange {
         // the new database are ending by themselves; RENAME waits for them, and tells autovacuum to go.
         maintenance
             .batch_execute(&format!(
-                "BEGIN; \
+                "BEGIN; {DURABLY} \
                  SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
                  WHERE datname = {} AND pid <> pg_catalog.pg_backend_pid() AND backend_type <> 'autovacuum worker'; \
                  ALTER DATABASE {live} RENAME TO {before};",
                 quote::literal(&self.names.live)
             ))
-            .await?;
+            .await
+            .map_err(uncommitted)?;
         failpoint("swap.between_renames");
         let comment = self.properties.render_comment(&self.names.new);
         let comment = comment.unwrap_or_else(|| format!("COMMENT ON DATABASE {new} IS NULL;"));
         maintenance
             .batch_execute(&format!("{comment} ALTER DATABASE {new} RENAME TO {live};"))
-            .await?;
+            .await
+            .map_err(uncommitted)?;
+        let row = maintenance
+            .query_one("SELECT pg_catalog.txid_current() AS number", &[])
+            .await
+            .map_err(uncommitted)?;
+        let number = row.get("number");
+        doubt::write_number(connect_for_maintenance(settings)).await;
         failpoint("swap.before_commit");
-        maintenance.batch_execute("COMMIT").await
+        maintenance
+            .batch_execute("COMMIT")
+            .await
+            .map_err(|error| Broken {
+                commit: (!is_refusal(&error)).then_some(number),
+                error,
+            })
     }
 
-    /// The connection was lost, perhaps with the answer to COMMIT: what bears the target's name?
-    async fn find_out(
+    /// `None` while nobody knows yet. The process is ended first, which may not have heard that we are gone.
+    async fn ask(
         &self,
         settings: &ConnectSettings,
-        error: tokio_postgres::Error,
-    ) -> Result<()> {
-        let unknown = |error: tokio_postgres::Error| {
-            Error::from_server(
-                ErrorKind::RestoreIncomplete,
-                "the connection was lost during the exchange, and its outcome is unknown",
-                error,
-            )
-            .detail(format!(
-                "The target is the old database or the new one. If there is a database {}, it is the new one.",
-                quote::one_line(&quote::ident(&self.names.before))
-            ))
-        };
-        let Ok(session) = connect_for_maintenance(settings).await else {
-            return Err(unknown(error));
-        };
-        let query = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1";
-        match session.query_opt(query, &[&self.names.live]).await {
-            Ok(Some(row)) if row.get::<_, Oid>("oid") == self.live => Err(cannot_exchange(error)),
-            Ok(Some(_)) => Ok(()),
-            Ok(None) | Err(_) => Err(unknown(error)),
-        }
+        process: i32,
+        number: i64,
+    ) -> Result<Option<Commit>> {
+        let session = self.end(settings, process).await?;
+        doubt::status_of(&session, number).await
     }
+
+    /// Ends the process that served the exchange, if it still holds the lock of this swap.
+    async fn end(&self, settings: &ConnectSettings, process: i32) -> Result<Session> {
+        let session = connect_for_maintenance(settings).await?;
+        let key = lock_key(&self.names.live);
+        // The key's halves stand in two columns. Manual: "pg_locks".
+        let query = "SELECT pg_catalog.pg_terminate_backend(l.pid) FROM pg_catalog.pg_locks l \
+             WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = $1 \
+             AND l.classid::bigint = ($2::bigint >> 32) & 4294967295 AND l.objid::bigint = $2::bigint & 4294967295";
+        session
+            .execute(query, &[&process, &key])
+            .await
+            .map_err(cannot_check)?;
+        Ok(session)
+    }
+
+    fn in_doubt(&self, number: i64, error: tokio_postgres::Error) -> Error {
+        let before = quote::ident(&self.names.before);
+        Error::from_server(
+            ErrorKind::RestoreIncomplete,
+            "COMMIT of the exchange was sent, and the server could not be asked what became of it",
+            error,
+        )
+        .detail(format!(
+            "The target is the old database or the new one. If there is a database {}, it is the new one. It was transaction {number}.",
+            quote::one_line(&before)
+        ))
+        .hint(format!(
+            "When the server is back, SELECT pg_catalog.txid_status({number}) tells: committed or aborted."
+        ))
+    }
+}
+
+/// An exchange that did not come to its end.
+struct Broken {
+    error: tokio_postgres::Error,
+    /// The transaction's number if it may have committed.
+    commit: Option<i64>,
 }
 
 fn cannot_exchange(error: tokio_postgres::Error) -> Error {

@@ -4,9 +4,10 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::harness::proxy::AtCommit;
 use crate::harness::server::{client_dir, wanted_majors};
 use crate::harness::{
-    Database, Host, Server, Snapshot, differences, on_every_major, on_newest, pgstow,
+    Database, Host, Proxy, Server, Snapshot, differences, on_every_major, on_newest, pgstow,
 };
 
 const SOURCE: &str = "
@@ -40,9 +41,36 @@ impl Swap {
     }
 
     fn command(&self) -> Command {
+        self.command_to(&self.target.url())
+    }
+
+    fn command_to(&self, url: &str) -> Command {
         let mut command = self.host.command();
-        command.args(["restore", &self.id, &self.target.url(), "--swap", "--yes"]);
+        command.args(["restore", &self.id, url, "--swap", "--yes"]);
         command
+    }
+
+    /// Starts it through a line that breaks at the COMMIT of the exchange.
+    fn start_through(&self, proxy: &Proxy, at_commit: AtCommit, options: &[&str]) -> Child {
+        proxy.at_commit_of_rename(at_commit);
+        self.command_to(
+            &self
+                .target
+                .server
+                .url_through(proxy.port, &self.target.name),
+        )
+        .args(options)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+    }
+
+    /// Until the target is the new database.
+    fn wait_for_new(&self) {
+        while self.target.try_sql("SELECT * FROM w").is_err() {
+            std::thread::yield_now();
+        }
     }
 
     /// Starts it; it dies at the place.
@@ -411,4 +439,84 @@ fn other_rows_than_the_archives_keep_the_target_as_it_is() {
             assert_eq!(swap.others("pgstow"), "\n");
         }
     });
+}
+
+#[test]
+fn an_exchange_whose_answer_is_lost_is_asked_about() {
+    on_every_major(|server| {
+        let swap = Swap::new(server, SOURCE);
+        let proxy = Proxy::to(server.port);
+        let child = swap.start_through(&proxy, AtCommit::Unheard, &[]);
+        swap.wait_for_new();
+        proxy.cut();
+        let said = ended_with(0, child);
+        assert!(said.contains("is kept as"), "{said}");
+        swap.expect_new();
+        assert_eq!(swap.others("pgstow"), "\n");
+    });
+}
+
+#[test]
+fn an_exchange_whose_commit_is_lost_changes_nothing() {
+    on_every_major(|server| {
+        let swap = Swap::new(server, SOURCE);
+        let proxy = Proxy::to(server.port);
+        let child = swap.start_through(&proxy, AtCommit::Lost, &[]);
+        let said = ended_with(1, child);
+        assert!(said.contains("The target is unchanged."), "{said}");
+        swap.expect_old();
+        assert_eq!(swap.others("pgstow"), "\n");
+    });
+}
+
+#[test]
+fn an_exchange_that_nobody_can_be_asked_about_is_in_doubt() {
+    on_newest(|server| {
+        let swap = Swap::new(server, SOURCE);
+        let proxy = Proxy::to(server.port);
+        let child = swap.start_through(&proxy, AtCommit::Unheard, &["--retry-for=0"]);
+        swap.wait_for_new();
+        proxy.refuse();
+        let said = ended_with(6, child);
+        assert!(said.contains("txid_status("), "{said}");
+        swap.expect_new();
+    });
+}
+
+/// The server has committed and waits for a standby when its process is ended: it says FATAL, and what it did holds.
+#[test]
+fn a_session_that_is_ended_in_the_commit_of_the_exchange_is_asked_about() {
+    let newest = wanted_majors().into_iter().max().unwrap();
+    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let swap = Swap::new(server, SOURCE);
+    let elsewhere = Database::empty(server);
+    // The database in which the exchange is made.
+    elsewhere.sql("ALTER DATABASE postgres SET synchronous_commit = on");
+    let mut holder = elsewhere.hold(&format!(
+        "BEGIN; COMMENT ON DATABASE {} IS 'locked'",
+        swap.target.name
+    ));
+    let child = swap.start(None);
+    wait_for_exchange(&swap.source);
+    elsewhere.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    elsewhere.sql("SELECT pg_reload_conf()");
+    holder.release();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'SyncRep'";
+    while elsewhere.sql(end) != "t\n" {
+        std::thread::yield_now();
+    }
+    let said = ended_with(0, child);
+    assert!(said.contains("is kept as"), "{said}");
+    elsewhere.sql("ALTER SYSTEM RESET synchronous_standby_names");
+    elsewhere.sql("SELECT pg_reload_conf()");
+    swap.expect_new();
+}
+
+/// What it said until its end, which must be with this status.
+#[track_caller]
+fn ended_with(status: i32, child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    said
 }

@@ -21,8 +21,22 @@ struct Line {
     swallows: AtomicBool,
     /// Nobody is let in any more.
     refuses: AtomicBool,
+    /// What becomes of the COMMIT of the connection that says RENAME TO.
+    at_commit: Mutex<Option<AtCommit>>,
     open: Mutex<Vec<TcpStream>>,
 }
+
+/// What becomes of a COMMIT.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtCommit {
+    /// The line breaks before it has passed.
+    Lost,
+    /// It passes, and no answer comes back from then on.
+    Unheard,
+}
+
+/// The whole message.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
 impl Proxy {
     /// Starts one that does not break yet.
@@ -70,6 +84,11 @@ impl Proxy {
         self.line.swallows.store(true, Ordering::SeqCst);
     }
 
+    /// Waits for an exchange of databases.
+    pub(crate) fn at_commit_of_rename(&self, what: AtCommit) {
+        *self.line.at_commit.lock().unwrap() = Some(what);
+    }
+
     /// Breaks every open connection and lets nobody in any more.
     pub(crate) fn refuse(&self) {
         self.line.refuses.store(true, Ordering::SeqCst);
@@ -99,7 +118,18 @@ impl Line {
 
     fn pass(&self, mut from: TcpStream, mut to: TcpStream, counts: bool) {
         let mut buffer = [0; 16 << 10];
+        let mut renames = false;
         while let Ok(read @ 1..) = from.read(&mut buffer) {
+            renames |= counts && buffer[..read].windows(9).any(|at| at == b"RENAME TO");
+            let lost = renames && buffer[..read].ends_with(COMMIT);
+            match lost
+                .then(|| self.at_commit.lock().unwrap().take())
+                .flatten()
+            {
+                Some(AtCommit::Lost) => return self.cut(),
+                Some(AtCommit::Unheard) => self.swallows.store(true, Ordering::SeqCst),
+                None => {}
+            }
             if !counts && self.swallows.load(Ordering::SeqCst) {
                 continue;
             }
