@@ -113,8 +113,8 @@ pub use insert_text::{InsertStyle, InsertText};
 pub use member::{EncodedMember, MemberEncoder};
 pub(crate) use pieces::PieceSource;
 pub use pieces::{Piece, PieceForm, Pieces};
-pub(crate) use reader::open_local;
 pub use reader::{ArchiveReader, MemberCount, Source};
+pub(crate) use reader::{local_source, open_local};
 pub use row_filter::{Condition, PlacedFilter, RowFilter};
 pub use verify::{
     Comparison, Damage, Stored, VerifyLevel, VerifyReport, verify_archive, verify_file,

@@ -50,7 +50,11 @@ impl Source for LocalFile {
 
 /// Opens a regular file of this host.
 pub(crate) fn open_local(path: &Path) -> io::Result<Box<dyn Source>> {
-    let file = File::open(path)?;
+    local_source(File::open(path)?)
+}
+
+/// The bytes of an open file.
+pub(crate) fn local_source(file: File) -> io::Result<Box<dyn Source>> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(

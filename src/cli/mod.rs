@@ -27,6 +27,7 @@ mod restore;
 mod selection;
 mod serve;
 mod show;
+mod spool;
 mod stdout;
 mod table_rows;
 mod text_table;

@@ -1,10 +1,12 @@
 //! Which sets a command is about: its repository, from options, environment and configuration.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::archive::ArchiveReader;
+use super::spool::{STDIN, spool_archive};
+use crate::archive::{ArchiveReader, Source, local_source};
 use crate::backup::{BackupSet, Repository, parse_set_name};
 use crate::config::{
     Config, ConnectSource, DatabaseSettings, Environment, Flags, List, Profile, ServiceSettings,
@@ -104,7 +106,10 @@ impl PlaceArgs {
     pub(crate) async fn find(&self, argument: &Path) -> Result<Found> {
         let text = argument.to_str().unwrap_or_default();
         if text == "-" {
-            return self.file(argument);
+            return match spawn_blocking(spool_archive).await? {
+                Some(file) => Ok(Found::Stdin { file }),
+                None => self.file(argument),
+            };
         }
         if let Some((parent, file)) = text.rsplit_once('/').filter(|_| text.contains("://")) {
             return self.find_in(parent.parse()?, file).await;
@@ -192,6 +197,11 @@ pub(crate) enum Found {
         /// What may open it.
         identity: Identity,
     },
+    /// An archive of pg_dump that came through standard input.
+    Stdin {
+        /// All of it.
+        file: File,
+    },
     /// A set.
     Set {
         /// Where it is.
@@ -211,6 +221,11 @@ impl Found {
             Found::Set { repository, set } => {
                 let open = repository.open_set(set).await?;
                 Ok((open.reader, Some(open.lock)))
+            }
+            Found::Stdin { file } => {
+                let source = of_file(file)?;
+                let open = move || ArchiveReader::from_source(STDIN, source);
+                Ok((spawn_blocking(open).await?, None))
             }
             Found::File { path, identity } => {
                 let (path, identity) = (path.clone(), identity.clone());
@@ -239,6 +254,7 @@ impl Found {
     pub(crate) async fn recognize(&self, plain: bool) -> Result<DumpSource> {
         match self {
             Found::Set { .. } => Ok(DumpSource::Archive),
+            Found::Stdin { .. } => Ok(DumpSource::PgDump),
             Found::File { path, .. } => {
                 let path = path.clone();
                 spawn_blocking(move || recognize(&path, plain)).await
@@ -250,9 +266,20 @@ impl Found {
     pub(crate) fn describe(&self) -> String {
         match self {
             Found::File { path, .. } => path.display().to_string(),
+            Found::Stdin { .. } => STDIN.to_owned(),
             Found::Set { repository, set } => repository.path_of(&set.file),
         }
     }
+}
+
+/// The bytes of an open file.
+///
+/// # Errors
+/// `Io`.
+pub(super) fn of_file(file: &File) -> Result<Box<dyn Source>> {
+    file.try_clone()
+        .and_then(local_source)
+        .map_err(|e| Error::io(format!("could not read {STDIN}"), e))
 }
 
 /// Tells of files that look like sets and are none.

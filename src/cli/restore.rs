@@ -36,7 +36,8 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
 pub(crate) struct RestoreArgs {
-    /// The archive: a file, or a set by its id, `latest` or `latest:KIND`. Or a plain SQL script, `-` for standard input
+    /// The archive: a file, or a set by its id, `latest` or `latest:KIND`. Or a plain SQL script. `-` for standard input: a script, or an archive of
+    /// pg_dump, which is kept in a temporary file (TMPDIR) until the end
     #[arg(value_name = "FILE|ID|latest", required_unless_present = "abandon")]
     file: Option<PathBuf>,
     #[command(flatten)]

@@ -3,11 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use super::place::{Found, PlaceArgs, check_exists, warn_of_unreadable};
+use super::place::{Found, PlaceArgs, check_exists, of_file, warn_of_unreadable};
 use super::replay::describe_survey;
 use super::stdout::write_stdout;
 use super::{signal_error, text_table, until_signal};
-use crate::archive::{Comparison, VerifyLevel, VerifyReport, verify_file};
+use crate::archive::{Comparison, Stored, VerifyLevel, VerifyReport, verify_archive, verify_file};
 use crate::backup::{BackupSet, DrillOptions, Drilled, Repository, drill_set, verify_set};
 use crate::config::Profile;
 use crate::event::Events;
@@ -162,6 +162,18 @@ async fn verify(args: &Args, found: &Found) -> Result<Outcome> {
                 ));
             }
             Ok(Outcome::Read(report))
+        }
+        Found::Stdin { file } => {
+            let (level, jobs) = (args.level(), args.threads());
+            let (reader, _) = found.open().await?;
+            let stored = Stored {
+                source: of_file(file)?,
+                sha256_file: None,
+                meta_file: None,
+            };
+            let work =
+                spawn_blocking(move || verify_archive(&reader, &stored, level, jobs, &events));
+            Ok(Outcome::Read(until_signal(work).await?))
         }
         Found::File { .. } if args.restore => Err(Error::new(
             ErrorKind::Usage,

@@ -30,14 +30,16 @@ pub(super) struct Contents {
 pub(super) enum MemberSource {
     /// Statements, in the archive's encoding.
     Text(Vec<u8>),
-    /// The rows of a table for this COPY statement.
-    Rows { data: DataPlace, copy: String },
+    /// The rows of a table for this COPY statement. `with_oids`: before the columns each has an OID, which no table has any more.
+    Rows {
+        data: DataPlace,
+        copy: String,
+        with_oids: bool,
+    },
     /// INSERT statements.
     Statements(DataPlace),
     /// Large objects.
     LargeObjects(DataPlace),
-    /// Rows with a hidden column that no server has any more.
-    WithOids,
 }
 
 /// Which data of the archive.
@@ -62,6 +64,8 @@ pub struct PgDumpHeader {
     database_owner: Option<String>,
     /// Settings, comment, privileges and labels of the database.
     database: Vec<(Kind, String)>,
+    /// Tables that had OIDs.
+    pub with_oids: Vec<DumpId>,
     /// pg_dump's number of each entry.
     numbers: Vec<u32>,
     /// Those of entries that became part of this.
@@ -184,6 +188,9 @@ pub(super) fn contents_of(
         builder.add_entry(at)?;
     }
     if let Some(pg_dump) = &mut header.pg_dump {
+        let with_oids = (0..kept.len())
+            .filter(|at| kept[*at].raw.with_oids && kept[*at].kind == Some(Kind::Table));
+        pg_dump.with_oids = with_oids.map(dump_id).collect::<Result<_, _>>()?;
         pg_dump.numbers = kept.iter().map(|entry| entry.raw.dump_id).collect();
     }
     header.entries = builder.entries.len() as u64;
@@ -312,6 +319,7 @@ fn header_of(
             create_database: create.map(|entry| entry.definition.trim().to_owned()),
             database_owner: create.and_then(|entry| entry.owner.clone()),
             database: statements.collect(),
+            with_oids: Vec::new(),
             numbers: Vec::new(),
             numbers_of_database: database.iter().map(|it| it.raw.dump_id).collect(),
         }),
@@ -473,9 +481,12 @@ impl Builder<'_> {
                         digest: String::new(),
                         root: (!is_own).then_some((schema, target.table)),
                     });
-                    MemberSource::Rows { data, copy }
+                    MemberSource::Rows {
+                        data,
+                        copy,
+                        with_oids: target.with_oids,
+                    }
                 }
-                None if raw.with_oids => MemberSource::WithOids,
                 None => {
                     return Err(damaged(format!(
                         "the COPY statement of entry {} is none",

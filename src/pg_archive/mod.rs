@@ -193,7 +193,7 @@ impl PgArchive {
     /// The data of a member, piece by piece. Blocks.
     ///
     /// # Errors
-    /// `Damaged`, `Io`; `Unsupported` for rows with OIDs.
+    /// `Damaged`, `Io`.
     pub(crate) fn pieces(&self, id: MemberId) -> Result<Pieces> {
         let what = self.describe(id);
         let (form, source) = self
@@ -258,9 +258,13 @@ impl PgArchive {
             .source(id)
             .map_err(|_| bytes::damaged("it is not there"))?;
         Ok(match source {
-            MemberSource::Rows { data, copy } => (
+            MemberSource::Rows {
+                data,
+                copy,
+                with_oids,
+            } => (
                 PieceForm::Rows(copy.clone()),
-                Cut::Text(TextPieces::rows(self.open_text(data)?)),
+                Cut::Text(TextPieces::rows(self.open_text(data)?, *with_oids)),
             ),
             MemberSource::Statements(data) => (
                 PieceForm::Statements,
@@ -271,11 +275,6 @@ impl PgArchive {
                 Cut::Objects(Box::new(ObjectPieces::new(self.open_objects(data)?))),
             ),
             MemberSource::Text(_) => return Err(bytes::damaged("it is no data")),
-            MemberSource::WithOids => {
-                return Err(Fault::Unsupported(
-                    "its rows have OIDs, which no table has since PostgreSQL 12".to_owned(),
-                ));
-            }
         })
     }
 

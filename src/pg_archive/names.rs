@@ -9,9 +9,11 @@ pub(super) struct CopyTarget {
     pub(super) schema: Option<String>,
     pub(super) table: String,
     pub(super) columns: Vec<String>,
+    /// Each row begins with an OID.
+    pub(super) with_oids: bool,
 }
 
-/// Takes `COPY schema.table (a, "B") FROM stdin;` apart; `None` if it is anything else, with OIDs for instance.
+/// Takes `COPY schema.table (a, "B") FROM stdin;` apart; `None` if it is anything else.
 pub(super) fn parse_copy(statement: &str) -> Option<CopyTarget> {
     let rest = statement.trim().strip_prefix("COPY ")?;
     let (first, rest) = take_name(rest)?;
@@ -39,10 +41,13 @@ pub(super) fn parse_copy(statement: &str) -> Option<CopyTarget> {
             }
         }
     }
-    (rest.trim() == "FROM stdin;").then_some(CopyTarget {
+    let rest = rest.trim();
+    let without = rest.strip_prefix("WITH OIDS ");
+    (without.unwrap_or(rest) == "FROM stdin;").then_some(CopyTarget {
         schema,
         table,
         columns,
+        with_oids: without.is_some(),
     })
 }
 
@@ -107,12 +112,15 @@ mod tests {
         assert_eq!(target.columns, ["id", "B, c", "d$1"]);
         let target = parse_copy("COPY t  FROM stdin;\n").unwrap();
         assert_eq!((target.schema, target.columns.len()), (None, 0));
+        let target = parse_copy("COPY s.t (a) WITH OIDS FROM stdin;\n").unwrap();
+        assert!(target.with_oids);
+        assert_eq!(target.columns, ["a"]);
     }
 
     #[test]
     fn other_statements_are_none() {
         for text in [
-            "COPY t (a) WITH OIDS FROM stdin;",
+            "COPY t (a) WITH OIDS FROM stdin; x",
             "COPY t (a FROM stdin;",
             "COPY t FROM PROGRAM 'x';",
             "COPY t FROM stdin; DROP TABLE t; COPY t FROM stdin;",

@@ -28,7 +28,10 @@ pub(super) struct TextPieces<R> {
 
 /// Finds the ends.
 enum Cutter {
-    Rows,
+    /// `with_oids`: the first field of each is an OID, and falls away.
+    Rows {
+        with_oids: bool,
+    },
     Statements(Scan),
 }
 
@@ -48,8 +51,8 @@ struct Scan {
 
 impl<R: Read> TextPieces<R> {
     /// Rows of COPY's text format with the line that ends them.
-    pub(super) fn rows(input: R) -> Self {
-        TextPieces::new(input, Cutter::Rows)
+    pub(super) fn rows(input: R, with_oids: bool) -> Self {
+        TextPieces::new(input, Cutter::Rows { with_oids })
     }
 
     /// INSERT statements as `pg_dump --inserts` writes them, and an empty line.
@@ -82,7 +85,11 @@ impl<R: Read> TextPieces<R> {
                 ));
             }
             let piece = match &mut self.cutter {
-                Cutter::Rows => self.cut_rows(had, read)?,
+                Cutter::Rows { with_oids: false } => self.cut_rows(had, read)?,
+                Cutter::Rows { with_oids: true } => {
+                    let piece = self.cut_rows(had, read)?;
+                    piece.map(without_oids).transpose()?
+                }
                 Cutter::Statements(_) => self.cut_statements(read)?,
             };
             if let Some(piece) = piece {
@@ -151,6 +158,25 @@ fn end_of_rows(text: &[u8]) -> Option<usize> {
         return Some(0);
     }
     memchr::memmem::find(text, b"\n\\.\n").map(|at| at + 1)
+}
+
+/// Rows without their first field, which is a number.
+fn without_oids(piece: Piece) -> Result<Piece, Fault> {
+    let mut bytes = Vec::with_capacity(piece.bytes.len());
+    for row in piece.bytes.split_inclusive(|byte| *byte == b'\n') {
+        let digits = row.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let rest = match (digits, &row[digits..]) {
+            (1.., [b'\t', rest @ ..]) => rest,
+            // A table without columns.
+            (1.., b"\n") => b"\n",
+            _ => return Err(damaged("a row has no OID")),
+        };
+        bytes.extend_from_slice(rest);
+    }
+    Ok(Piece {
+        bytes: bytes.into(),
+        count: piece.count,
+    })
 }
 
 fn rows_of(bytes: Vec<u8>) -> Option<Piece> {
@@ -277,12 +303,17 @@ mod tests {
         for rows in ["", "1\n", "\n", "a\\\\.\t\\N\n\n", &long] {
             let text = format!("{rows}\\.\n\n\n");
             for step in [100_000, 7] {
-                let (found, count, _) = all(TextPieces::rows(Slow(text.as_bytes(), step))).unwrap();
+                let (found, count, _) =
+                    all(TextPieces::rows(Slow(text.as_bytes(), step), false)).unwrap();
                 assert!(found == rows.as_bytes());
                 assert_eq!(count, rows.matches('\n').count() as u64);
             }
         }
-        let (_, _, pieces) = all(TextPieces::rows(format!("{long}\\.\n\n\n").as_bytes())).unwrap();
+        let (_, _, pieces) = all(TextPieces::rows(
+            format!("{long}\\.\n\n\n").as_bytes(),
+            false,
+        ))
+        .unwrap();
         assert!(pieces > 2);
     }
 
@@ -290,8 +321,17 @@ mod tests {
     fn a_row_longer_than_a_piece_is_a_piece() {
         let row = format!("{}\n", "x".repeat(3 * PIECE_BYTES));
         let text = format!("1\n{row}2\n\\.\n\n\n");
-        let (found, count, _) = all(TextPieces::rows(text.as_bytes())).unwrap();
+        let (found, count, _) = all(TextPieces::rows(text.as_bytes(), false)).unwrap();
         assert_eq!((found.len(), count), (row.len() + 4, 3));
+    }
+
+    #[test]
+    fn oids_fall_away() {
+        let with_oids = |text: &str| all(TextPieces::rows(text.as_bytes(), true));
+        let (found, count, _) = with_oids("16384\ta\tb\n16385\t\t\\N\n\\.\n\n\n").unwrap();
+        assert_eq!((found.as_slice(), count), (&b"a\tb\n\t\\N\n"[..], 2));
+        assert_eq!(with_oids("16384\n\\.\n\n\n").unwrap().0, b"\n");
+        assert!(with_oids("a\tb\n\\.\n\n\n").is_err());
     }
 
     #[test]
@@ -304,7 +344,7 @@ mod tests {
             "1\n\\.\n\n\nx",
             "1\\.\n\n\n",
         ] {
-            let found = all(TextPieces::rows(text.as_bytes()));
+            let found = all(TextPieces::rows(text.as_bytes(), false));
             assert!(matches!(found, Err(Fault::Damaged(_))), "{text}");
         }
     }

@@ -280,6 +280,23 @@ fn has_own_syntax(step: &Step) -> bool {
     )
 }
 
+/// Tables that pg_dump 11 and older found WITH OIDS are made without.
+pub(crate) fn warn_of_oids(header: &Header, plan: &RestorePlan, findings: &mut Findings) {
+    let Some(pg_dump) = &header.pg_dump else {
+        return;
+    };
+    let tables: Vec<&str> = plan
+        .steps()
+        .filter(|step| pg_dump.with_oids.contains(&step.id))
+        .map(|step| step.label.as_str())
+        .collect();
+    if !tables.is_empty() {
+        let named = some_of(&tables);
+        let message = format!("made without the OIDs that PostgreSQL has given up: {named}");
+        findings.warning(Check::Table, message);
+    }
+}
+
 /// A few of many, and how many more.
 pub(crate) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
     first_of(names, NAMED)

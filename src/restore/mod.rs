@@ -304,6 +304,7 @@ pub async fn look(
         survey = survey_target(&session, &plan, &options).await?;
     }
     check_version(session.version(), header, &plan, &texts, &mut findings)?;
+    check::warn_of_oids(header, &plan, &mut findings);
     let mut needs = Needs::of_plan(&plan, &texts, &options)?;
     needs.add_database(header, &options)?;
     check_target(

@@ -54,7 +54,7 @@ pub(crate) fn expect_digests<'a>(entries: impl IntoIterator<Item = &'a TocEntry>
             more => format!("the rows of {name} and {more} more tables cannot be compared"),
         },
     )
-    .detail("In the archive they are INSERT statements of pg_dump (--inserts), or have OIDs: only a server knows what rows these make."))
+    .detail("In the archive they are INSERT statements of pg_dump (--inserts): only a server knows what rows these make."))
 }
 
 /// Reads the tables of a target, the largest first, over all sessions.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::harness::pgstow::{command, finish};
 use crate::harness::server::{client_dir, client_dir_17, wanted_majors};
 use crate::harness::{Database, Server, Snapshot, differences, expect_equal, on_newest, pgstow};
 
@@ -308,5 +309,105 @@ fn a_damaged_archive_exits_with_4_and_changes_nothing() {
         pgstow(["restore", good.to_str().unwrap(), &target.url(), "--yes"]).expect_status(4);
         let mine = target.sql("SELECT attname FROM pg_attribute WHERE attrelid = 'app.customer'::regclass AND attnum > 0");
         assert_eq!(mine, "mine\n");
+    });
+}
+
+#[test]
+fn an_archive_may_come_through_standard_input() {
+    on_newest(|server| {
+        let database = source(server);
+        let dir = tempfile::tempdir().unwrap();
+        for form in ["-Fc", "-Ft"] {
+            let archive = dir.path().join(form);
+            run(
+                &client_dir().join("pg_dump"),
+                server,
+                &["-d", &database.name, form, "-f", archive.to_str().unwrap()],
+            );
+            let piped = |arguments: &[&str]| {
+                let mut call = command();
+                call.args(arguments).env("TMPDIR", dir.path());
+                finish(call.stdin(std::fs::File::open(&archive).unwrap()))
+            };
+            let shown = piped(&["show", "-"]).expect_status(0).stdout();
+            assert!(shown.contains("app.customer"), "{shown}");
+            piped(&["verify", "-"]).expect_status(0);
+            let restored = Database::empty(server);
+            let told = piped(&["restore", "-", &restored.url(), "--yes", "--verify-rows"]);
+            let told = told.expect_status(0).stderr();
+            assert!(told.contains("standard input is kept in"), "{told}");
+            expect_equal(form, &Snapshot::of(&database).unwrap(), &restored);
+            // Nothing of it stays.
+            let left = std::fs::read_dir(dir.path()).unwrap().count();
+            assert_eq!(left, if form == "-Fc" { 1 } else { 2 });
+        }
+    });
+}
+
+/// Replaces a text of a table of contents behind another one: a sign, four bytes of length, the text.
+fn replace_text(toc: &mut Vec<u8>, behind: &str, old: &str, new: &str) {
+    let stored = |text: &str| {
+        let length = u32::try_from(text.len()).unwrap().to_le_bytes();
+        [&[0][..], &length, text.as_bytes()].concat()
+    };
+    let find = |text: &[u8], wanted: &[u8]| text.windows(wanted.len()).position(|at| at == wanted);
+    let from = find(toc, behind.as_bytes()).unwrap();
+    let old = stored(old);
+    let at = from + find(&toc[from..], &old).unwrap();
+    toc.splice(at..at + old.len(), stored(new));
+}
+
+/// What pg_dump -o of PostgreSQL 11 made is made by hand: nothing else differs.
+#[test]
+fn rows_come_without_their_oids() {
+    on_newest(|server| {
+        let database = Database::filled(
+            server,
+            "CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'x'), (2, NULL)",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("archive");
+        run(
+            &client_dir().join("pg_dump"),
+            server,
+            &[
+                "-Fd",
+                "-Z0",
+                "-d",
+                &database.name,
+                "-f",
+                archive.to_str().unwrap(),
+            ],
+        );
+        let toc_file = archive.join("toc.dat");
+        let mut toc = std::fs::read(&toc_file).unwrap();
+        replace_text(&mut toc, "CREATE TABLE public.t", "false", "true");
+        let copy = "COPY public.t (a, b) FROM stdin;\n";
+        let with_oids = "COPY public.t (a, b) WITH OIDS FROM stdin;\n";
+        replace_text(&mut toc, "CREATE TABLE public.t", copy, with_oids);
+        std::fs::write(&toc_file, toc).unwrap();
+        let rows = std::fs::read_dir(&archive)
+            .unwrap()
+            .map(|it| it.unwrap().path());
+        let rows = rows
+            .into_iter()
+            .find(|path| path.extension().unwrap() == "dat" && *path != toc_file);
+        std::fs::write(rows.unwrap(), "16390\t1\tx\n16391\t2\t\\N\n\\.\n\n\n").unwrap();
+
+        let archive = archive.to_str().unwrap();
+        pgstow(["verify", archive]).expect_status(0);
+        pgstow(["diff", archive, &database.url()]).expect_status(0);
+        let restored = Database::empty(server);
+        let told = pgstow([
+            "restore",
+            archive,
+            &restored.url(),
+            "--yes",
+            "--verify-rows",
+        ])
+        .expect_status(0)
+        .stderr();
+        assert!(told.contains("made without the OIDs"), "{told}");
+        expect_equal("the table", &Snapshot::of(&database).unwrap(), &restored);
     });
 }
