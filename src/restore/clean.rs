@@ -15,6 +15,7 @@ use crate::{Error, ErrorKind, Result};
 
 use super::exact;
 use super::plan::{HeldObject, HeldObjects, RestorePlan, Step};
+use super::progress::RunState;
 use super::statement_words::name_after;
 use super::texts::StatementTexts;
 
@@ -24,6 +25,10 @@ const NAMED: usize = 20;
 const DROP_BATCH: usize = 100;
 /// How many statements are on their way before the first answer is awaited.
 const PIPELINE: usize = 64;
+/// How many definitions one transaction makes in a new database that gets more than `ONE_PIECE`. A table takes three locks; a server
+/// with the usual settings has room for about 7 000, the smallest one for about 1 000.
+const PIECE: usize = 200;
+const ONE_PIECE: usize = 1000;
 
 /// What the target holds of what the archive will create.
 #[derive(Debug, Default)]
@@ -866,6 +871,9 @@ fn render_reset(
 
 /// Drops and recreates, in the transaction that the session is in.
 ///
+/// `new_database`: the run has made the database and will drop it if it fails, so that many definitions may come in several
+/// transactions, for each of which the server's table of locks has room.
+///
 /// # Errors
 /// `Restore`, naming the entry: the transaction can only be rolled back.
 pub(crate) async fn clean_and_create(
@@ -873,6 +881,7 @@ pub(crate) async fn clean_and_create(
     plan: &RestorePlan,
     texts: &StatementTexts,
     cascade: bool,
+    new_database: Option<&RunState>,
     events: &Events,
 ) -> Result<()> {
     let failed = |what: &'static str| {
@@ -911,7 +920,25 @@ pub(crate) async fn clean_and_create(
     let extensions = schemas_of_extensions(session)
         .await
         .map_err(failed("could not look up the extensions"))?;
-    create_pre_data(session, &plan.pre_data, &kept, &extensions, texts, events).await
+    events.emit(Event::Planned {
+        items: plan.pre_data.len() as u64,
+        bytes: 0,
+    });
+    let piece = match new_database {
+        Some(_) if plan.pre_data.len() > ONE_PIECE => PIECE,
+        _ => plan.pre_data.len().max(1),
+    };
+    for (at, steps) in plan.pre_data.chunks(piece).enumerate() {
+        if let Some(state) = new_database.filter(|_| at > 0) {
+            state.piece_commits();
+            session
+                .batch_execute("COMMIT; BEGIN;")
+                .await
+                .map_err(failed("could not commit definitions"))?;
+        }
+        create_pre_data(session, steps, &kept, &extensions, texts).await?;
+    }
+    Ok(())
 }
 
 fn render_lock(survey: &Survey) -> Option<String> {
@@ -1009,12 +1036,7 @@ async fn create_pre_data(
     kept_schemas: &HashSet<&str>,
     extensions: &HashMap<String, String>,
     texts: &StatementTexts,
-    events: &Events,
 ) -> Result<()> {
-    events.emit(Event::Planned {
-        items: steps.len() as u64,
-        bytes: 0,
-    });
     let mut sent = VecDeque::new();
     for step in steps {
         let mut sql = texts.sql(&existing_schema_kept(step, kept_schemas))?;
@@ -1094,7 +1116,7 @@ fn not_created(step: &Step, error: tokio_postgres::Error) -> Error {
 /// Adds the hint that SQLSTATE 53200 calls for: the one transaction needs a lock per table, index and sequence.
 fn with_lock_hint(error: Error) -> Error {
     if error.details().iter().any(|line| line.contains("53200")) {
-        error.hint("Raise max_locks_per_transaction on the target server and restart it.")
+        error.hint("Raise max_locks_per_transaction on the target server and restart it, or restore with --swap, which needs few locks.")
     } else {
         error
     }

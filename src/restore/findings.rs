@@ -45,6 +45,8 @@ pub enum Check {
     Dependencies,
     /// Space on the server's disk.
     Space,
+    /// Room in the server's table of locks.
+    Locks,
     /// Others who are connected, and their locks.
     Sessions,
     /// Triggers and event triggers of the target.
@@ -84,6 +86,7 @@ impl Check {
             | Check::Dependencies
             | Check::Table
             | Check::Space
+            | Check::Locks
             | Check::Sessions => "Restore the whole archive, or create what is missing first.",
         }
     }

@@ -29,6 +29,7 @@ mod findings;
 mod finish;
 mod journal;
 mod load;
+mod locks;
 mod moved;
 mod newer_syntax;
 mod plan;
@@ -331,6 +332,8 @@ pub async fn look(
         rights::check_existing(&session, &plan, &survey, &options, &mut findings).await?;
         sessions::check_sessions(&session, &dropped, &loaded, &mut findings).await?;
         resume::check_unfinished(&session, &options, &mut findings).await?;
+        let in_one = options.single_transaction;
+        locks::check_locks(&session, &plan, &survey, in_one, &mut findings).await?;
     }
     let (settings, order) =
         triggers::look(&session, &plan, &options, settings, &mut findings).await?;

@@ -33,6 +33,7 @@ pub(crate) struct RunState {
     /// Of a restore in one transaction (`--single-transaction`): what is counted below holds once it has committed.
     commit: Option<Mutex<Commit>>,
     database_made: AtomicBool,
+    has_pieces: AtomicBool,
     defined: AtomicBool,
     /// There is a journal, or nobody knows.
     journaled: AtomicBool,
@@ -147,6 +148,16 @@ impl RunState {
 
     pub(crate) fn is_database_made(&self) -> bool {
         self.database_made.load(Ordering::SeqCst)
+    }
+
+    /// Some of the definitions of a new database are there for good, the record of the run is not.
+    pub(crate) fn piece_commits(&self) {
+        self.has_pieces.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether there are such definitions: they cannot be made again.
+    pub(crate) fn has_pieces(&self) -> bool {
+        self.has_pieces.load(Ordering::SeqCst)
     }
 
     /// Notes a connection's process on the server.

@@ -338,7 +338,7 @@ impl Prepared {
         Ok(Some((Some(journal), done)))
     }
 
-    /// Drops, definitions and the journal, in one transaction.
+    /// Drops, definitions and the journal, in one transaction, or in a new database in a few.
     async fn define(
         &self,
         session: &Session,
@@ -352,11 +352,16 @@ impl Prepared {
             let what = "could not begin";
             Error::from_server(ErrorKind::Restore, what, error)
         };
+        if state.has_pieces() {
+            let what = "the connection was lost while definitions were made in the new database";
+            return Err(Error::new(ErrorKind::Restore, what).hint("Run the restore again."));
+        }
         let sql = render_beginning(session).await?;
         session.batch_execute(&sql).await.map_err(failed)?;
         if has_definitions {
-            let cascade = self.options.cascade;
-            clean::clean_and_create(session, &self.plan, &self.texts, cascade, events).await?;
+            let (plan, texts, cascade) = (&self.plan, &self.texts, self.options.cascade);
+            let new_database = self.options.create.then_some(state);
+            clean::clean_and_create(session, plan, texts, cascade, new_database, events).await?;
         }
         if let Some(journal) = journal {
             disabled::disable(session, &self.order.disabled).await?;

@@ -160,7 +160,8 @@ impl Prepared {
     ) -> Result<Session> {
         if self.plan.changes_definitions() {
             let cascade = self.options.cascade;
-            clean::clean_and_create(&session, &self.plan, &self.texts, cascade, events).await?;
+            clean::clean_and_create(&session, &self.plan, &self.texts, cascade, None, events)
+                .await?;
         }
         self.order.begin_transaction(&session).await?;
         let sessions = self.load_rows(session, state, events).await?;

@@ -342,7 +342,7 @@ fn too_many_locks_are_named_and_change_nothing() {
     let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
     let trial = Trial::new(
         server,
-        "DO $$ BEGIN FOR n IN 1..1200 LOOP EXECUTE format('CREATE TABLE t%s (n int PRIMARY KEY)', n); END LOOP; END $$",
+        "DO $$ BEGIN FOR n IN 1..1200 LOOP EXECUTE format('CREATE TABLE t%s (n int PRIMARY KEY, t text)', n); END LOOP; END $$",
     );
     let target = Database::filled(server, OLD);
     target.sql("ALTER SYSTEM SET max_locks_per_transaction = 10");
@@ -357,4 +357,16 @@ fn too_many_locks_are_named_and_change_nothing() {
     }
     wait_for_quiet(&target);
     expect_equal("the target", &old, &target);
+    // In place, too, and it is told beforehand. A new database takes them in several transactions.
+    let (ours, url) = (trial.ours.to_str().unwrap(), target.url());
+    let refused = pgstow(["restore", ours, &url, "--yes"]).expect_status(1);
+    let told = refused.stderr();
+    assert!(told.contains("will hold about 3600 locks"), "{told}");
+    while target.try_sql("SELECT").is_err() {
+        std::thread::yield_now();
+    }
+    wait_for_quiet(&target);
+    expect_equal("the target", &old, &target);
+    pgstow(["restore", ours, &url, "--yes", "--swap", "--drop-old"]).expect_status(0);
+    expect_equal("the new database", &trial.source, &target);
 }
