@@ -45,6 +45,8 @@ const LONGEST_NAME: usize = 63;
 
 /// How long it may take to end a process of our own.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks whether it has ended.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many tables a warning names.
 const NAMED: usize = 20;
@@ -403,6 +405,10 @@ impl PreparedSwap {
             Ok(report) => report,
             Err(error) => return Err(undo(error, &new).await),
         };
+        let maintenance = match exchange.hold_on(maintenance, &settings).await {
+            Ok(maintenance) => maintenance,
+            Err(error) => return Err(undo(error, &new).await),
+        };
         if let Err(error) = exchange.give_properties(&maintenance).await {
             return Err(undo(error, &new).await);
         }
@@ -587,6 +593,26 @@ struct Exchange {
 }
 
 impl Exchange {
+    /// The session that holds the lock of this swap; another one if the build has outlived its connection.
+    async fn hold_on(&self, maintenance: Session, settings: &ConnectSettings) -> Result<Session> {
+        if maintenance.batch_execute("SELECT").await.is_ok() {
+            return Ok(maintenance);
+        }
+        let maintenance = self.end(settings, maintenance.backend_pid()).await?;
+        let began = Instant::now();
+        loop {
+            match lock(&maintenance, &self.names.live).await {
+                // The process is ending.
+                Err(error)
+                    if error.kind() == ErrorKind::Locked && began.elapsed() < END_TIMEOUT =>
+                {
+                    tokio::time::sleep(LOCK_PAUSE).await;
+                }
+                locked => return locked.map(|()| maintenance),
+            }
+        }
+    }
+
     /// Owner, privileges and settings of the old database. The comment comes with the exchange.
     async fn give_properties(&self, maintenance: &Session) -> Result<()> {
         let new = &self.names.new;

@@ -34,6 +34,7 @@ mod hostile_names;
 mod inserts;
 mod kill;
 mod kinds;
+mod lost_servers;
 mod managed;
 mod offsite;
 mod operations;

@@ -512,6 +512,29 @@ fn a_session_that_is_ended_in_the_commit_of_the_exchange_is_asked_about() {
     swap.expect_new();
 }
 
+/// The connection that keeps other swaps away is lost with the server; the build goes on by itself.
+#[test]
+fn a_server_that_restarts_during_the_build_is_waited_for() {
+    let newest = wanted_majors().into_iter().max().unwrap();
+    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let source = format!(
+        "{SOURCE} CREATE FUNCTION slow(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN \
+         IF n = 1 AND current_database() ~ '_pgstow_' THEN PERFORM pg_sleep(2); END IF; RETURN n; END $$;
+         CREATE INDEX ON t (slow(id))"
+    );
+    let swap = Swap::new(server, &source);
+    let child = swap.start(None);
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while swap.source.sql(asleep) == "0\n" {
+        std::thread::yield_now();
+    }
+    server.crash();
+    let said = ended_with(0, child);
+    assert!(said.contains("Trying again"), "{said}");
+    swap.expect_new();
+    assert_eq!(swap.others("pgstow"), "\n");
+}
+
 /// What it said until its end, which must be with this status.
 #[track_caller]
 fn ended_with(status: i32, child: Child) -> String {

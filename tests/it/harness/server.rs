@@ -54,14 +54,81 @@ impl Server {
             .args(["-c", CRASH])
             .env("BIN", server_dir(self.major))
             .env("DIR", &self.dir)
-            .env(
-                "SCRIPT",
-                concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres.sh"),
-            )
+            .env("SCRIPT", SCRIPT)
             .stdin(Stdio::null())
             .status()
             .expect("bash runs");
         assert!(restarted.success(), "the server did not come back");
+    }
+
+    /// A server of its own that finds its disk full as long as there is a file `full` in the directory.
+    pub(crate) fn with_a_disk_that_fills() -> (Server, tempfile::TempDir) {
+        let dir = tempfile::Builder::new()
+            .prefix("pgstow-disk-")
+            .tempdir_in("/tmp");
+        let dir = dir.expect("a temporary directory");
+        // The server is somebody else.
+        let anybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), anybody).expect("it is ours");
+        let library = dir.path().join("full_disk.so");
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/it/harness/full_disk.c"
+            ))
+            .args(["-ldl"])
+            .status();
+        assert!(compiled.expect("cc runs").success());
+        let full = dir.path().join("full");
+        let newest = wanted_majors().into_iter().max();
+        let environment = [
+            ("LD_PRELOAD", library.as_path()),
+            ("PGSTOW_FULL_DISK", &full),
+        ];
+        let server = start_with(
+            newest.expect("PGSTOW_TEST_MAJORS names no major"),
+            &environment,
+        );
+        (server, dir)
+    }
+
+    /// Another server that follows this one, which is stopped for a moment.
+    pub(crate) fn standby(&self) -> Server {
+        let port = free_port();
+        let mut keeper = Command::new("bash")
+            .args(["-c", STANDBY])
+            .env("BIN", server_dir(self.major))
+            .env("DIR", &self.dir)
+            .env("PORT", self.port.to_string())
+            .env("STANDBY_PORT", port.to_string())
+            .env("SCRIPT", SCRIPT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("bash starts");
+        expect_ready(&mut keeper, self.major);
+        Server {
+            major: self.major,
+            port,
+            dir: self.dir.clone(),
+            next_database: AtomicU32::new(1),
+            loading: Mutex::new(()),
+            _keeper: Mutex::new(keeper),
+        }
+    }
+
+    /// Stops as by a crash, and stays away.
+    pub(crate) fn die(&self) {
+        let died = Command::new("bash")
+            .args(["-c", DIE])
+            .env("BIN", server_dir(self.major))
+            .env("DIR", &self.dir)
+            .env("SCRIPT", SCRIPT)
+            .stdin(Stdio::null())
+            .status();
+        assert!(died.expect("bash runs").success(), "it did not stop");
     }
 
     /// A connection URI for a database of this server, over TCP, as the superuser.
@@ -179,29 +246,49 @@ fn caches() -> Vec<PathBuf> {
 }
 
 fn start(major: u32) -> Server {
+    start_with(major, &[])
+}
+
+fn start_with(major: u32, environment: &[(&str, &Path)]) -> Server {
     let programs = server_dir(major);
     let dir = tempfile::Builder::new()
         .prefix(&format!("pgstow-test-{major}-"))
         .tempdir_in("/tmp") // A socket's path must be shorter than 108 bytes.
         .expect("a temporary directory")
         .keep();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port on the loopback")
-        .port();
+    let port = free_port();
     let mut keeper = Command::new("bash")
         .args(["-c", KEEPER])
         .env("BIN", programs)
         .env("DIR", &dir)
         .env("PORT", port.to_string())
-        .env(
-            "SCRIPT",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres.sh"),
-        )
+        .env("SCRIPT", SCRIPT)
+        .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("bash starts");
+    expect_ready(&mut keeper, major);
+    Server {
+        major,
+        port,
+        dir,
+        next_database: AtomicU32::new(1),
+        loading: Mutex::new(()),
+        _keeper: Mutex::new(keeper),
+    }
+}
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres.sh");
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port on the loopback")
+        .port()
+}
+
+fn expect_ready(keeper: &mut Child, major: u32) {
     let mut answer = String::new();
     BufReader::new(keeper.stdout.take().expect("its output is piped"))
         .read_line(&mut answer)
@@ -211,14 +298,6 @@ fn start(major: u32) -> Server {
         "ready",
         "PostgreSQL {major} did not start, see above"
     );
-    Server {
-        major,
-        port,
-        dir,
-        next_database: AtomicU32::new(1),
-        loading: Mutex::new(()),
-        _keeper: Mutex::new(keeper),
-    }
 }
 
 /// Starts the server, says so, waits until its input closes, stops the server. Signals from a terminal reach the
@@ -240,6 +319,30 @@ const CRASH: &str = r#"
 control() { as_server_user env LC_ALL=C "$BIN/pg_ctl" -D "$DIR/data" -w -m immediate -l "$DIR/log" "$@" >/dev/null; }
 options=$(head -1 "$DIR/data/postmaster.opts")
 control restart || control -o "${options#* }" start
+"#;
+
+const DIE: &str = r#"
+. "$SCRIPT"
+as_server_user "$BIN/pg_ctl" -D "$DIR/data" -w -m immediate stop >/dev/null
+"#;
+
+/// The standby is a copy of the stopped server.
+const STANDBY: &str = r#"
+set -e
+trap '' INT TERM HUP
+. "$SCRIPT"
+control() { as_server_user env LC_ALL=C "$BIN/pg_ctl" -w -D "$@" >/dev/null; }
+options=$(head -1 "$DIR/data/postmaster.opts")
+control "$DIR/data" -m fast stop
+as_server_user cp -a "$DIR/data" "$DIR/standby"
+as_server_user touch "$DIR/standby/standby.signal"
+echo "primary_conninfo = 'host=127.0.0.1 port=$PORT user=postgres'" >>"$DIR/standby/postgresql.auto.conf"
+control "$DIR/data" -l "$DIR/log" -o "${options#* }" start
+control "$DIR/standby" -l "$DIR/standby.log" -o "-p $STANDBY_PORT -k '$DIR' -h 127.0.0.1 -c fsync=off" start
+echo ready
+exec >&-
+cat >/dev/null
+control "$DIR/standby" -m immediate stop || true
 "#;
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

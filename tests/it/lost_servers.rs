@@ -1,0 +1,149 @@
+//! A server whose disk fills, and one that is gone for good while a standby takes its place: a restore goes on where it stopped.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Stdio};
+
+use crate::harness::pgstow::command;
+use crate::harness::server::wanted_majors;
+use crate::harness::{Database, Server, Snapshot, expect_equal, pgstow};
+use crate::resume::SOURCE;
+
+/// A source and its archive.
+struct Trial {
+    source: Snapshot,
+    archive: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+/// A restore that tells its progress.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    said: String,
+}
+
+impl Trial {
+    fn new(server: &'static Server) -> Trial {
+        let source = Database::filled(server, SOURCE);
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql.gz");
+        pgstow(["create", &source.url(), "-o", archive.to_str().unwrap()]).expect_status(0);
+        Trial {
+            source: Snapshot::of(&source).unwrap(),
+            archive,
+            _dir: dir,
+        }
+    }
+
+    fn start(&self, url: &str, options: &[&str]) -> Running {
+        let mut child = command()
+            .args(["restore", "--yes", "--progress", "json"])
+            .args(options)
+            .arg(&self.archive)
+            .arg(url)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Running {
+            child,
+            lines,
+            said: String::new(),
+        }
+    }
+}
+
+impl Running {
+    /// Reads on until it says this.
+    #[track_caller]
+    fn until(&mut self, what: &str) {
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            self.said.push_str(&line);
+            self.said.push('\n');
+            if line.contains(what) {
+                return;
+            }
+        }
+        panic!("it never said {what}:\n{}", self.said);
+    }
+
+    /// Reads to its end. What it said.
+    #[track_caller]
+    fn ended_with(mut self, status: i32) -> String {
+        for line in self.lines.by_ref() {
+            self.said.push_str(&line.unwrap());
+            self.said.push('\n');
+        }
+        let ended = self.child.wait().unwrap();
+        assert_eq!(ended.code(), Some(status), "{}", self.said);
+        self.said
+    }
+}
+
+#[test]
+fn a_disk_that_fills_is_waited_for_or_told_of() {
+    let (server, disk) = Server::with_a_disk_that_fills();
+    let full = disk.path().join("full");
+    let server: &'static Server = Box::leak(Box::new(server));
+    let trial = Trial::new(server);
+
+    let target = Database::empty(server);
+    let mut running = trial.start(&target.url(), &["-j2"]);
+    running.until("worker_started");
+    std::fs::write(&full, "").unwrap();
+    running.until("Trying again");
+    assert!(running.said.contains("53100"), "{}", running.said);
+    std::fs::remove_file(&full).unwrap();
+    running.ended_with(0);
+    expect_equal("the target that waited", &trial.source, &target);
+
+    // Nobody makes room.
+    let target = Database::empty(server);
+    let mut running = trial.start(&target.url(), &["-j2", "--retry-for=0"]);
+    running.until("worker_started");
+    std::fs::write(&full, "").unwrap();
+    let said = running.ended_with(6);
+    assert!(said.contains("No space left on device"), "{said}");
+    std::fs::remove_file(&full).unwrap();
+    trial
+        .start(&target.url(), &["-j2", "--resume"])
+        .ended_with(0);
+    expect_equal("the target that was resumed", &trial.source, &target);
+}
+
+#[test]
+fn a_standby_takes_the_place_of_its_primary() {
+    // What makes a standby of a copy is another file before.
+    let newest = wanted_majors()
+        .into_iter()
+        .filter(|major| *major >= 12)
+        .max();
+    let Some(newest) = newest else { return };
+    let primary: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let trial = Trial::new(primary);
+    let target = Database::empty(primary);
+    let standby: &'static Server = Box::leak(Box::new(primary.standby()));
+    let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    while target.sql(streaming) != "1\n" {
+        std::thread::yield_now();
+    }
+    let url = format!(
+        "postgresql://postgres@127.0.0.1:{},127.0.0.1:{}/{}?target_session_attrs=read-write",
+        primary.port, standby.port, target.name
+    );
+    let mut running = trial.start(&url, &["-j2"]);
+    running.until("\"phase\":\"data\"");
+    running.until("worker_advanced");
+    primary.die();
+    running.until("Trying again");
+    let promoted = Database {
+        server: standby,
+        name: target.name.clone(),
+    };
+    promoted.sql("SELECT pg_promote()");
+    running.ended_with(0);
+    expect_equal("the promoted standby", &trial.source, &promoted);
+}
