@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use futures::future::{BoxFuture, join_all};
 
 use crate::conn::Session;
+use crate::objects::attribute::Attributes;
 use crate::objects::plain_definition::{Deparser, read_deparser};
 use crate::objects::quote::one_line;
 use crate::objects::table::Check;
@@ -13,6 +14,7 @@ use crate::objects::table_data::Rows;
 use crate::objects::{self, CatalogId, Kind, Object, ObjectId, Oid, OidMap, Part, catalog};
 use crate::{Error, ErrorKind, Result};
 
+use super::aide::Aide;
 use super::parts::Parts;
 use super::sweep::{Swept, read_swept};
 
@@ -100,20 +102,40 @@ impl DependencyType {
     }
 }
 
-/// Reads all objects that the parts need and their dependencies. An `aide` shares the leader's snapshot and reads
-/// beside it: the time is the server's, and a session keeps one core of it busy. Columns come first, for what the
-/// aide reads later is made of them; meanwhile it reads what has none.
+/// What needs neither columns nor locks.
+pub(super) struct Ahead {
+    objects: Vec<Object>,
+    dependencies: Vec<Dependency>,
+    swept: Swept,
+}
+
+/// Reads all objects that the parts need and their dependencies. An [`Aide`] reads beside the leader: the time is the
+/// server's, and a session keeps one core of it busy. Columns come before what is made of them.
 ///
 /// # Errors
 /// `Catalog` if a query fails or a row makes no sense.
 pub(super) async fn read_catalog(
     leader: &Session,
-    aide: Option<&Session>,
+    aide: Option<Aide>,
     parts: &Parts,
 ) -> Result<(Catalog, Swept)> {
-    let helper = aide.unwrap_or(leader);
-    let (deparser, (mut objects, dependencies, swept)) =
-        both(read_columns(leader), read_without_columns(helper)).await?;
+    let helped = async {
+        match aide {
+            Some(aide) => aide.join().await,
+            None => Ok(None),
+        }
+    };
+    let (deparser, helped) = futures::try_join!(read_columns(leader), helped)?;
+    let (aide, ahead) = match helped {
+        Some((session, ahead)) => (Some(session), ahead),
+        None => (None, read_ahead(leader).await?),
+    };
+    let Ahead {
+        mut objects,
+        dependencies,
+        swept,
+    } = ahead;
+    let helper = aide.as_ref().unwrap_or(leader);
     let reads = futures::join!(
         read_definitions(leader, &deparser, parts),
         read_dependents(helper, &deparser, parts)
@@ -131,9 +153,13 @@ pub(super) async fn read_catalog(
         (Err(first), Err(_)) if aide.is_some() => return Err(first),
         (Err(first), Err(second)) => return Err(cause([first, second])),
     };
+    drop(aide);
     objects.extend(definitions);
     give_checks_to_tables(&mut objects);
-    let folded: Vec<Object> = objects.iter().flat_map(parts_of).collect();
+    let mut folded = Vec::new();
+    for object in &objects {
+        folded.extend(parts_of(object, deparser.attributes())?);
+    }
     objects.extend(folded);
     objects.extend(dependents);
     if parts.wants_statistics() {
@@ -166,31 +192,18 @@ async fn read_columns(s: &Session) -> Result<Deparser> {
     read_deparser(s, attributes).await
 }
 
-/// Sequences, who depends on whom, and what there is at all.
-async fn read_without_columns(s: &Session) -> Result<(Vec<Object>, Vec<Dependency>, Swept)> {
-    let reads = futures::join!(
-        pipeline(vec![all(objects::sequence::read(s), Object::Sequence)]),
-        read_depend(s),
-        read_swept(s),
-    );
-    match reads {
-        (Ok(objects), Ok(dependencies), Ok(swept)) => Ok((objects, dependencies, swept)),
-        (objects, dependencies, swept) => {
-            let failures = [objects.err(), dependencies.err(), swept.err()];
-            Err(cause(failures.into_iter().flatten()))
-        }
-    }
-}
-
-/// What can stand by itself, and all whose deparsing takes locks (queries of views and rules, bodies of functions).
-async fn read_definitions(s: &Session, deparser: &Deparser, parts: &Parts) -> Result<Vec<Object>> {
-    let columns = deparser.attributes();
-    let mut reads = vec![
-        all(objects::table::read(s, columns), Object::Table),
+/// Reads who depends on whom, what there is at all, and the kinds that are read neither by columns nor with locks.
+///
+/// # Errors
+/// As [`read_catalog`].
+pub(super) async fn read_ahead(s: &Session) -> Result<Ahead> {
+    let reads = vec![
+        all(objects::sequence::read(s), Object::Sequence),
         all(
-            objects::check_constraint::read(s, columns),
-            Object::CheckConstraint,
+            objects::changed_privileges::read(s),
+            Object::ChangedPrivileges,
         ),
+        all(objects::row_security::read(s), Object::RowSecurity),
         all(objects::schema::read(s), Object::Schema),
         all(objects::extension::read(s), Object::Extension),
         all(objects::enum_type::read(s), Object::EnumType),
@@ -198,19 +211,7 @@ async fn read_definitions(s: &Session, deparser: &Deparser, parts: &Parts) -> Re
         all(objects::composite_type::read(s), Object::CompositeType),
         all(objects::range_type::read(s), Object::RangeType),
         all(objects::domain::read(s), Object::Domain),
-        all(objects::function::read(s), Object::Function),
         all(objects::aggregate::read(s), Object::Aggregate),
-        all(objects::view::read(s, columns), Object::View),
-        all(
-            objects::materialized_view::read(s, columns),
-            Object::MaterializedView,
-        ),
-        all(
-            objects::materialized_view::read_materialized_view_data(s),
-            Object::MaterializedViewData,
-        ),
-        all(objects::rule::read(s), Object::Rule),
-        all(objects::policy::read(s), Object::Policy),
         all(objects::language::read(s), Object::Language),
         all(objects::collation::read(s), Object::Collation),
         all(objects::base_type::read(s), Object::BaseType),
@@ -249,21 +250,58 @@ async fn read_definitions(s: &Session, deparser: &Deparser, parts: &Parts) -> Re
             objects::publication_schema::read(s),
             Object::PublicationSchema,
         ),
-        all(
-            objects::publication_table::read(s),
-            Object::PublicationTable,
-        ),
         all(objects::subscription::read(s), Object::Subscription),
-        all(
-            objects::extended_statistics::read(s),
-            Object::ExtendedStatistics,
-        ),
         all(objects::default_acl::read(s), Object::DefaultAcl),
         all(objects::large_object::read(s), Object::LargeObject),
         all(
             objects::large_object::read_large_object_data(s),
             Object::LargeObjectData,
         ),
+    ];
+    let reads = futures::join!(pipeline(reads), read_depend(s), read_swept(s));
+    match reads {
+        (Ok(objects), Ok(dependencies), Ok(swept)) => Ok(Ahead {
+            objects,
+            dependencies,
+            swept,
+        }),
+        (objects, dependencies, swept) => {
+            let failures = [objects.err(), dependencies.err(), swept.err()];
+            Err(cause(failures.into_iter().flatten()))
+        }
+    }
+}
+
+/// What can stand by itself, and all whose deparsing takes locks (queries of views and rules, bodies of functions).
+async fn read_definitions(s: &Session, deparser: &Deparser, parts: &Parts) -> Result<Vec<Object>> {
+    let columns = deparser.attributes();
+    let mut reads = vec![
+        all(objects::table::read(s, columns), Object::Table),
+        all(
+            objects::check_constraint::read(s, columns),
+            Object::CheckConstraint,
+        ),
+        all(objects::function::read(s), Object::Function),
+        all(objects::view::read(s, columns), Object::View),
+        all(
+            objects::materialized_view::read(s, columns),
+            Object::MaterializedView,
+        ),
+        all(
+            objects::materialized_view::read_materialized_view_data(s),
+            Object::MaterializedViewData,
+        ),
+        all(objects::rule::read(s), Object::Rule),
+        all(objects::policy::read(s), Object::Policy),
+        all(
+            objects::publication_table::read(s),
+            Object::PublicationTable,
+        ),
+        all(
+            objects::extended_statistics::read(s),
+            Object::ExtendedStatistics,
+        ),
+        all(objects::foreign_key::read(s, deparser), Object::ForeignKey),
     ];
     reads.push(all(
         objects::table_data::read(s, rows_of(parts), columns),
@@ -276,16 +314,10 @@ async fn read_definitions(s: &Session, deparser: &Deparser, parts: &Parts) -> Re
 async fn read_dependents(s: &Session, deparser: &Deparser, parts: &Parts) -> Result<Vec<Object>> {
     let mut reads = vec![
         all(objects::index::read(s, deparser), Object::Index),
-        all(
-            objects::changed_privileges::read(s),
-            Object::ChangedPrivileges,
-        ),
         all(objects::constraint::read(s, deparser), Object::Constraint),
-        all(objects::foreign_key::read(s, deparser), Object::ForeignKey),
         all(objects::index_attach::read(s), Object::IndexAttach),
         all(objects::table_attach::read(s), Object::TableAttach),
         all(objects::trigger::read(s), Object::Trigger),
-        all(objects::row_security::read(s), Object::RowSecurity),
     ];
     // Before 18 each sequence has to be read by its name.
     if parts.includes_kind(Kind::SequenceSet) {
@@ -298,18 +330,6 @@ fn rows_of(parts: &Parts) -> Rows {
     match parts.includes_kind(Kind::TableData) {
         true => Rows::OfAllTables,
         false => Rows::OfConfiguration,
-    }
-}
-
-/// Both, or the error that caused the other's.
-async fn both<A, B>(
-    first: impl Future<Output = Result<A>>,
-    second: impl Future<Output = Result<B>>,
-) -> Result<(A, B)> {
-    match futures::join!(first, second) {
-        (Ok(first), Ok(second)) => Ok((first, second)),
-        (Ok(_), Err(error)) | (Err(error), Ok(_)) => Err(error),
-        (Err(first), Err(second)) => Err(cause([first, second])),
     }
 }
 
@@ -331,12 +351,12 @@ fn give_checks_to_tables(objects: &mut [Object]) {
 }
 
 /// Objects of their own that were read with another one.
-fn parts_of(object: &Object) -> Vec<Object> {
-    match object {
+fn parts_of(object: &Object, attributes: &Attributes) -> Result<Vec<Object>> {
+    Ok(match object {
         Object::Table(table) => (table.attribute_defaults().into_iter())
             .map(Object::AttributeDefault)
             .collect(),
-        Object::Sequence(sequence) => (sequence.owned_by().into_iter())
+        Object::Sequence(sequence) => (sequence.owned_by(attributes)?.into_iter())
             .map(Object::SequenceOwner)
             .collect(),
         Object::View(view) => (view.attribute_defaults().into_iter())
@@ -344,7 +364,7 @@ fn parts_of(object: &Object) -> Vec<Object> {
             .chain([Object::ViewQuery(view.query())])
             .collect(),
         _ => Vec::new(),
-    }
+    })
 }
 
 /// Polled together, the queries of one session travel in one pipeline.
@@ -382,52 +402,42 @@ fn all<'a, T: Send + 'a>(
     Box::pin(async move { Ok(read.await?.into_iter().map(wrap).collect()) })
 }
 
-/// Columns travel as arrays: there are twenty rows for each table, and as rows they cost more than their content.
+/// Rows travel as arrays, one pair for all that are alike but for their objects: there are twenty rows for each table, and
+/// as rows they cost more than their content. Triggers that a constraint brings along go with it in any case.
 async fn read_depend(session: &Session) -> Result<Vec<Dependency>> {
-    let query = "SELECT COALESCE(pg_catalog.array_agg(classid), '{}') AS classid, \
-                 COALESCE(pg_catalog.array_agg(objid), '{}') AS objid, \
-                 COALESCE(pg_catalog.array_agg(refclassid), '{}') AS refclassid, \
-                 COALESCE(pg_catalog.array_agg(refobjid), '{}') AS refobjid, \
-                 COALESCE(pg_catalog.array_agg(refobjsubid), '{}') AS refobjsubid, \
-                 COALESCE(pg_catalog.array_agg(deptype), '{}') AS deptype \
+    let query = "SELECT classid, refclassid, refobjsubid <> 0 AS on_column, deptype, \
+                 pg_catalog.array_agg(objid) AS objids, pg_catalog.array_agg(refobjid) AS refobjids \
                  FROM pg_catalog.pg_depend \
-                 WHERE deptype <> 'p' AND (objid >= 16384 OR refobjid >= 16384)";
-    let columns = session
-        .query_one(query, &[])
+                 WHERE deptype <> 'p' AND (objid >= 16384 OR refobjid >= 16384) \
+                 AND NOT (classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass \
+                   AND refclassid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND deptype = 'i') \
+                 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
+    let groups = session
+        .query(query, &[])
         .await
         .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read pg_depend", e))?;
-    let dependents = catalog_ids(columns.get("classid"), columns.get("objid"));
-    let referenced = catalog_ids(columns.get("refclassid"), columns.get("refobjid"));
-    let subids: Vec<i32> = columns.get("refobjsubid");
-    let deptypes: Vec<i8> = columns.get("deptype");
-    dependents
-        .zip(referenced)
-        .zip(subids.into_iter().zip(deptypes))
-        .map(|((dependent, referenced), (subid, deptype))| {
-            Ok(Dependency {
-                dependent,
-                referenced,
-                on_column: subid != 0,
-                deptype: DependencyType::parse(deptype).ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Catalog,
-                        "unknown kind of dependency in pg_depend",
-                    )
-                    .detail(format!(
-                        "deptype {deptype} of object {} in catalog {}.",
-                        dependent.oid, dependent.class
-                    ))
-                })?,
-            })
-        })
-        .collect()
-}
-
-fn catalog_ids(classes: Vec<Oid>, oids: Vec<Oid>) -> impl Iterator<Item = CatalogId> {
-    classes
-        .into_iter()
-        .zip(oids)
-        .map(|(class, oid)| CatalogId::new(class, oid))
+    let mut dependencies = Vec::new();
+    for group in groups {
+        let (class, refclass): (Oid, Oid) = (group.get("classid"), group.get("refclassid"));
+        let (oids, refoids): (Vec<Oid>, Vec<Oid>) = (group.get("objids"), group.get("refobjids"));
+        let on_column = group.get("on_column");
+        let deptype = group.get("deptype");
+        let deptype = DependencyType::parse(deptype).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Catalog,
+                "unknown kind of dependency in pg_depend",
+            )
+            .detail(format!("deptype {deptype} of objects in catalog {class}."))
+        })?;
+        let pairs = oids.into_iter().zip(refoids);
+        dependencies.extend(pairs.map(|(oid, refoid)| Dependency {
+            dependent: CatalogId::new(class, oid),
+            referenced: CatalogId::new(refclass, refoid),
+            on_column,
+            deptype,
+        }));
+    }
+    Ok(dependencies)
 }
 
 fn index_ids(objects: &[Object]) -> Result<OidMap<ObjectId, usize>> {

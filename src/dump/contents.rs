@@ -16,6 +16,7 @@ use crate::objects::{
 use crate::order::{Fold, Node, OrderError, order};
 use crate::{Error, ErrorKind, Result};
 
+use super::aide::Aide;
 use super::catalog::{Catalog, describe, extension_members, read_catalog};
 use super::parts::Parts;
 use super::selection::{Inheritance, Selection};
@@ -93,15 +94,15 @@ pub enum DataSource {
 }
 
 /// Reads the catalogs under the session's snapshot, sweeps them for unclaimed rows, orders and renders. An `aide`
-/// that shares the snapshot does half of the reading.
+/// does half of the reading.
 ///
 /// # Errors
 /// `Unsupported` with the names of all objects that no kind claims, unless `skip_unsupported`;
 /// `Usage` if a pattern of the selection matches nothing (pg_dump's rule: an error only if no
 /// table or schema matched at all); `Catalog`.
-pub async fn read_contents(
+pub(super) async fn read_contents(
     session: &Session,
-    aide: Option<&Session>,
+    aide: Option<Aide>,
     selection: &Selection,
     options: &ContentOptions,
 ) -> Result<Contents> {

@@ -18,6 +18,8 @@ use crate::event::{Event, Events, Phase};
 use crate::objects::{Oid, database, quote};
 use crate::{Error, ErrorKind, Result};
 
+use super::aide::Aide;
+use super::contents::read_contents;
 use super::globals::{GlobalOptions, read_globals};
 use super::member_stream::{DataMember, MemberStream};
 use super::plan::{TableSize, WorkItem, plan_items};
@@ -28,8 +30,8 @@ pub use super::snapshot::SnapshotOptions;
 use super::table_data::TableCopy;
 use super::writer::{ScriptWriter, spawn_data_phase, writer_result};
 use super::{
-    ContentEntry, ContentOptions, Contents, DataSource, encoding, large_objects, read_contents,
-    snapshot, table_data,
+    ContentEntry, ContentOptions, Contents, DataSource, encoding, large_objects, snapshot,
+    table_data,
 };
 
 /// Members that may wait for the writer. Together with two blocks per worker this bounds memory.
@@ -158,27 +160,23 @@ pub async fn create<W: Write + Send + 'static>(
     if options.globals.is_none() {
         leave_out_journals(&leader, &mut options, &events).await?;
     }
-    let (snapshot, aide) = futures::join!(
-        snapshot::begin(&leader, &options.selection, &options.snapshot, &events,),
-        connect_aide(&leader, options.jobs)
-    );
-    let snapshot = snapshot?;
+    let wants_aide = options.globals.is_none() && options.jobs.get() > 1;
+    let (snapshot, aide) = snapshot::begin(
+        &leader,
+        &options.selection,
+        &options.snapshot,
+        &events,
+        |snapshot| wants_aide.then(|| Aide::start(&leader, snapshot)),
+    )
+    .await?;
     events.phase(Phase::Catalog);
-    let aide = match aide {
-        Some(aide) => Some(share_snapshot(aide, &snapshot).await?),
-        None => None,
-    };
     let text_encoding = encoding::choose(options.encoding, leader.encoding())?;
     let header = read_header(&leader, &options, &started, snapshot, text_encoding).await?;
     let text_encoding = header.text_encoding();
     let contents = match options.globals {
         Some(globals) => read_globals(&leader, globals, &options.contents).await?,
-        None => {
-            let aide = aide.as_ref();
-            read_contents(&leader, aide, &options.selection, &options.contents).await?
-        }
+        None => read_contents(&leader, aide, &options.selection, &options.contents).await?,
     };
-    drop(aide);
     for name in &contents.unsupported {
         events.warn(format!("left out, not supported: {name}"));
     }
@@ -259,15 +257,6 @@ pub async fn create<W: Write + Send + 'static>(
     })
 }
 
-/// A second session that helps to read the catalogs. The leader can do without: where the server gives no further
-/// connection, `-j` tells later whether one is needed.
-async fn connect_aide(leader: &Session, jobs: NonZeroU32) -> Option<Session> {
-    if jobs.get() == 1 {
-        return None;
-    }
-    connect(&leader.settings_of_this_server()).await.ok()
-}
-
 /// What a database holds, as [`create`] would write it, without its rows. The snapshot lives as long as this.
 pub struct HeldContents {
     /// What it holds.
@@ -289,24 +278,14 @@ pub async fn read_definitions(
 ) -> Result<HeldContents> {
     let session = connect(settings).await?;
     let options = SnapshotOptions::default();
-    let snapshot = snapshot::begin(&session, selection, &options, &Events::none()).await?;
+    let (snapshot, ()) =
+        snapshot::begin(&session, selection, &options, &Events::none(), |_| ()).await?;
     let contents = read_contents(&session, None, selection, contents).await?;
     Ok(HeldContents {
         contents,
         snapshot,
         session,
     })
-}
-
-/// How long the aide waits for a lock. Who holds it up may himself wait for the leader: then the leader reads all.
-const AIDE_LOCK_TIMEOUT: &str = "1s";
-
-async fn share_snapshot(aide: Session, snapshot: &str) -> Result<Session> {
-    import_snapshot(&aide, snapshot).await?;
-    let settings = snapshot::CATALOG_SETTINGS;
-    let set = format!("SET LOCAL lock_timeout = '{AIDE_LOCK_TIMEOUT}'; {settings}");
-    aide.batch_execute(&set).await.map_err(lost_snapshot)?;
-    Ok(aide)
 }
 
 /// On a thread of its own: a pipe may take its time, and signals must be heard meanwhile.
@@ -519,7 +498,7 @@ async fn copy_items(
     writer: mpsc::Sender<DataMember>,
 ) -> Result<()> {
     pass_bytes_through(session).await?;
-    import_snapshot(session, &shared.snapshot).await?;
+    snapshot::import(session, &shared.snapshot).await?;
     let mut stream = MemberStream::new(shared.compression, writer);
     let mut locked = HashSet::new();
     while let Some(item) = shared
@@ -537,8 +516,8 @@ async fn copy_items(
                 session
                     .batch_execute("ROLLBACK")
                     .await
-                    .map_err(lost_snapshot)?;
-                import_snapshot(session, &shared.snapshot).await?;
+                    .map_err(snapshot::lost)?;
+                snapshot::import(session, &shared.snapshot).await?;
                 continue;
             }
             locked.insert(item.entry);
@@ -609,18 +588,6 @@ impl Shared {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn lost_snapshot(error: tokio_postgres::Error) -> Error {
-    Error::from_server(ErrorKind::Data, "could not import the snapshot", error)
-}
-
-async fn import_snapshot(session: &Session, snapshot: &str) -> Result<()> {
-    let import = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-        quote::literal(snapshot)
-    );
-    session.batch_execute(&import).await.map_err(lost_snapshot)
 }
 
 /// Nobody knows what the bytes of a SQL_ASCII database mean: they pass as they are, not as checked UTF-8.

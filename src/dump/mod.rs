@@ -1,5 +1,6 @@
 //! Dumping a database into an archive.
 
+mod aide;
 mod catalog;
 mod contents;
 mod create;
@@ -19,7 +20,7 @@ mod table_data;
 mod wanted;
 mod writer;
 
-pub use contents::{ContentEntry, ContentOptions, Contents, DataSource, read_contents};
+pub use contents::{ContentEntry, ContentOptions, Contents, DataSource};
 pub use create::{
     CreateOptions, Created, HeldContents, ScriptOptions, SessionOptions, SnapshotOptions, create,
     read_definitions,

@@ -54,7 +54,7 @@ impl SnapshotOptions {
 
 /// Opens the transaction whose snapshot all workers import, and locks every selected table.
 ///
-/// Returns the snapshot's name. The transaction must stay open until the last worker has imported it,
+/// Returns the snapshot's name, and what `beside` makes of it, which is called before the locks. The transaction must stay open until the last worker has imported it,
 /// and stays open to the end because it holds the locks.
 ///
 /// A TRUNCATE or rewrite that commits between the snapshot and our lock leaves a table that the snapshot
@@ -64,12 +64,13 @@ impl SnapshotOptions {
 ///
 /// # Errors
 /// `LockTimeout`; `Catalog` if tables keep changing or a lock is refused.
-pub(crate) async fn begin(
+pub(crate) async fn begin<T>(
     session: &Session,
     selection: &Selection,
     options: &SnapshotOptions,
     events: &Events,
-) -> Result<String> {
+    beside: impl Fn(&str) -> T,
+) -> Result<(String, T)> {
     let failed = |e| Error::from_server(ErrorKind::Catalog, "could not begin a snapshot", e);
     // Another's snapshot stays the same however often we start.
     let attempts = if options.imported.is_some() {
@@ -95,11 +96,12 @@ pub(crate) async fn begin(
             .await
             .map_err(failed)?
             .get("snapshot");
+        let beside = beside(&snapshot);
         // Patterns without a schema mean what is visible; only then do we know all that will be dumped.
         let selection = resolve(session, selection).await?;
         let relations = read_relations(session, &selection).await?;
         if lock(session, &relations).await? && unchanged(session, &relations).await? {
-            return Ok(snapshot);
+            return Ok((snapshot, beside));
         }
         events.note(format!(
             "a table changed between snapshot and lock, starting again ({attempt} of {attempts})"
@@ -111,6 +113,23 @@ pub(crate) async fn begin(
         "tables keep being dropped, truncated or rewritten while the dump begins",
     )
     .hint("Run again when no migration or bulk load is running."))
+}
+
+/// Opens a transaction on another session under a snapshot of [`begin`].
+///
+/// # Errors
+/// `Data` if the transaction that exported it is over.
+pub(crate) async fn import(session: &Session, snapshot: &str) -> Result<()> {
+    let import = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+        quote::literal(snapshot)
+    );
+    session.batch_execute(&import).await.map_err(lost)
+}
+
+/// The error of a statement without which a session does not have the snapshot.
+pub(crate) fn lost(error: tokio_postgres::Error) -> Error {
+    Error::from_server(ErrorKind::Data, "could not import the snapshot", error)
 }
 
 /// Tables that will be dumped. An extension's are not, except for its configuration tables.

@@ -174,6 +174,7 @@ fn query(server: ServerVersion) -> String {
            NULL::bool AS connoinherit) nn ON false \
          LEFT JOIN (SELECT NULL::text AS description) nd ON false",
     );
+    // LATERAL with OFFSET: looked up by an index for each identity column, and never without one; pg_depend is large.
     let unnamed_not_null = since(server, 18, "false", "a.attnotnull");
     format!(
         "SELECT a.attrelid, a.attnum, a.atttypid, a.attcollation, a.attname, \
@@ -200,7 +201,7 @@ fn query(server: ServerVersion) -> String {
          LEFT JOIN pg_catalog.pg_description d ON d.objoid = a.attrelid \
            AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid = a.attnum \
          {not_null} \
-         LEFT JOIN (SELECT sd.refobjid, sd.refobjsubid, sc.oid AS sequence_oid, sn.nspname AS sequence_schema, \
+         LEFT JOIN LATERAL (SELECT sc.oid AS sequence_oid, sn.nspname AS sequence_schema, \
              sc.relname AS sequence_name, sc.relpersistence = 'u' AS sequence_unlogged, \
              pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
              sq.seqmin, sq.seqmax, sq.seqcache, sq.seqcycle \
@@ -208,10 +209,10 @@ fn query(server: ServerVersion) -> String {
            JOIN pg_catalog.pg_sequence sq ON sq.seqrelid = sd.objid \
            JOIN pg_catalog.pg_class sc ON sc.oid = sq.seqrelid \
            JOIN pg_catalog.pg_namespace sn ON sn.oid = sc.relnamespace \
-           WHERE sd.deptype = 'i' AND sd.refobjsubid > 0 AND sd.objsubid = 0 \
+           WHERE a.attidentity <> '' AND sd.refobjid = a.attrelid AND sd.refobjsubid = a.attnum \
+           AND sd.deptype = 'i' AND sd.objsubid = 0 \
            AND sd.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
-           AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass) identity \
-           ON a.attidentity <> '' AND identity.refobjid = a.attrelid AND identity.refobjsubid = a.attnum \
+           AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass OFFSET 0) identity ON true \
          WHERE a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') \
          ORDER BY a.attrelid, a.attnum"
     )

@@ -93,6 +93,7 @@ impl Relation {
         } else {
             ("NULL::name", "")
         };
+        // 0 is the catalogs' way to say: none. NULL is not looked up.
         format!(
             "SELECT c.oid AS relation_oid, n.nspname AS relation_schema, c.relname AS relation_name, \
                pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
@@ -107,8 +108,8 @@ impl Relation {
                {columns} \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             LEFT JOIN pg_catalog.pg_class toast ON toast.oid = c.reltoastrelid AND toast.reloptions IS NOT NULL \
-             LEFT JOIN pg_catalog.pg_type row_type ON row_type.oid = c.reltype \
+             LEFT JOIN pg_catalog.pg_class toast ON toast.oid = NULLIF(c.reltoastrelid, 0) AND toast.reloptions IS NOT NULL \
+             LEFT JOIN pg_catalog.pg_type row_type ON row_type.oid = NULLIF(c.reltype, 0) \
              LEFT JOIN pg_catalog.pg_tablespace tablespace ON tablespace.oid = c.reltablespace \
              {access_method_join} {comment} {joins} \
              WHERE c.relkind IN ({relkinds}) AND {IS_USER_RELATION} \

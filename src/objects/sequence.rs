@@ -2,7 +2,8 @@
 //! their own (privileges, comment, persistence) is theirs.
 
 use super::acl::GrantKind;
-use super::catalog_query::{Row, RowError, read_all};
+use super::attribute::Attributes;
+use super::catalog_query::{Row, RowError, read_all, unexpected};
 use super::relation::{Relation, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, RenderContext, Rendered, Section, SequenceOwner,
@@ -17,7 +18,8 @@ pub struct Sequence {
     options: SequenceOptions,
     /// Of an identity sequence: its table.
     identity_of: Option<RelationName>,
-    owned_by: Option<SequenceOwner>,
+    /// Its table and the number of its column.
+    owned_by: Option<(RelationName, i16)>,
 }
 
 /// What CREATE SEQUENCE and AS IDENTITY can say.
@@ -67,7 +69,7 @@ impl SequenceOptions {
     }
 }
 
-/// Reads the sequences, each with the column that it goes with.
+/// Reads the sequences, each with the table that it goes with.
 pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
     let sql = Relation::query(
         session.version(),
@@ -76,14 +78,13 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
         "pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
          sq.seqmin, sq.seqmax, sq.seqcache, sq.seqcycle, \
          sd.deptype = 'i' AS is_identity, t.oid AS table_oid, tn.nspname AS table_schema, \
-         t.relname AS table_name, ta.attname AS table_column",
+         t.relname AS table_name, sd.refobjsubid::pg_catalog.int2 AS table_column",
         "JOIN pg_catalog.pg_sequence sq ON sq.seqrelid = c.oid \
          LEFT JOIN pg_catalog.pg_depend sd ON sd.deptype IN ('i', 'a') AND sd.objsubid = 0 \
            AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND sd.objid = c.oid \
            AND sd.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND sd.refobjsubid > 0 \
          LEFT JOIN pg_catalog.pg_class t ON t.oid = sd.refobjid \
-         LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace \
-         LEFT JOIN pg_catalog.pg_attribute ta ON ta.attrelid = sd.refobjid AND ta.attnum = sd.refobjsubid",
+         LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace",
     );
     read_all(session, "sequences", &sql, |row| {
         let mut sequence = Sequence {
@@ -96,9 +97,8 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
             None => {}
             Some(true) => sequence.identity_of = Some(RelationName::from_row(row, "table")?),
             Some(false) => {
-                let name = sequence.relation.name.clone();
-                let owner = sequence.relation.owner.clone();
-                sequence.owned_by = Some(SequenceOwner::from_row(row, name, owner)?);
+                let table = RelationName::from_row(row, "table")?;
+                sequence.owned_by = Some((table, row.try_get("table_column")?));
             }
         }
         Ok(sequence)
@@ -108,8 +108,23 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
 
 impl Sequence {
     /// OWNED BY as an object: it comes after the table that the sequence must come before.
-    pub(crate) fn owned_by(&self) -> Option<SequenceOwner> {
-        self.owned_by.clone()
+    ///
+    /// # Errors
+    /// `Catalog` if the table has no such column.
+    pub(crate) fn owned_by(&self, attributes: &Attributes) -> Result<Option<SequenceOwner>> {
+        let Some((table, number)) = &self.owned_by else {
+            return Ok(None);
+        };
+        let column = attributes.numbered(table.oid, *number).ok_or_else(|| {
+            let number = number.to_string();
+            unexpected(&self.relation.name.sql(), "column that owns it", &number)
+        })?;
+        Ok(Some(SequenceOwner {
+            sequence: self.relation.name.clone(),
+            owner: self.relation.owner.clone(),
+            table: table.clone(),
+            column: column.name.clone(),
+        }))
     }
 
     fn render_create(&self) -> String {

@@ -1,6 +1,5 @@
 //! OWNED BY: the column that a sequence goes with (`pg_depend`, deptype `a`). Read with the sequence.
 
-use super::catalog_query::{Row, RowError};
 use super::relation::RelationName;
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Part, RenderContext, Rendered, Section,
@@ -10,26 +9,10 @@ use super::{
 /// Which column owns a sequence.
 #[derive(Clone, Debug)]
 pub struct SequenceOwner {
-    sequence: RelationName,
-    owner: String,
-    table: RelationName,
-    column: String,
-}
-
-impl SequenceOwner {
-    /// From a row of the query for sequences.
-    pub(super) fn from_row(
-        row: &Row,
-        sequence: RelationName,
-        owner: String,
-    ) -> Result<Self, RowError> {
-        Ok(SequenceOwner {
-            sequence,
-            owner,
-            table: RelationName::from_row(row, "table")?,
-            column: row.try_get("table_column")?,
-        })
-    }
+    pub(super) sequence: RelationName,
+    pub(super) owner: String,
+    pub(super) table: RelationName,
+    pub(super) column: String,
 }
 
 impl DumpObject for SequenceOwner {
