@@ -47,6 +47,7 @@ mod single_transaction;
 mod source;
 mod statement_words;
 mod swap;
+mod swap_rights;
 mod tablespaces;
 mod texts;
 mod triggers;

@@ -82,7 +82,7 @@ pub(crate) async fn check_sessions(
     Ok(())
 }
 
-/// Client sessions of a database other than our own, in words.
+/// Client sessions of a database other than our own, in words. Of other roles' a plain role is not told what they are.
 ///
 /// # Errors
 /// `Restore`.
@@ -91,7 +91,8 @@ pub(crate) async fn other_sessions(session: &Session, database: &str) -> Result<
         .query(
             "SELECT pid, usename::text AS usename, COALESCE(application_name, '') AS application \
              FROM pg_catalog.pg_stat_activity \
-             WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' ORDER BY pid",
+             WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid() \
+             AND (backend_type = 'client backend' OR (backend_type IS NULL AND usesysid IS NOT NULL)) ORDER BY pid",
             &[&database],
         )
         .await
@@ -102,7 +103,7 @@ pub(crate) async fn other_sessions(session: &Session, database: &str) -> Result<
         .collect())
 }
 
-fn describe_session(pid: i32, user: Option<&str>, application: &str) -> String {
+pub(super) fn describe_session(pid: i32, user: Option<&str>, application: &str) -> String {
     let user = user.map_or_else(|| "unknown".to_owned(), quote::ident);
     match application {
         "" => format!("session {pid} of {user}"),

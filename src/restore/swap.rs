@@ -33,6 +33,7 @@ use super::plan::Load;
 use super::preview::{Preview, SwapPreview};
 use super::progress::Commit;
 use super::sessions::other_sessions;
+use super::swap_rights::{self, MAY_END, SESSIONS, render_properties};
 use super::{
     Prepared, RestoreOptions, RestoreReport, connect_for_create, look, open_session, verify_rows,
 };
@@ -70,6 +71,8 @@ pub struct PreparedSwap {
     settings: ConnectSettings,
     names: Names,
     old: OldDatabase,
+    /// What of the old database's the role may not give the new one.
+    denied: Vec<usize>,
     drop_old: bool,
     options: RestoreOptions,
     findings: Findings,
@@ -111,7 +114,7 @@ pub async fn look_at_swap(
     refuse_parts(&reader.index().header, &options)?;
     verify_rows::expect_digests(&reader.index().entries)?;
     let mut findings = Findings::default();
-    let (names, old) = {
+    let (names, old, denied) = {
         let session = connect(&settings).await?;
         let taken = database_names(&session).await?;
         let names = Names::free(settings.database(), jiff::Timestamp::now(), &taken)?;
@@ -121,7 +124,9 @@ pub async fn look_at_swap(
         if reader.is_of_pg_dump() {
             warn_of_missing_tables(&session, reader.index(), &mut findings).await?;
         }
-        (names, old)
+        let (properties, skips) = (&old.properties, options.skip_privileged);
+        let denied = swap_rights::check(&session, properties, skips, &mut findings).await?;
+        (names, old, denied)
     };
     let build = RestoreOptions {
         clean: false,
@@ -141,6 +146,7 @@ pub async fn look_at_swap(
         settings,
         names,
         old,
+        denied,
         drop_old,
         options,
         findings,
@@ -254,21 +260,13 @@ async fn database_names(session: &Session) -> Result<HashSet<String>> {
 async fn check_old(session: &Session, drop_old: bool, findings: &mut Findings) -> Result<()> {
     let row = session
         .query_one(
-            "SELECT r.rolsuper OR (r.rolcreatedb AND pg_catalog.pg_has_role(d.datdba, 'MEMBER')) AS may_swap, \
-             (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts x WHERE x.database = d.datname) AS prepared, \
+            "SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts x WHERE x.database = d.datname) AS prepared, \
              ARRAY(SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots s WHERE s.database = d.datname ORDER BY 1) AS slots \
-             FROM pg_catalog.pg_database d, pg_catalog.pg_roles r \
-             WHERE d.datname = pg_catalog.current_database() AND r.rolname = CURRENT_USER",
+             FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
             &[],
         )
         .await
         .map_err(cannot_check)?;
-    if !row.get::<_, bool>("may_swap") {
-        findings.problem(
-            Check::Swap,
-            "the exchange needs a superuser, or the database's owner with CREATEDB",
-        );
-    }
     if row.get::<_, i64>("prepared") > 0 {
         findings.problem(
             Check::Swap,
@@ -399,6 +397,7 @@ impl PreparedSwap {
         let exchange = Exchange {
             names: names.clone(),
             properties: self.old.properties.clone(),
+            denied: self.denied.clone(),
             patience: self.options.retry_for.max(SETTLE_PATIENCE),
         };
         let report = match self.build_and_check(&new, interrupt, events).await {
@@ -588,6 +587,8 @@ pub(crate) async fn left_behind(session: &Session) -> Result<Vec<String>> {
 struct Exchange {
     names: Names,
     properties: Database,
+    /// Places of statements that are left out, see [`swap_rights`].
+    denied: Vec<usize>,
     /// How long the server is asked what became of it.
     patience: Duration,
 }
@@ -616,10 +617,14 @@ impl Exchange {
     /// Owner, privileges and settings of the old database. The comment comes with the exchange.
     async fn give_properties(&self, maintenance: &Session) -> Result<()> {
         let new = &self.names.new;
-        let mut statements = vec![self.properties.render_owner(new)];
-        statements.extend(self.properties.render_acl(new, maintenance.version())?);
-        statements.extend(self.properties.render_settings(new));
-        for statement in statements {
+        let given = render_properties(&self.properties, new, maintenance.version())?;
+        let given = given.into_iter().enumerate();
+        let given = given.filter(|(at, _)| !self.denied.contains(at));
+        let owner = self.properties.render_owner(new);
+        for statement in [owner]
+            .into_iter()
+            .chain(given.map(|(_, statement)| statement))
+        {
             maintenance
                 .batch_execute(&statement)
                 .await
@@ -685,8 +690,7 @@ impl Exchange {
         maintenance
             .batch_execute(&format!(
                 "BEGIN; {DURABLY} \
-                 SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
-                 WHERE datname = {} AND pid <> pg_catalog.pg_backend_pid() AND backend_type <> 'autovacuum worker'; \
+                 SELECT pg_catalog.pg_terminate_backend(s.pid) FROM {SESSIONS} AND s.datname = {} AND {MAY_END}; \
                  ALTER DATABASE {live} RENAME TO {before};",
                 quote::literal(&self.names.live)
             ))
