@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{InsertStyle, InsertText, TextEncoding};
+use super::{InsertColumns, InsertStyle, InsertTarget, InsertText, TextEncoding};
 use crate::objects::quote;
 use crate::objects::{Database, Kind};
 use crate::pg_archive::PgDumpHeader;
@@ -59,13 +59,13 @@ impl TocEntry {
         style: InsertStyle,
         encoding: TextEncoding,
     ) -> Option<Result<InsertText, char>> {
-        let columns = &self.rows.as_ref()?.columns;
-        Some(InsertText::new(
-            self.loaded_into()?,
-            columns,
-            style,
-            encoding,
-        ))
+        let rows = self.rows.as_ref()?;
+        let target = InsertTarget {
+            table: self.loaded_into()?,
+            columns: &rows.columns,
+            known: rows.inserts.as_ref(),
+        };
+        Some(InsertText::new(target, style, encoding))
     }
 
     /// Schema and name of the table that the entry's rows are loaded into; `None` without rows.
@@ -227,6 +227,9 @@ pub struct TableRows {
     /// loaded into.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub root: Option<(String, String)>,
+    /// What INSERT statements have to know of the columns; only in archives that hold such (format version 2).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub inserts: Option<InsertColumns>,
 }
 
 /// What a member is for.

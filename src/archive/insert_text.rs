@@ -11,16 +11,42 @@ use crate::objects::quote;
 /// How rows become INSERT statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InsertStyle {
+    /// Whether columns are named. They are in any case where an entry does not know its [`InsertColumns`].
+    pub column_names: bool,
     /// Rows in one statement. The last statement of a member may have fewer.
     pub rows_per_statement: NonZeroU32,
     /// Whether rows that meet an equal key are left out: then only the statements can load them.
     pub on_conflict_do_nothing: bool,
 }
 
+/// What INSERT statements have to know of a table's columns besides their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsertColumns {
+    /// Whether one is GENERATED ALWAYS AS IDENTITY: its values are kept by OVERRIDING SYSTEM VALUE.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub overriding: bool,
+    /// For each generated column how many others are before it. Without names it has DEFAULT for a value.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub generated: Vec<usize>,
+}
+
+/// What INSERT statements fill.
+#[derive(Clone, Copy, Debug)]
+pub struct InsertTarget<'a> {
+    /// Schema and name of the table.
+    pub table: (&'a str, &'a str),
+    /// Names of the columns that have values.
+    pub columns: &'a [String],
+    /// `None` if the table may have any others: of a topmost table that stands for its partition, and of archives that do not tell.
+    pub known: Option<&'a InsertColumns>,
+}
+
 /// The INSERT statements of one table, and the reader of exactly these. In the archive's encoding.
 pub struct InsertText {
     head: Vec<u8>,
     columns: usize,
+    /// What stands before each value, and behind the last one.
+    between: Vec<Vec<u8>>,
     rows_per_statement: u64,
     tail: &'static [u8],
 }
@@ -29,29 +55,25 @@ pub struct InsertText {
 const NEXT_ROW: &[u8] = b",\n    (";
 
 impl InsertText {
-    /// Statements that fill these columns of a table (schema, name).
+    /// Statements that fill a table.
     ///
     /// # Errors
     /// A character of a name that the encoding does not have.
     pub fn new(
-        (schema, table): (&str, &str),
-        columns: &[String],
+        target: InsertTarget<'_>,
         style: InsertStyle,
         encoding: TextEncoding,
     ) -> Result<Self, char> {
-        let table = quote::qualified(schema, table);
-        let names: Vec<String> = columns.iter().map(|name| quote::ident(name)).collect();
-        // Values of columns that are GENERATED ALWAYS AS IDENTITY are kept; others are none the worse for it.
-        let head = match columns.is_empty() {
-            true => format!("INSERT INTO {table} DEFAULT VALUES"),
-            false => format!(
-                "INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE VALUES",
-                names.join(", ")
-            ),
-        };
+        let InsertTarget { columns, known, .. } = target;
+        let unnamed = known.filter(|_| !style.column_names);
+        let head = head_of(target, unnamed.is_none());
         Ok(InsertText {
             head: encoding.encode(&head)?.into_owned(),
             columns: columns.len(),
+            between: between_values(
+                columns.len(),
+                unnamed.map_or(&[], |known| &known.generated[..]),
+            ),
             // A table without columns has rows, but no list of values.
             rows_per_statement: match columns.is_empty() {
                 true => 1,
@@ -74,14 +96,14 @@ impl InsertText {
             out.extend_from_slice(self.opening(place));
             let row = row.strip_suffix(b"\n").unwrap_or(row);
             for (at, field) in row.split(|&byte| byte == b'\t').enumerate() {
-                if at > 0 {
-                    out.extend_from_slice(b", ");
-                }
+                let between = self.between[..self.columns].get(at);
+                out.extend_from_slice(between.map_or(b", ", Vec::as_slice));
                 match decode_field(field) {
                     None => out.extend_from_slice(b"NULL"),
                     Some(value) => push_literal(out, &value),
                 }
             }
+            out.extend_from_slice(&self.between[self.columns]);
             out.push(b')');
         }
         if place + 1 == self.rows_per_statement {
@@ -150,8 +172,8 @@ impl InsertText {
         }
         let mut rest = text.strip_prefix(self.opening(place))?;
         for at in 0..self.columns {
+            rest = rest.strip_prefix(&self.between[at][..])?;
             if at > 0 {
-                rest = rest.strip_prefix(b", ")?;
                 rows.push(b'\t');
             }
             rest = match rest.strip_prefix(b"NULL") {
@@ -163,8 +185,42 @@ impl InsertText {
             };
         }
         rows.push(b'\n');
+        rest = rest.strip_prefix(&self.between[self.columns][..])?;
         rest.strip_prefix(b")")
     }
+}
+
+/// A statement up to its values.
+fn head_of(target: InsertTarget<'_>, with_names: bool) -> String {
+    let (schema, table) = target.table;
+    let mut head = format!("INSERT INTO {}", quote::qualified(schema, table));
+    if target.columns.is_empty() {
+        return head + " DEFAULT VALUES";
+    }
+    if with_names {
+        let names: Vec<String> = (target.columns.iter())
+            .map(|name| quote::ident(name))
+            .collect();
+        head += &format!(" ({})", names.join(", "));
+    }
+    // Tables without identity columns are none the worse for it.
+    if target.known.is_none_or(|known| known.overriding) {
+        head += " OVERRIDING SYSTEM VALUE";
+    }
+    head + " VALUES"
+}
+
+/// Commas, and DEFAULT for each generated column: how many values are before it is given.
+fn between_values(values: usize, generated: &[usize]) -> Vec<Vec<u8>> {
+    let text = |at: usize| {
+        let defaults = generated.iter().filter(|&&before| before == at).count();
+        match at {
+            0 => "DEFAULT, ".repeat(defaults),
+            _ if at == values => ", DEFAULT".repeat(defaults),
+            _ => format!(", {}", "DEFAULT, ".repeat(defaults)),
+        }
+    };
+    (0..=values).map(|at| text(at).into_bytes()).collect()
 }
 
 /// As `quote::literal`, for bytes of any encoding that may be an archive's.
@@ -216,22 +272,43 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn inserts(columns: &[&str], rows_per_statement: u32, on_conflict: bool) -> InsertText {
+    fn inserts_of(
+        columns: &[&str],
+        known: Option<&InsertColumns>,
+        style: InsertStyle,
+    ) -> InsertText {
         let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-        let style = InsertStyle {
-            rows_per_statement: NonZeroU32::new(rows_per_statement).unwrap(),
-            on_conflict_do_nothing: on_conflict,
+        let target = InsertTarget {
+            table: ("s", "t"),
+            columns: &columns,
+            known,
         };
-        InsertText::new(("s", "t"), &columns, style, TextEncoding::UTF8).unwrap()
+        InsertText::new(target, style, TextEncoding::UTF8).unwrap()
     }
 
-    fn render(columns: &[&str], rows_per_statement: u32, rows: &str) -> String {
-        let inserts = inserts(columns, rows_per_statement, rows_per_statement > 1);
+    fn style(rows_per_statement: u32, on_conflict: bool) -> InsertStyle {
+        InsertStyle {
+            column_names: false,
+            rows_per_statement: NonZeroU32::new(rows_per_statement).unwrap(),
+            on_conflict_do_nothing: on_conflict,
+        }
+    }
+
+    fn inserts(columns: &[&str], rows_per_statement: u32, on_conflict: bool) -> InsertText {
+        inserts_of(columns, None, style(rows_per_statement, on_conflict))
+    }
+
+    fn render_by(inserts: &InsertText, rows: &str) -> String {
         let text = inserts.render(rows.as_bytes());
         if !rows.is_empty() {
             assert_eq!(inserts.parse(&text).unwrap(), rows.as_bytes());
         }
         String::from_utf8(text).unwrap()
+    }
+
+    fn render(columns: &[&str], rows_per_statement: u32, rows: &str) -> String {
+        let inserts = inserts(columns, rows_per_statement, rows_per_statement > 1);
+        render_by(&inserts, rows)
     }
 
     #[test]
@@ -249,6 +326,37 @@ mod tests {
             render(&["a"], 2, "1\n\n3\n"),
             "INSERT INTO \"s\".\"t\" (\"a\") OVERRIDING SYSTEM VALUE VALUES\n    ('1'),\n    ('') ON CONFLICT DO NOTHING;\n\
              INSERT INTO \"s\".\"t\" (\"a\") OVERRIDING SYSTEM VALUE VALUES\n    ('3') ON CONFLICT DO NOTHING;\n\n"
+        );
+    }
+
+    #[test]
+    fn generated_columns_have_defaults_where_columns_have_no_names() {
+        let known = InsertColumns {
+            overriding: false,
+            generated: vec![0, 1, 1, 2],
+        };
+        let unnamed = inserts_of(&["a", "b"], Some(&known), style(1, false));
+        assert_eq!(
+            render_by(&unnamed, "1\t2\n"),
+            "INSERT INTO \"s\".\"t\" VALUES (DEFAULT, '1', DEFAULT, DEFAULT, '2', DEFAULT);\n\n"
+        );
+        let with_names = InsertStyle {
+            column_names: true,
+            ..style(1, false)
+        };
+        let named = inserts_of(&["a", "b"], Some(&known), with_names);
+        assert_eq!(
+            render_by(&named, "1\t2\n"),
+            "INSERT INTO \"s\".\"t\" (\"a\", \"b\") VALUES ('1', '2');\n\n"
+        );
+        let identity = InsertColumns {
+            overriding: true,
+            ..InsertColumns::default()
+        };
+        let identity = inserts_of(&["a"], Some(&identity), style(1, false));
+        assert_eq!(
+            render_by(&identity, "1\n"),
+            "INSERT INTO \"s\".\"t\" OVERRIDING SYSTEM VALUE VALUES ('1');\n\n"
         );
     }
 
@@ -297,6 +405,7 @@ mod tests {
             rows in prop::collection::vec(prop::collection::vec(prop::option::of("[ -~\t\n\r\\\\'\u{8}\u{b}\u{c}é\u{2028}]{0,9}"), 3), 1..9),
             rows_per_statement in 1_u32..5,
             on_conflict: bool,
+            generated in prop::collection::vec(0_usize..4, 0..4),
         ) {
             let mut copy = Vec::new();
             for row in &rows {
@@ -311,7 +420,8 @@ mod tests {
                 }
                 copy.push(b'\n');
             }
-            let inserts = inserts(&["a", "b", "c"], rows_per_statement, on_conflict);
+            let known = InsertColumns { overriding: false, generated };
+            let inserts = inserts_of(&["a", "b", "c"], Some(&known), style(rows_per_statement, on_conflict));
             prop_assert_eq!(inserts.parse(&inserts.render(&copy)), Some(copy));
         }
     }

@@ -40,7 +40,8 @@
 //!   Data members stand in any order; together those of one entry hold each row once.
 //!
 //!   If the header has `inserts` (format version 2), the members of tables are INSERT statements instead, with one to
-//!   `rows_per_statement` rows each, as [`InsertText`] writes them and no others. They stand for the same rows: numbers, bytes and
+//!   `rows_per_statement` rows each, as [`InsertText`] writes them and no others: columns are named if `column_names` says so or the entry has
+//!   no `rows.inserts`, and have DEFAULT in the places of generated ones if not. They stand for the same rows: numbers, bytes and
 //!   digests of rows are those of the COPY text.
 //!
 //! The text of members is in the header's `text_encoding`, UTF-8 if it names none (of a database in SQL_ASCII: bytes as they are).
@@ -109,7 +110,7 @@ pub(crate) use footer::has_footer_magic;
 pub use index::{
     DumpId, Header, Index, Member, MemberId, MemberRole, Section, Span, TableRows, TocEntry,
 };
-pub use insert_text::{InsertStyle, InsertText};
+pub use insert_text::{InsertColumns, InsertStyle, InsertTarget, InsertText};
 pub use member::{EncodedMember, MemberEncoder};
 pub(crate) use pieces::PieceSource;
 pub use pieces::{Piece, PieceForm, Pieces};

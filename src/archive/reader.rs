@@ -237,17 +237,6 @@ impl ArchiveReader {
         }
     }
 
-    /// Reads the contents of a data member for a server: rows, unless only statements can load them.
-    ///
-    /// # Errors
-    /// As [`ArchiveReader::read_member`].
-    pub fn pieces_to_load(&self, id: MemberId) -> Result<Pieces> {
-        match self.index().header.skips_conflicts() {
-            true => self.pieces_as_written(id),
-            false => self.pieces(id),
-        }
-    }
-
     /// Reads one member's stored bytes and checks their BLAKE3, without decompressing. As long as there are few of
     /// them they are kept for [`ArchiveReader::read_member`], which takes them. Of pg_dump's archives, which have no
     /// checksums, everything is read and decompressed to its end.

@@ -109,6 +109,7 @@ pub(crate) fn entries() -> Vec<TocEntry> {
         bytes: 6,
         digest: digest.to_hex(),
         root: None,
+        inserts: None,
     });
     let mut blobs = entry(4, "BLOBS", "16400..16400", Section::Data);
     blobs.schema = None;

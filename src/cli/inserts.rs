@@ -9,11 +9,14 @@ use crate::archive::InsertStyle;
 /// How rows are written.
 #[derive(Args, Clone, Debug, Default)]
 #[group(id = "inserts_options", multiple = true)]
-#[command(group = ArgGroup::new("as_inserts").args(["inserts", "rows_per_insert"]).multiple(true))]
+#[command(group = ArgGroup::new("as_inserts").args(["inserts", "column_inserts", "rows_per_insert"]).multiple(true))]
 pub(super) struct InsertArgs {
-    /// Rows as INSERT statements instead of COPY, always with the names of the columns
-    #[arg(long, alias = "column-inserts", alias = "attribute-inserts")]
+    /// Rows as INSERT statements instead of COPY
+    #[arg(long)]
     inserts: bool,
+    /// Rows as INSERT statements with the names of the columns
+    #[arg(long, alias = "attribute-inserts")]
+    column_inserts: bool,
     /// Rows as INSERT statements with so many rows each [default: 1]
     #[arg(long, value_name = "N")]
     rows_per_insert: Option<NonZeroU32>,
@@ -22,8 +25,9 @@ pub(super) struct InsertArgs {
     on_conflict_do_nothing: bool,
 }
 
-/// One row a statement.
+/// One row a statement, with the names of the columns.
 pub(super) const ONE_BY_ONE: InsertStyle = InsertStyle {
+    column_names: true,
     rows_per_statement: NonZeroU32::MIN,
     on_conflict_do_nothing: false,
 };
@@ -31,7 +35,9 @@ pub(super) const ONE_BY_ONE: InsertStyle = InsertStyle {
 impl InsertArgs {
     /// What was asked for; `None`: COPY.
     pub(super) fn style(&self) -> Option<InsertStyle> {
-        (self.inserts || self.rows_per_insert.is_some()).then(|| InsertStyle {
+        let is_wanted = self.inserts || self.column_inserts || self.rows_per_insert.is_some();
+        is_wanted.then(|| InsertStyle {
+            column_names: self.column_inserts,
             rows_per_statement: self.rows_per_insert.unwrap_or(NonZeroU32::MIN),
             on_conflict_do_nothing: self.on_conflict_do_nothing,
         })
@@ -62,6 +68,7 @@ mod tests {
         assert_eq!(
             style(&["--rows-per-insert=7", "--on-conflict-do-nothing"]),
             Some(InsertStyle {
+                column_names: false,
                 rows_per_statement: NonZeroU32::new(7).unwrap(),
                 on_conflict_do_nothing: true,
             })

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use futures::{StreamExt, pin_mut};
 
-use crate::archive::{DumpId, InsertStyle, InsertText, TextEncoding, cannot_hold, copy_statement};
+use crate::archive::{
+    DumpId, InsertColumns, InsertStyle, InsertTarget, InsertText, TextEncoding, cannot_hold,
+    copy_statement,
+};
 use crate::conn::Session;
 use crate::event::{Event, Events};
 use crate::objects::{TableData, quote};
@@ -109,6 +112,15 @@ fn loaded_into(table: &TableData) -> (&str, &str) {
     }
 }
 
+/// What INSERT statements know of the columns of the table that the rows are for; nothing of a topmost one, whose columns
+/// may have another order than those of its partition.
+pub(crate) fn insert_columns(table: &TableData) -> Option<&InsertColumns> {
+    match table.root {
+        Some(_) => None,
+        None => Some(&table.insert_columns),
+    }
+}
+
 /// How the rows of one table are written, in the archive's encoding.
 enum RowText {
     /// Below this statement.
@@ -125,13 +137,12 @@ impl RowText {
         } = *copy;
         Ok(match copy.inserts {
             Some(style) => {
-                let columns = &table.columns;
-                RowText::Inserts(InsertText::new(
-                    loaded_into(table),
-                    columns,
-                    style,
-                    encoding,
-                )?)
+                let target = InsertTarget {
+                    table: loaded_into(table),
+                    columns: &table.columns,
+                    known: insert_columns(table),
+                };
+                RowText::Inserts(InsertText::new(target, style, encoding)?)
             }
             None => {
                 let statement = member_statement(table) + "\n";

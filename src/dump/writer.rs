@@ -14,6 +14,7 @@ use crate::{Error, Result};
 
 use super::member_stream::DataMember;
 use super::script::statement_members;
+use super::table_data::insert_columns;
 use super::{ContentEntry, DataSource};
 
 /// Where an entry's statements ended up.
@@ -115,7 +116,10 @@ impl<W: Write> ScriptWriter<W> {
         let toc = entries
             .iter()
             .zip(&self.spans)
-            .map(|(entry, spans)| toc_entry(entry, *spans, self.totals.get(&entry.id).copied()))
+            .map(|(entry, spans)| {
+                let totals = self.totals.get(&entry.id).copied();
+                toc_entry(entry, *spans, totals, header.inserts.is_some())
+            })
             .collect();
         self.archive.finish(header, toc)
     }
@@ -136,7 +140,12 @@ impl<W: Write> ScriptWriter<W> {
     }
 }
 
-fn toc_entry(entry: &ContentEntry, spans: Spans, totals: Option<Totals>) -> TocEntry {
+fn toc_entry(
+    entry: &ContentEntry,
+    spans: Spans,
+    totals: Option<Totals>,
+    has_inserts: bool,
+) -> TocEntry {
     let rows = match &entry.data {
         Some(DataSource::Table(table)) => {
             let totals = totals.unwrap_or_default();
@@ -146,6 +155,7 @@ fn toc_entry(entry: &ContentEntry, spans: Spans, totals: Option<Totals>) -> TocE
                 bytes: totals.bytes,
                 digest: totals.digest.to_hex(),
                 root: table.root.clone(),
+                inserts: insert_columns(table).filter(|_| has_inserts).cloned(),
             })
         }
         Some(DataSource::LargeObjects(_)) | None => None,

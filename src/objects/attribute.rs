@@ -31,6 +31,8 @@ pub(crate) struct Attribute {
     pub(crate) not_null: Option<NotNull>,
     /// Its default or generation expression.
     pub(crate) default: Option<AttributeExpression>,
+    /// Whether it is GENERATED ALWAYS AS IDENTITY, of a partition, too (from 17).
+    pub(super) is_identity_always: bool,
     /// Its identity sequence. A partition's column shares its parent's (from 17) and has none itself.
     pub(crate) identity: Option<Identity>,
     /// `attstorage`: p, e, m or x.
@@ -237,6 +239,7 @@ fn from_row(row: &Row) -> Result<(Oid, Attribute), RowError> {
         is_local: row.try_get("attislocal")?,
         not_null: not_null_from_row(row)?,
         default: expression_from_row(row, &name)?,
+        is_identity_always: row.try_get::<_, String>("attidentity")? == "a",
         identity: identity_from_row(row, &name)?,
         storage: row.try_get("attstorage")?,
         has_own_storage: row.try_get("has_own_storage")?,
@@ -373,6 +376,7 @@ pub(super) mod tests {
             is_local: true,
             not_null: None,
             default: None,
+            is_identity_always: false,
             identity: None,
             storage: "x".to_owned(),
             has_own_storage: false,

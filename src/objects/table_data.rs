@@ -9,6 +9,7 @@ use super::{
     DumpObject, Kind, ObjectId, Oid, Part, RenderContext, RenderOptions, Rendered, Section, catalog,
 };
 use crate::Result;
+use crate::archive::InsertColumns;
 use crate::conn::{ServerVersion, Session};
 
 /// The rows of one table that stores rows itself, or of a foreign one.
@@ -24,6 +25,8 @@ pub struct TableData {
     pub owner: String,
     /// Columns in attribute order, without dropped and generated ones. May be empty.
     pub columns: Vec<String>,
+    /// What INSERT statements have to know of them.
+    pub insert_columns: InsertColumns,
     /// Of configuration tables of extensions: the condition (`WHERE ...`) on the rows to dump.
     pub condition: Option<String>,
     /// Of a partition: schema and name of the topmost table. Kept only where rows must be loaded through it: a hash of
@@ -112,12 +115,14 @@ pub(crate) async fn read(
     let sql = query(session.version(), rows);
     read_all(session, "tables with rows", &sql, |row| {
         let table = row.try_get("oid")?;
+        let attributes = attributes.of(table);
         Ok(TableData {
             table,
             schema: row.try_get("nspname")?,
             name: row.try_get("relname")?,
             owner: row.try_get("owner")?,
-            columns: stored_columns(attributes.of(table)),
+            columns: stored_columns(attributes),
+            insert_columns: insert_columns(attributes),
             condition: row.try_get("condition")?,
             root: match row.try_get::<_, Option<String>>("root_schema")? {
                 Some(schema) => Some((schema, row.try_get("root_name")?)),
@@ -135,12 +140,26 @@ pub(crate) async fn read(
 
 /// What has a value of its own in each row.
 fn stored_columns(attributes: &[Arc<Attribute>]) -> Vec<String> {
-    let is_generated = |attribute: &Attribute| {
-        let default = attribute.default.as_ref();
-        default.is_some_and(|default| default.kind != ExpressionKind::Default)
-    };
     let stored = attributes.iter().filter(|column| !is_generated(column));
     stored.map(|column| column.name.clone()).collect()
+}
+
+fn insert_columns(attributes: &[Arc<Attribute>]) -> InsertColumns {
+    let mut columns = InsertColumns::default();
+    let mut stored = 0;
+    for attribute in attributes {
+        columns.overriding |= attribute.is_identity_always;
+        match is_generated(attribute) {
+            true => columns.generated.push(stored),
+            false => stored += 1,
+        }
+    }
+    columns
+}
+
+fn is_generated(attribute: &Attribute) -> bool {
+    let default = attribute.default.as_ref();
+    default.is_some_and(|default| default.kind != ExpressionKind::Default)
 }
 
 /// Plain tables and partitions that hold rows, foreign tables, and what extensions declare as configuration: of an

@@ -480,6 +480,7 @@ impl Builder<'_> {
                         bytes: stored,
                         digest: String::new(),
                         root: (!is_own).then_some((schema, target.table)),
+                        inserts: None,
                     });
                     MemberSource::Rows {
                         data,

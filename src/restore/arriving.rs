@@ -24,15 +24,13 @@ impl Opening {
     /// Begins to read.
     pub(crate) fn new(reader: &Arc<ArchiveReader>, id: MemberId) -> Self {
         let reader = Arc::clone(reader);
-        Opening(spawn_blocking(move || {
-            read_next(reader.pieces_to_load(id)?)
-        }))
+        Opening(spawn_blocking(move || read_next(reader.pieces(id)?)))
     }
 
     /// Waits for the first piece.
     ///
     /// # Errors
-    /// Those of [`ArchiveReader::pieces_to_load`].
+    /// Those of [`ArchiveReader::pieces`].
     pub(crate) async fn first(self) -> Result<Arriving> {
         let (pieces, piece) = joined(self.0.await)?;
         Ok(Arriving {

@@ -27,6 +27,7 @@ use super::arriving::{Arriving, Opening};
 use super::journal::Journal;
 use super::plan::{Load, LoadTarget, PlannedMember};
 use super::progress::RunState;
+use super::staging::Staging;
 
 /// One CopyData message. The connection keeps two or three of them in flight: large enough that their cost vanishes,
 /// small enough that memory does not show them.
@@ -40,6 +41,8 @@ pub(crate) struct LoadItem {
     target: Arc<LoadTarget>,
     /// Instead of the archive's COPY.
     copy: Option<Arc<str>>,
+    /// For rows of which some may be there already.
+    staging: Option<Arc<Staging>>,
     /// Which rows of it; `None` for all.
     filter: Option<Arc<PlacedFilter>>,
     member: PlannedMember,
@@ -58,6 +61,8 @@ struct TableQueue {
     label: Arc<str>,
     target: Arc<LoadTarget>,
     copy: Option<Arc<str>>,
+    /// For rows of which some may be there already.
+    staging: Option<Arc<Staging>>,
     filter: Option<Arc<PlacedFilter>>,
     members: VecDeque<PlannedMember>,
     bytes_left: u64,
@@ -79,6 +84,7 @@ impl LoadQueue {
                 label: load.label.as_str().into(),
                 target: Arc::new(load.target.clone()),
                 copy: load.copy.as_deref().map(Arc::from),
+                staging: Staging::of(load).map(Arc::new),
                 // The plan has checked that its columns are there.
                 filter: rows
                     .and_then(|rows| rows.place(&load.columns).ok())
@@ -108,6 +114,7 @@ impl LoadQueue {
             label: Arc::clone(&table.label),
             target: Arc::clone(&table.target),
             copy: table.copy.clone(),
+            staging: table.staging.clone(),
             filter: table.filter.clone(),
             member,
         })
@@ -201,6 +208,11 @@ impl Loader {
                 item: item.label.to_string(),
             });
             before = Some(match member.form().clone() {
+                PieceForm::Rows(_) if item.staging.is_some() => {
+                    self.finished(before.take()).await?;
+                    let rows = self.insert(worker, session, &item, member).await?;
+                    self.commit(session, item, rows)
+                }
                 PieceForm::Rows(copy) => {
                     let begun = self
                         .journal
@@ -333,6 +345,32 @@ impl Loader {
             .hint("Does a trigger or rule of the target drop rows?"));
         }
         Ok(rows)
+    }
+
+    /// Inserts the rows that are not there yet. Gives their number.
+    async fn insert(
+        &self,
+        worker: usize,
+        session: &Session,
+        item: &LoadItem,
+        member: Arriving,
+    ) -> Result<u64> {
+        let failed = |error| load_failed(item, error);
+        let Some(staging) = &item.staging else {
+            return Err(Error::internal("a load has no staging table"));
+        };
+        // Without a journal whoever called began a transaction.
+        if self.journal.is_some() {
+            session.batch_execute("BEGIN").await.map_err(failed)?;
+        }
+        let created = session.batch_execute(&staging.create).await;
+        created.map_err(failed)?;
+        self.copy(worker, session, item, &staging.copy, member)
+            .await?;
+        let inserted = session.execute(&staging.insert, &[]).await;
+        let inserted = inserted.map_err(failed)?;
+        session.batch_execute(Staging::DROP).await.map_err(failed)?;
+        Ok(inserted)
     }
 
     /// The archive's COPY statement for this session, which speaks UTF-8. The server converts the rows.
@@ -498,6 +536,7 @@ mod tests {
             through_root: false,
             of_extension: false,
             copy: None,
+            skips_conflicts: false,
             rows_as_statements: false,
             rows: 0,
             bytes: members.iter().map(|(_, length)| length).sum(),

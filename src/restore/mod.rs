@@ -45,6 +45,7 @@ mod run;
 mod sessions;
 mod single_transaction;
 mod source;
+mod staging;
 mod statement_words;
 mod swap;
 mod swap_rights;

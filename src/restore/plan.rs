@@ -3,9 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::archive::{
-    DumpId, Header, Index, MemberCount, MemberId, RowDigest, Section, Span, TextEncoding, TocEntry,
-};
+use crate::archive::{DumpId, Index, MemberCount, MemberId, RowDigest, Section, Span, TocEntry};
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
@@ -98,6 +96,8 @@ pub(crate) struct Load {
     pub of_extension: bool,
     /// COPY into another place than the archive's.
     pub copy: Option<String>,
+    /// Rows that meet an equal key are left out.
+    pub skips_conflicts: bool,
     /// Rows are no COPY text but statements, which name their table.
     pub rows_as_statements: bool,
     /// Rows of all members.
@@ -358,7 +358,6 @@ pub(crate) fn plan_restore_without(
     options: &RestoreOptions,
     without: &Exclusions,
 ) -> Result<RestorePlan> {
-    check_conflicts(&index.header, options)?;
     let chosen = Chosen::new(index, options)?;
     let weights = relation_bytes(index);
     let mut members: HashMap<DumpId, Vec<PlannedMember>> = HashMap::new();
@@ -405,7 +404,10 @@ pub(crate) fn plan_restore_without(
                 .extend(step(entry, kind, &weights, options)),
             Kind::TableData | Kind::LargeObjectData => {
                 let members = members.remove(&entry.id).unwrap_or_default();
-                let load = plan_load(entry, kind, members)?;
+                let load = Load {
+                    skips_conflicts: index.header.skips_conflicts(),
+                    ..plan_load(entry, kind, members)?
+                };
                 check_columns(&load, options)?;
                 plan.loads.push(load);
             }
@@ -445,24 +447,6 @@ pub(crate) fn plan_restore_without(
         plan.held.exact_schemas = exact::schemas(&index.header, &plan.held, options)?;
     }
     Ok(plan)
-}
-
-/// Statements that are run as they are: no rows of them can be chosen, and they must be text.
-fn check_conflicts(header: &Header, options: &RestoreOptions) -> Result<()> {
-    if !header.skips_conflicts() {
-        return Ok(());
-    }
-    if options.rows.is_some() {
-        let message = "no rows can be chosen from an archive of INSERT ... ON CONFLICT DO NOTHING";
-        let hint = "Its statements are run as they are. `pgstow extract` chooses rows.";
-        return Err(Error::new(ErrorKind::Usage, message).hint(hint));
-    }
-    if header.text_encoding() == TextEncoding::SQL_ASCII {
-        let message = "INSERT ... ON CONFLICT DO NOTHING of a database in SQL_ASCII may be no text of any encoding";
-        let hint = "Replay the file with psql: it sends bytes as they are.";
-        return Err(Error::new(ErrorKind::Unsupported, message).hint(hint));
-    }
-    Ok(())
 }
 
 /// A condition on a column that a table does not have is a mistake, not a reason to load nothing.
@@ -562,6 +546,7 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
         through_root: entry.rows.as_ref().is_some_and(|rows| rows.root.is_some()),
         of_extension: entry.relation.is_none(),
         copy: None,
+        skips_conflicts: false,
         rows_as_statements: kind == Kind::TableData && entry.rows.is_none(),
         rows,
         bytes: members.iter().map(|member| member.length).sum(),
@@ -750,7 +735,7 @@ mod tests {
     use std::num::NonZeroUsize;
 
     use super::*;
-    use crate::archive::{FORMAT_VERSION, Member, MemberRole, TableRows};
+    use crate::archive::{FORMAT_VERSION, Header, Member, MemberRole, TableRows};
     use crate::dump::parts::Parts;
     use crate::dump::selection::{Selection, SelectionPatterns};
 
@@ -831,6 +816,7 @@ mod tests {
                         bytes: 30,
                         digest: String::new(),
                         root: None,
+                        inserts: None,
                     }),
                 },
             )

@@ -539,6 +539,7 @@ mod tests {
             through_root: false,
             of_extension: false,
             copy: None,
+            skips_conflicts: false,
             rows_as_statements: false,
             rows: 0,
             bytes: 0,

@@ -366,6 +366,7 @@ mod tests {
             through_root: false,
             of_extension: false,
             copy: None,
+            skips_conflicts: false,
             rows_as_statements: false,
             rows: 3,
             bytes: 30,
