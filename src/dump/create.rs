@@ -1,6 +1,5 @@
 //! The life of a dump: snapshot, catalogs, pre-data, rows over many connections, post-data, index.
 
-use std::collections::HashSet;
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -500,27 +499,22 @@ async fn copy_items(
     pass_bytes_through(session).await?;
     snapshot::import(session, &shared.snapshot).await?;
     let mut stream = MemberStream::new(shared.compression, writer);
-    let mut locked = HashSet::new();
+    table_data::prepare_locks(session).await?;
+    let mut locked = None;
     while let Some(item) = shared
         .items
         .get(shared.next.fetch_add(1, Ordering::Relaxed))
     {
         let entry = shared.entry(item)?;
         if let Some(DataSource::Table(table)) = &entry.data
-            && !locked.contains(&item.entry)
+            && locked != Some(item.entry)
         {
             if !table_data::lock_at_once(session, table).await? {
                 shared.leave_to_leader(*item);
-                // The refused lock has ended the transaction.
-                locked.clear();
-                session
-                    .batch_execute("ROLLBACK")
-                    .await
-                    .map_err(snapshot::lost)?;
-                snapshot::import(session, &shared.snapshot).await?;
+                locked = None;
                 continue;
             }
-            locked.insert(item.entry);
+            locked = Some(item.entry);
         }
         copy_item(shared, session, worker, item, &mut stream).await?;
     }

@@ -79,13 +79,27 @@ fn range_condition(range: BlockRange) -> String {
     }
 }
 
-/// Takes the lock that COPY needs, unless that meant waiting: then `false`, and the transaction is over.
+/// Begins what [`lock_at_once`] goes back to, in the transaction of the snapshot.
+///
+/// # Errors
+/// `Data`.
+pub(crate) async fn prepare_locks(session: &Session) -> Result<()> {
+    session
+        .batch_execute("SAVEPOINT unlocked")
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Data, "could not set a savepoint", e))
+}
+
+/// Takes the lock that COPY needs, unless that meant waiting: then `false`. Gives the locks of earlier calls back: the server's table
+/// of locks would not have room for those of all tables from each worker.
 ///
 /// # Errors
 /// `Data`, naming the table.
 pub(crate) async fn lock_at_once(session: &Session, table: &TableData) -> Result<bool> {
     let name = quote::qualified(&table.schema, &table.name);
-    let lock = format!("LOCK TABLE ONLY {name} IN ACCESS SHARE MODE NOWAIT");
+    let lock = format!(
+        "ROLLBACK TO SAVEPOINT unlocked; LOCK TABLE ONLY {name} IN ACCESS SHARE MODE NOWAIT"
+    );
     match session.batch_execute(&lock).await {
         Ok(()) => Ok(true),
         // 55P03 lock_not_available

@@ -51,9 +51,16 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
     for batch in sets.chunks(SEQUENCES_PER_QUERY) {
         let sql = values_query(batch);
         let mut batch = batch.iter();
+        // Locks on them all would be held to the end.
+        run(session, "SAVEPOINT unlocked").await?;
         let values = read_all(session, "values of sequences", &sql, |row| {
             Ok((row.try_get("last_value")?, row.try_get("is_called")?))
         })
+        .await?;
+        run(
+            session,
+            "ROLLBACK TO SAVEPOINT unlocked; RELEASE SAVEPOINT unlocked",
+        )
         .await?;
         for (last_value, is_called) in values {
             let Some(set) = batch.next() else { break };
@@ -65,6 +72,13 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
         }
     }
     Ok(out)
+}
+
+async fn run(session: &Session, sql: &str) -> Result<()> {
+    session.batch_execute(sql).await.map_err(|e| {
+        let what = "could not read values of sequences from the system catalogs";
+        Error::from_server(ErrorKind::Catalog, what, e)
+    })
 }
 
 fn sequences_query(columns: &str, joins: &str) -> String {

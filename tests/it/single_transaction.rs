@@ -369,4 +369,8 @@ fn too_many_locks_are_named_and_change_nothing() {
     expect_equal("the target", &old, &target);
     pgstow(["restore", ours, &url, "--yes", "--swap", "--drop-old"]).expect_status(0);
     expect_equal("the new database", &trial.source, &target);
+    // Of a dump only the leader holds locks on all tables; there is no room for each twice.
+    target.sql("DO $$ BEGIN FOR n IN 1..400 LOOP EXECUTE format('DROP TABLE t%s', n); COMMIT; END LOOP; END $$");
+    let again = trial.ours.with_file_name("again.sql.gz");
+    pgstow(["create", &url, "-j4", "-o", again.to_str().unwrap()]).expect_status(0);
 }
