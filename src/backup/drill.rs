@@ -12,9 +12,9 @@ use crate::comparison::{
     compare_definitions, compare_tables, is_of_every_database,
 };
 use crate::conn::{ConnectSettings, ServerVersion, Session};
-use crate::dump::ContentOptions;
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
+use crate::dump::{ColumnOrder, ContentOptions};
 use crate::event::{Events, Phase};
 use crate::objects::Kind;
 use crate::objects::RenderOptions;
@@ -199,6 +199,7 @@ async fn restore_and_compare(
             subscription_passwords: true,
             ..RenderOptions::default()
         },
+        column_order: ColumnOrder::of_archive(&reader.index().entries),
         ..ContentOptions::default()
     };
     let jobs = u32::try_from(options.jobs.get()).ok();

@@ -20,7 +20,8 @@ use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profi
 use crate::conn::{ConnectArgs, ConnectSettings, connect};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::dump::{
-    ContentOptions, CreateOptions, GlobalOptions, ScriptOptions, SessionOptions, SnapshotOptions,
+    ColumnOrder, ContentOptions, CreateOptions, GlobalOptions, ScriptOptions, SessionOptions,
+    SnapshotOptions,
 };
 use crate::event::{Events, Phase};
 use crate::objects::RenderOptions;
@@ -449,6 +450,7 @@ impl CreateArgs {
                 },
                 no_dollar_quoting: self.disable_dollar_quoting,
                 skip_unsupported: self.skip_unsupported,
+                column_order: ColumnOrder::Own,
             },
             session: SessionOptions {
                 role: self.role.clone(),

@@ -20,8 +20,8 @@ use crate::comparison::{
     compare_definitions, compare_tables,
 };
 use crate::conn::{ConnectArgs, ConnectSettings};
-use crate::dump::ContentOptions;
 use crate::dump::selection::Selection;
+use crate::dump::{ColumnOrder, ContentOptions};
 use crate::event::Events;
 use crate::objects::quote::one_line;
 use crate::storage::Lock;
@@ -72,7 +72,7 @@ pub(super) struct Args {
 /// Those of reading either side; `Usage` if the selection matches nothing on both.
 pub(super) async fn run(args: Args) -> Result<bool> {
     let selection = Selection::parse(&args.selection.patterns_of_archive()?)?;
-    let contents = ContentOptions {
+    let mut contents = ContentOptions {
         no_owner: args.no_owner,
         parts: args.parts.parts(),
         skip_unsupported: true,
@@ -84,6 +84,7 @@ pub(super) async fn run(args: Args) -> Result<bool> {
         open_side(&args, &args.a).await?,
         open_side(&args, &args.b).await?,
     );
+    contents.column_order = order_of_columns(&a, &b);
     let rows = match with_rows {
         true => RowsRead::InEncoding(encoding_of_rows(&a, &b)?),
         false => RowsRead::None,
@@ -153,6 +154,18 @@ fn encoding_of_rows(a: &OpenSide, b: &OpenSide) -> Result<Option<TextEncoding>> 
             Ok(reader.index().header.text_encoding)
         }
         (OpenSide::Database(_), OpenSide::Database(_)) => Ok(None),
+    }
+}
+
+/// The order in which databases' columns are read: digests of the same rows are equal in the same one only.
+fn order_of_columns(a: &OpenSide, b: &OpenSide) -> ColumnOrder {
+    match (a, b) {
+        (OpenSide::Archive(reader, _), OpenSide::Database(_))
+        | (OpenSide::Database(_), OpenSide::Archive(reader, _)) => {
+            ColumnOrder::of_archive(&reader.index().entries)
+        }
+        (OpenSide::Database(_), OpenSide::Database(_)) => ColumnOrder::ByName,
+        (OpenSide::Archive(..), OpenSide::Archive(..)) => ColumnOrder::Own,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{Error, ErrorKind, Result};
 
 use super::aide::Aide;
 use super::catalog::{Catalog, describe, extension_members, read_catalog};
+use super::column_order::ColumnOrder;
 use super::parts::Parts;
 use super::selection::{Inheritance, Selection};
 use super::sweep::{sweep, unsupported};
@@ -38,6 +39,8 @@ pub struct ContentOptions {
     pub no_dollar_quoting: bool,
     /// `--skip-unsupported`: list what cannot be dumped yet instead of stopping.
     pub skip_unsupported: bool,
+    /// In which order the columns of rows are read.
+    pub column_order: ColumnOrder,
 }
 
 /// The contents of a dump in script order.
@@ -661,7 +664,7 @@ impl Script<'_> {
         }
         let needed = self.needed_entries(index);
         let alter_owner = rendered.alter_owner.take();
-        let data = data_source(&self.catalog.objects[index]);
+        let data = data_source(&self.catalog.objects[index], &self.options.column_order);
         if rendered.create.is_empty() && alter_owner.is_none() && data.is_none() {
             self.stands_for[index] = StandsFor::Others(needed);
             return Ok(());
@@ -753,9 +756,13 @@ impl Script<'_> {
     }
 }
 
-fn data_source(object: &Object) -> Option<DataSource> {
+fn data_source(object: &Object, order: &ColumnOrder) -> Option<DataSource> {
     match object {
-        Object::TableData(data) => Some(DataSource::Table(data.clone())),
+        Object::TableData(data) => {
+            let mut data = data.clone();
+            order.arrange(&data.schema, &data.name, &mut data.columns);
+            Some(DataSource::Table(data))
+        }
         Object::LargeObjectData(data) => Some(DataSource::LargeObjects(data.clone())),
         _ => None,
     }

@@ -2,6 +2,7 @@
 
 mod aide;
 mod catalog;
+mod column_order;
 mod contents;
 mod create;
 mod encoding;
@@ -20,6 +21,7 @@ mod table_data;
 mod wanted;
 mod writer;
 
+pub use column_order::ColumnOrder;
 pub use contents::{ContentEntry, ContentOptions, Contents, DataSource};
 pub use create::{
     CreateOptions, Created, HeldContents, ScriptOptions, SessionOptions, SnapshotOptions, create,
