@@ -94,17 +94,20 @@ pub(crate) fn render_unlink(oids: &[Oid]) -> String {
     )
 }
 
-/// ALTER LARGE OBJECT takes one at a time; several go in one round trip.
+/// ALTER LARGE OBJECT takes one at a time; several go in one round trip. Those that are the owner's already are left alone: each
+/// ALTER holds a lock until the end of the transaction, and creating them takes none.
 pub(crate) fn render_alter_owner(oids: &[Oid], owner: &str) -> String {
-    let owner = quote::ident(owner);
+    let name = quote::ident(owner);
     if let [oid] = oids {
-        return format!("ALTER LARGE OBJECT {oid} OWNER TO {owner};");
+        return format!("ALTER LARGE OBJECT {oid} OWNER TO {name};");
     }
-    let statement = quote::literal(&format!(" OWNER TO {owner}"));
+    let statement = quote::literal(&format!(" OWNER TO {name}"));
     let body = format!(
-        "DECLARE lo pg_catalog.oid; BEGIN FOREACH lo IN ARRAY {} LOOP \
+        "DECLARE lo pg_catalog.oid; BEGIN FOR lo IN SELECT l.oid FROM pg_catalog.pg_largeobject_metadata AS l \
+         WHERE l.oid = ANY ({}) AND pg_catalog.pg_get_userbyid(l.lomowner) <> {} LOOP \
          EXECUTE pg_catalog.concat('ALTER LARGE OBJECT ', lo, {statement}); END LOOP; END",
-        quote::oid_array(oids)
+        quote::oid_array(oids),
+        quote::literal(owner)
     );
     format!("DO {};", quote::dollar(&body))
 }
@@ -281,7 +284,9 @@ mod tests {
             rendered.alter_owner.as_deref(),
             Some(
                 "DO $_$DECLARE lo pg_catalog.oid; BEGIN \
-                 FOREACH lo IN ARRAY '{5,16404}'::pg_catalog.oid[] LOOP \
+                 FOR lo IN SELECT l.oid FROM pg_catalog.pg_largeobject_metadata AS l \
+                 WHERE l.oid = ANY ('{5,16404}'::pg_catalog.oid[]) \
+                 AND pg_catalog.pg_get_userbyid(l.lomowner) <> 'o''' LOOP \
                  EXECUTE pg_catalog.concat('ALTER LARGE OBJECT ', lo, ' OWNER TO \"o''\"'); \
                  END LOOP; END$_$;"
             )

@@ -924,11 +924,11 @@ pub(crate) async fn clean_and_create(
         items: plan.pre_data.len() as u64,
         bytes: 0,
     });
-    let piece = match new_database {
-        Some(_) if plan.pre_data.len() > ONE_PIECE => PIECE,
-        _ => plan.pre_data.len().max(1),
+    let pieces = match new_database {
+        Some(_) => split_definitions(&plan.pre_data),
+        None => vec![&plan.pre_data[..]],
     };
-    for (at, steps) in plan.pre_data.chunks(piece).enumerate() {
+    for (at, steps) in pieces.into_iter().enumerate() {
         if let Some(state) = new_database.filter(|_| at > 0) {
             state.piece_commits();
             session
@@ -939,6 +939,28 @@ pub(crate) async fn clean_and_create(
         create_pre_data(session, steps, &kept, &extensions, texts).await?;
     }
     Ok(())
+}
+
+/// Splits definitions, in order, into pieces for a transaction each. A group of large objects that get another owner takes as many
+/// locks as a whole piece.
+fn split_definitions(steps: &[Step]) -> Vec<&[Step]> {
+    let weight = |step: &Step| match step.kind {
+        Kind::LargeObject => PIECE,
+        _ => 1,
+    };
+    if steps.iter().map(weight).sum::<usize>() <= ONE_PIECE {
+        return vec![steps];
+    }
+    let (mut pieces, mut start, mut weighs) = (Vec::new(), 0, 0);
+    for (at, step) in steps.iter().enumerate() {
+        if weighs + weight(step) > PIECE && at > start {
+            pieces.push(&steps[start..at]);
+            (start, weighs) = (at, 0);
+        }
+        weighs += weight(step);
+    }
+    pieces.push(&steps[start..]);
+    pieces
 }
 
 fn render_lock(survey: &Survey) -> Option<String> {

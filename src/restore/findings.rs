@@ -41,6 +41,8 @@ pub enum Check {
     Rights,
     /// Objects that depend on what would be dropped.
     Dependents,
+    /// Large objects that are there already.
+    LargeObjects,
     /// What is needed by what is restored.
     Dependencies,
     /// Space on the server's disk.
@@ -76,6 +78,9 @@ impl Check {
             Check::Unfinished => "Go on with it (--resume), or forget it (--abandon).",
             Check::Triggers => {
                 "Restore as a superuser, or as a role with SET on session_replication_role (PostgreSQL 15)."
+            }
+            Check::LargeObjects => {
+                "Restore without -a and --no-clean, which replaces them, or leave large objects out: --no-large-objects."
             }
             Check::Transaction => "Restore without --single-transaction.",
             Check::Swap => "Remove the cause, or restore in place.",

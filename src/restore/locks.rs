@@ -36,9 +36,11 @@ pub(super) async fn check_locks(
         true => plan.steps().map(of_step).sum(),
         false => plan.pre_data.iter().map(of_step).sum(),
     };
-    let dropped: i64 = survey.objects.iter().map(|it| of_drop(&it.kind)).sum();
+    let objects: i64 = survey.objects.iter().map(|it| of_drop(&it.kind)).sum();
+    let large_objects = i64::try_from(survey.large_objects.len()).unwrap_or(i64::MAX);
+    let dropped = objects.saturating_add(large_objects);
     judge(
-        created + dropped,
+        dropped.saturating_add(created),
         row.get("each"),
         row.get("processes"),
         findings,

@@ -28,6 +28,7 @@ mod extensions;
 mod findings;
 mod finish;
 mod journal;
+mod large_objects;
 mod load;
 mod locks;
 mod moved;
@@ -335,6 +336,9 @@ pub async fn look(
         sessions::check_sessions(&session, &dropped, &loaded, &mut findings).await?;
         resume::check_unfinished(&session, &options, &mut findings).await?;
         let in_one = options.single_transaction;
+        if !options.resume {
+            large_objects::check_new(&session, &plan, &mut findings).await?;
+        }
         locks::check_locks(&session, &plan, &survey, in_one, &mut findings).await?;
     }
     let (settings, order) =

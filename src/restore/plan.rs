@@ -17,6 +17,8 @@ use super::{RestoreOptions, exact};
 pub(crate) struct RestorePlan {
     /// What the archive holds and the target must therefore lose first. Empty without `clean`.
     pub held: HeldObjects,
+    /// Large objects that are made without that those of the same numbers go first.
+    pub new_large_objects: BTreeSet<u32>,
     /// Tablespaces, which cannot be made in a transaction. Those that exist stay.
     pub tablespaces: Vec<Step>,
     /// Pre-data in script order, for the one transaction.
@@ -308,6 +310,7 @@ impl RestorePlan {
         };
         RestorePlan {
             held: HeldObjects::default(),
+            new_large_objects: BTreeSet::new(),
             pre_data: Vec::new(),
             tablespaces: self.tablespaces.clone(),
             loads: self.loads.iter().map(|load| load.without(done)).collect(),
@@ -383,6 +386,8 @@ pub(crate) fn plan_restore_without(
             if !chosen.has_relation_of(entry) {
                 plan.held.others.extend(held_part(index, entry, kind));
             }
+        } else if kind == Kind::LargeObject {
+            plan.new_large_objects.extend(large_objects_of(entry)?);
         }
         // A comment comes in the pass of what it is about, or behind it.
         let subject = entry.subject.and_then(|id| chosen.position(id));
@@ -585,6 +590,11 @@ fn held_part(index: &Index, entry: &TocEntry, kind: Kind) -> Option<HeldObject> 
     })
 }
 
+fn large_objects_of(entry: &TocEntry) -> Result<Vec<u32>> {
+    let oids = entry.drop.as_deref().and_then(oids_of_drop);
+    oids.ok_or_else(|| contradiction(entry, "it does not tell the large objects' numbers"))
+}
+
 impl HeldObjects {
     /// Adds what an entry creates. Parts of tables (constraints but for their indexes, triggers, policies, defaults)
     /// go with the table.
@@ -626,10 +636,7 @@ impl HeldObjects {
                 self.routine_drops.extend(entry.drop.clone());
             }
             Kind::LargeObject => {
-                let oids = entry.drop.as_deref().and_then(oids_of_drop);
-                self.large_objects.extend(oids.ok_or_else(|| {
-                    contradiction(entry, "it does not tell the large objects' numbers")
-                })?);
+                self.large_objects.extend(large_objects_of(entry)?);
             }
             Kind::DefaultAcl => {
                 if let Some(role) = &entry.owner {

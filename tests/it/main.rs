@@ -34,6 +34,7 @@ mod hostile_names;
 mod inserts;
 mod kill;
 mod kinds;
+mod large_objects;
 mod lost_servers;
 mod managed;
 mod offsite;
