@@ -344,9 +344,10 @@ fn rows_query(server: ServerVersion) -> String {
          FROM pg_catalog.pg_user_mappings WHERE umid >= 16384"
             .to_owned(),
     );
-    // Of pg_subscription everybody may read these columns.
+    // Of pg_subscription everybody may read names, but OIDs only since 14.
     parts.push(
-        "SELECT 'pg_catalog.pg_subscription'::pg_catalog.regclass::pg_catalog.oid, s.oid, false \
+        "SELECT 'pg_catalog.pg_subscription'::pg_catalog.regclass::pg_catalog.oid, \
+         (pg_catalog.pg_get_object_address('subscription', ARRAY[s.subname::text], ARRAY[]::text[])).objid, false \
          FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
          WHERE d.datname = pg_catalog.current_database()"
             .to_owned(),

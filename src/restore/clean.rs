@@ -491,7 +491,9 @@ const NAMED_KINDS: &[NamedKind] = &[
     named_kind(
         Kind::Subscription,
         "pg_subscription",
-        "(SELECT s.oid, s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+        // Before 14 not everybody may read OIDs.
+        "(SELECT (pg_catalog.pg_get_object_address('subscription', ARRAY[s.subname::text], ARRAY[]::text[])).objid AS oid, \
+          s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
           WHERE d.datname = pg_catalog.current_database()) r",
         None,
         "r.subname",

@@ -1,6 +1,6 @@
 //! Restores by a role that owns its database and is no superuser, as managed services give it.
 
-use crate::harness::{Database, Host, Server, on_every_major};
+use crate::harness::{Database, Host, Server, on_every_major, pgstow};
 
 /// A role that owns a database.
 struct Tenant {
@@ -157,5 +157,56 @@ fn tables_are_never_left_out_and_others_objects_never_dropped() {
         ));
         let told = restore(&["-a", "-t", "u"]);
         assert!(told.contains("row security of table public.u"), "{told}");
+    });
+}
+
+/// Before 14 not everybody may read the OIDs of subscriptions.
+#[test]
+fn a_plain_role_dumps_and_restores_what_it_owns_and_is_told_of_subscriptions() {
+    on_every_major(|server| {
+        let source = Database::empty(server);
+        let role = format!("plain_{}", source.name);
+        let target = Database::empty(server);
+        for database in [&source, &target] {
+            database.sql(&format!(
+                "DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; \
+                 ALTER DATABASE {} OWNER TO {role}",
+                database.name
+            ));
+        }
+        let url = |database: &Database| database.url().replace("postgres@", &format!("{role}@"));
+        source.sql(&format!(
+            "CREATE SCHEMA s AUTHORIZATION {role}; SET ROLE {role}; CREATE TABLE s.t AS SELECT 7 AS n"
+        ));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.sql.gz");
+        let file = file.to_str().unwrap();
+        pgstow(["create", &url(&source), "-n", "s", "-o", file]).expect_status(0);
+        for _ in 0..2 {
+            pgstow(["restore", file, &url(&target), "--yes"]).expect_status(0);
+        }
+        assert_eq!(target.sql("SELECT n FROM s.t"), "7\n");
+
+        let subscription = format!("mine_{}", source.name);
+        source.sql(&format!(
+            "CREATE SUBSCRIPTION {subscription} CONNECTION 'dbname=nowhere' PUBLICATION p \
+             WITH (connect = false, slot_name = NONE)"
+        ));
+        let again = dir.path().join("b.sql.gz");
+        let again = again.to_str().unwrap();
+        let told = pgstow(["create", &url(&source), "-o", again])
+            .expect_status(1)
+            .stderr();
+        assert!(
+            told.contains(&format!("subscription {subscription}")),
+            "{told}"
+        );
+        pgstow(["create", &url(&source), "-o", again, "--skip-unsupported"]).expect_status(0);
+        source.sql(&format!("DROP SUBSCRIPTION {subscription}"));
+        source.drop_now();
+        target.drop_now();
+        // The databases were its own.
+        crate::harness::database::run_psql(server, "postgres", &format!("DROP ROLE {role}"))
+            .unwrap();
     });
 }
