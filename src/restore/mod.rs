@@ -420,16 +420,17 @@ async fn open_session(
 ) -> Result<Session> {
     let session = connect(settings).await?;
     // Bodies are checked by nobody: they may name what comes later. Losing the last commits in a crash loses nothing
-    // that the run had reported. An index build with less than 128 MB sorts on disk for no reason. Views are read when
-    // materialized views are filled: what guards a dump against them would stop the restore.
+    // that the run had reported. With less than 64 MB, PostgreSQL's default, indexes take a third longer: one process alone
+    // builds each. With more they took longer, too (README, "Speed and memory"), so what the server has set stays. Views are
+    // read when materialized views are filled: what guards a dump against them would stop the restore.
     let mut sql = "SET check_function_bodies = off; \
          SET standard_conforming_strings = on; \
          SET xmloption = content; \
          SET default_tablespace = ''; \
          SET synchronous_commit = off; \
          SET client_min_messages = warning; \
-         SELECT pg_catalog.set_config('maintenance_work_mem', '131072', false) \
-         FROM pg_catalog.pg_settings WHERE name = 'maintenance_work_mem' AND setting::bigint < 131072; \
+         SELECT pg_catalog.set_config('maintenance_work_mem', '65536', false) \
+         FROM pg_catalog.pg_settings WHERE name = 'maintenance_work_mem' AND setting::bigint < 65536; \
          SELECT pg_catalog.set_config(name, 'heap', false) \
          FROM pg_catalog.pg_settings WHERE name = 'default_table_access_method'; \
          SELECT pg_catalog.set_config(name, '', false) \

@@ -211,7 +211,9 @@ fn abandoned_restores_are_forgotten() {
             call.extend(file);
             call.push(&url);
             let told = pgstow(&call).expect_status(0).stderr();
-            assert!(told.contains("(136000 rows) and 1 of"), "{told}");
+            // Other connections may have been through with a step of theirs.
+            assert!(told.contains("(136000 rows) and "), "{told}");
+            assert!(!told.contains("and 0 of"), "{told}");
             assert_eq!(journals(&target), "0\n");
             pgstow(&call).expect_status(1);
         }

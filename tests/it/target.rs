@@ -216,3 +216,20 @@ fn locks_are_waited_for_as_long_as_was_said() {
         assert_eq!(target.sql("SELECT count(*) FROM users"), "20\n");
     });
 }
+
+#[test]
+fn what_follows_the_rows_has_the_memory_of_the_server_and_no_less_than_64_mb() {
+    on_every_major(|server| {
+        // A refresh runs where indexes are built.
+        let view = "CREATE MATERIALIZED VIEW seen AS SELECT current_setting('maintenance_work_mem') AS memory";
+        let (host, target, file) = set_and_target(server, view, "");
+        for (set, seen) in [("16MB", "64MB\n"), ("200MB", "200MB\n")] {
+            let name = &target.name;
+            target.sql(&format!(
+                "ALTER DATABASE {name} SET maintenance_work_mem = '{set}'"
+            ));
+            host.run(["restore", &file, "--yes"]).expect_status(0);
+            assert_eq!(target.sql("SELECT memory FROM seen"), seen);
+        }
+    });
+}
