@@ -114,7 +114,8 @@ impl<'a> Chosen<'a> {
         let used = of_kinds(is_relation).filter_map(|entry| entry.schema.as_deref());
         let schemas: Vec<&str> = names(|kind| kind == Kind::Schema).chain(used).collect();
         let extensions: Vec<&str> = names(|kind| kind == Kind::Extension).collect();
-        let relations: Vec<(&str, &str)> = of_kinds(is_relation)
+        let with_rows = |kind| is_relation(kind) || kind == Kind::TableData;
+        let relations: Vec<(&str, &str)> = of_kinds(with_rows)
             .filter_map(|entry| Some((entry.schema.as_deref()?, entry.name.as_str())))
             .collect();
         let parts: Vec<Part<'_>> = (0..self.kinds.len())
@@ -219,6 +220,8 @@ impl<'a> Chosen<'a> {
         let kind = self.kinds[at];
         let relation = relation_of(self.index, kind, entry);
         let relation = relation.and_then(|id| self.index.entry(id));
+        // Rows alone (`create -a`) stand for their table.
+        let relation = relation.or_else(|| (kind == Kind::TableData).then_some(entry));
         match (relation, &entry.schema) {
             // Without the publication there is nothing to add to.
             _ if matches!(kind, Kind::PublicationTable | Kind::PublicationSchema)

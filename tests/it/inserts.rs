@@ -155,10 +155,9 @@ fn rows_that_meet_an_equal_key_are_left_out() {
         replayed.replay(&archive).unwrap();
         assert_eq!(replayed.sql("SELECT * FROM t ORDER BY a"), expected);
 
-        let whole = dir.path().join("whole.sql.gz");
-        create(&source, &whole, &["--inserts", "--on-conflict-do-nothing"]);
+        // The archive has no table of that name, but its rows.
         let few = Database::filled(server, held);
-        restore(&whole, &few, &["-a", "-t", "t", "--where", "a <> 1"]);
+        restore(&archive, &few, &["-a", "-t", "t", "--where", "a <> 1"]);
         let expected = "2\told\n3\tnew\n4\tnew\n5\tnew\n9\told\n";
         assert_eq!(few.sql("SELECT * FROM t ORDER BY a"), expected);
     });
