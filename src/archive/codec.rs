@@ -1,5 +1,7 @@
 //! How one piece of the archive (a member, the index) becomes stored bytes and text again.
 
+use std::borrow::Cow;
+
 use super::MAX_MEMBER_LENGTH;
 use crate::{Error, Result};
 
@@ -179,7 +181,8 @@ impl PieceEncoder {
     }
 
     /// The stored bytes of a text.
-    pub(super) fn encode(&mut self, text: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn encode<'t>(&mut self, text: impl Into<Cow<'t, [u8]>>) -> Result<Vec<u8>> {
+        let text = text.into();
         if text.len() as u64 > MAX_MEMBER_LENGTH {
             return Err(Error::internal(format!(
                 "a member of {} bytes exceeds the format's limit",
@@ -188,17 +191,17 @@ impl PieceEncoder {
         }
         let scratch = &mut self.scratch;
         let length = match &mut self.compressor {
-            Compressor::None => return Ok(text.to_vec()),
+            Compressor::None => return Ok(text.into_owned()),
             Compressor::Gzip(compressor) => {
                 scratch.resize(compressor.gzip_compress_bound(text.len()), 0);
                 compressor
-                    .gzip_compress(text, scratch)
+                    .gzip_compress(&text, scratch)
                     .map_err(|e| Error::internal("could not compress a member").caused_by(e))?
             }
             Compressor::Zstd(level, compressor) => {
                 scratch.resize(zstd::zstd_safe::compress_bound(text.len()), 0);
                 zstd_compressor(*level, compressor)
-                    .and_then(|compressor| compressor.compress_to_buffer(text, scratch))
+                    .and_then(|compressor| compressor.compress_to_buffer(&*text, scratch))
                     .map_err(|e| Error::io("could not compress a member", e))?
             }
         };

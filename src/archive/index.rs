@@ -4,6 +4,7 @@
 //! object in script order, then one [`Member`] per stored member in file order.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
@@ -208,7 +209,7 @@ pub struct TocEntry {
     pub alter_owner: Option<Span>,
     /// Of TABLE DATA: what its members hold together.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub rows: Option<TableRows>,
+    pub rows: Option<Box<TableRows>>,
 }
 
 /// What the members of one table hold together.
@@ -403,12 +404,8 @@ impl Index {
     pub(super) fn to_text(&self) -> Result<Vec<u8>> {
         let mut text = Vec::new();
         push_line(&mut text, &self.header)?;
-        for entry in &self.entries {
-            push_line(&mut text, entry)?;
-        }
-        for member in &self.members {
-            push_line(&mut text, member)?;
-        }
+        push_lines(&mut text, &self.entries)?;
+        push_lines(&mut text, &self.members)?;
         Ok(text)
     }
 
@@ -535,6 +532,36 @@ impl Index {
 #[derive(Deserialize)]
 struct FormatOnly {
     format: u32,
+}
+
+/// Documents for which a thread of its own is worth its while.
+const LINES_PER_THREAD: usize = 1 << 12;
+
+/// Adds a line for each document, made on all cores.
+fn push_lines<T: Serialize + Sync>(text: &mut Vec<u8>, documents: &[T]) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = documents.len().div_ceil(cores).max(LINES_PER_THREAD);
+    let (first, others) = documents.split_at(share.min(documents.len()));
+    std::thread::scope(|scope| {
+        let others: Vec<_> = others
+            .chunks(share)
+            .map(|share| {
+                scope.spawn(move || {
+                    let mut text = Vec::new();
+                    share.iter().try_for_each(|it| push_line(&mut text, it))?;
+                    Ok::<_, Error>(text)
+                })
+            })
+            .collect();
+        first.iter().try_for_each(|it| push_line(text, it))?;
+        for other in others {
+            let joined = other
+                .join()
+                .map_err(|_| Error::internal("could not write the index"))?;
+            text.append(&mut joined?);
+        }
+        Ok(())
+    })
 }
 
 fn push_line(text: &mut Vec<u8>, document: &impl Serialize) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Members on their way into the archive.
 
+use std::borrow::Cow;
+
 use super::codec::PieceEncoder;
 use super::{Compression, DumpId, Member, MemberRole, Section};
 use crate::{Error, Result};
@@ -32,24 +34,26 @@ impl MemberEncoder {
     ///
     /// # Errors
     /// `Internal` if they do not, or are longer than [`super::MAX_MEMBER_LENGTH`].
-    pub fn encode(
+    pub fn encode<'t>(
         &mut self,
         role: MemberRole,
         section: Section,
-        text: &[u8],
+        text: impl Into<Cow<'t, [u8]>>,
         entry: Option<DumpId>,
         rows: Option<u64>,
     ) -> Result<EncodedMember> {
+        let text = text.into();
         if text.last() != Some(&b'\n') {
             return Err(Error::internal("a member does not end with a newline"));
         }
+        let length = text.len() as u64;
         let stored = self.0.encode(text)?;
         let member = Member {
             role,
             section,
             offset: 0,
             stored_length: stored.len() as u64,
-            length: text.len() as u64,
+            length,
             blake3: blake3::hash(&stored).to_hex().to_string(),
             entry,
             rows,

@@ -103,14 +103,14 @@ pub(crate) fn entries() -> Vec<TocEntry> {
         .iter()
         .for_each(|row| digest.add_row(*row));
     data.relation = Some(DumpId(2));
-    data.rows = Some(TableRows {
+    data.rows = Some(Box::new(TableRows {
         columns: vec!["a".to_owned()],
         rows: 3,
         bytes: 6,
         digest: digest.to_hex(),
         root: None,
         inserts: None,
-    });
+    }));
     let mut blobs = entry(4, "BLOBS", "16400..16400", Section::Data);
     blobs.schema = None;
     vec![schema, table, data, blobs]

@@ -95,12 +95,13 @@ impl<W: Write> ArchiveWriter<W> {
             .validate(self.size)
             .map_err(|fault| Error::internal(format!("the archive's index is wrong: {fault}")))?;
         let text = index.to_text()?;
-        let stored = PieceEncoder::new(self.compression).encode(&text)?;
+        let length = text.len() as u64;
+        let stored = PieceEncoder::new(self.compression).encode(text)?;
         let footer = Footer {
             format,
             offset: self.size,
             stored_length: stored.len() as u64,
-            length: text.len() as u64,
+            length,
             blake3: blake3::hash(&stored).to_hex().to_string(),
         };
         self.write(&stored)?;

@@ -10,6 +10,7 @@ use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
 
 use super::inserts::InsertArgs;
+use super::peak_memory::peak_memory_bytes;
 use super::place::PlaceArgs;
 use super::progress::ProgressArgs;
 use super::selection::{PartsArgs, SelectionArgs};
@@ -587,6 +588,8 @@ struct Report {
     sha256: String,
     encrypted: bool,
     elapsed_ms: u64,
+    /// Of the process until now: with several databases the highest so far.
+    peak_memory_bytes: Option<u64>,
     anomalies: Vec<String>,
     unsupported: Vec<String>,
 }
@@ -605,6 +608,7 @@ impl Report {
             sha256: meta.sha256.clone(),
             encrypted: meta.encrypted,
             elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            peak_memory_bytes: peak_memory_bytes(),
             anomalies: meta.anomalies.clone(),
             unsupported: meta.unsupported.clone(),
         }
@@ -615,8 +619,10 @@ impl Report {
         let target = one_line(target);
         let per_second = self.bytes.saturating_mul(1000) / self.elapsed_ms.max(1);
         eprintln!("{target}");
+        let memory = self.peak_memory_bytes.map(HumanBytes);
+        let memory = memory.map(|peak| format!(", peak memory {peak}"));
         eprintln!(
-            "  {} tables, {} rows, {} as {} in {}.{:02} s ({}/s)",
+            "  {} tables, {} rows, {} as {} in {}.{:02} s ({}/s){}",
             HumanCount(self.tables),
             HumanCount(self.rows),
             HumanBytes(self.bytes),
@@ -624,6 +630,7 @@ impl Report {
             self.elapsed_ms / 1000,
             self.elapsed_ms % 1000 / 10,
             HumanBytes(per_second),
+            memory.unwrap_or_default(),
         );
         eprintln!("  sha256 {}", self.sha256);
         if !self.unsupported.is_empty() {

@@ -18,6 +18,7 @@ mod jsonl;
 mod line_diff;
 mod list;
 mod log;
+mod peak_memory;
 mod pin;
 mod place;
 mod progress;

@@ -11,7 +11,9 @@ use crate::objects::plain_definition::{Deparser, read_deparser};
 use crate::objects::quote::one_line;
 use crate::objects::table::Check;
 use crate::objects::table_data::Rows;
-use crate::objects::{self, CatalogId, Kind, Object, ObjectId, Oid, OidMap, Part, catalog};
+use crate::objects::{
+    self, AttributeDefault, CatalogId, Kind, Object, ObjectId, Oid, OidMap, Part, catalog,
+};
 use crate::{Error, ErrorKind, Result};
 
 use super::aide::Aide;
@@ -164,7 +166,7 @@ pub(super) async fn read_catalog(
     objects.extend(dependents);
     if parts.wants_statistics() {
         let statistics = objects::relation_statistics::read(leader).await?;
-        objects.extend(statistics.into_iter().map(Object::RelationStatistics));
+        objects.extend((statistics.into_iter().map(Box::new)).map(Object::RelationStatistics));
     }
     let by_id = index_ids(&objects)?;
     let by_claim = index_claims(&objects);
@@ -352,17 +354,22 @@ fn give_checks_to_tables(objects: &mut [Object]) {
 
 /// Objects of their own that were read with another one.
 fn parts_of(object: &Object, attributes: &Attributes) -> Result<Vec<Object>> {
+    let wrap_all = |defaults: Vec<AttributeDefault>| {
+        let boxed = defaults.into_iter().map(Box::new);
+        boxed.map(Object::AttributeDefault).collect()
+    };
     Ok(match object {
-        Object::Table(table) => (table.attribute_defaults().into_iter())
-            .map(Object::AttributeDefault)
-            .collect(),
-        Object::Sequence(sequence) => (sequence.owned_by(attributes)?.into_iter())
-            .map(Object::SequenceOwner)
-            .collect(),
-        Object::View(view) => (view.attribute_defaults().into_iter())
-            .map(Object::AttributeDefault)
-            .chain([Object::ViewQuery(view.query())])
-            .collect(),
+        Object::Table(table) => wrap_all(table.attribute_defaults()),
+        Object::Sequence(sequence) => {
+            let owner = sequence.owned_by(attributes)?;
+            let boxed = owner.into_iter().map(Box::new);
+            boxed.map(Object::SequenceOwner).collect()
+        }
+        Object::View(view) => {
+            let mut parts: Vec<Object> = wrap_all(view.attribute_defaults());
+            parts.push(Object::ViewQuery(Box::new(view.query())));
+            parts
+        }
         _ => Vec::new(),
     })
 }
@@ -397,9 +404,9 @@ pub(super) fn cause(errors: impl IntoIterator<Item = Error>) -> Error {
 /// The objects of one kind, wrapped.
 fn all<'a, T: Send + 'a>(
     read: impl Future<Output = Result<Vec<T>>> + Send + 'a,
-    wrap: fn(T) -> Object,
+    wrap: fn(Box<T>) -> Object,
 ) -> BoxFuture<'a, Result<Vec<Object>>> {
-    Box::pin(async move { Ok(read.await?.into_iter().map(wrap).collect()) })
+    Box::pin(async move { Ok(read.await?.into_iter().map(Box::new).map(wrap).collect()) })
 }
 
 /// Rows travel as arrays, one pair for all that are alike but for their objects: there are twenty rows for each table, and

@@ -55,7 +55,7 @@ pub struct Contents {
 }
 
 /// One entry of the future table of contents with its SQL.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ContentEntry {
     /// Its number, counted from 1 in script order.
     pub id: DumpId,
@@ -91,9 +91,9 @@ pub struct ContentEntry {
 #[derive(Clone, Debug)]
 pub enum DataSource {
     /// The rows of a table.
-    Table(TableData),
+    Table(Box<TableData>),
     /// The contents of large objects.
-    LargeObjects(LargeObjectData),
+    LargeObjects(Box<LargeObjectData>),
 }
 
 /// Reads the catalogs under the session's snapshot, sweeps them for unclaimed rows, orders and renders. An `aide`
@@ -147,13 +147,14 @@ pub(super) async fn read_contents(
         labels: by_object(&catalog, labels),
         comments: by_object(&catalog, comments),
     };
+    drop(swept);
     let contents = Contents {
         entries: render(session.version(), &catalog, &ordered, &about, options)?,
         unsupported: lines,
         warnings: lost_passwords(&catalog, &wanted),
     };
     // Of 50 000 tables these are ten million pieces of memory: they are freed while the script is written.
-    tokio::task::spawn_blocking(move || drop((catalog, ordered, swept)));
+    tokio::task::spawn_blocking(move || drop((catalog, ordered)));
     Ok(contents)
 }
 
@@ -342,7 +343,7 @@ fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Resu
     for (node, &index) in chosen.iter().enumerate() {
         node_of[index] = Some(node);
     }
-    let nodes: Vec<Node> = chosen
+    let nodes: Vec<Node<'_>> = chosen
         .iter()
         .map(|&index| node(catalog, &node_of, index))
         .collect();
@@ -374,14 +375,14 @@ fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Resu
 }
 
 /// What `order` must know of an object. Dependencies on objects that are not wanted are dropped.
-fn node(catalog: &Catalog, node_of: &[Option<usize>], index: usize) -> Node {
+fn node<'a>(catalog: &'a Catalog, node_of: &[Option<usize>], index: usize) -> Node<'a> {
     let object = catalog.objects[index].as_dump_object();
     let kind = object.kind();
     let owner = catalog.owner_of(index).and_then(|owner| node_of[owner]);
     let shell = catalog.exact(object.id().with_part(Part::Shell));
     Node {
         priority: kind as u32,
-        key: (object.schema().unwrap_or_default().to_owned(), object.tag()),
+        key: (object.schema().unwrap_or_default(), object.tag()),
         section: object.section(),
         depends_on: catalog.depends_on[index]
             .iter()
@@ -473,28 +474,37 @@ fn render(
     };
     let mut privileges = Vec::new();
     let mut place = 0;
-    // A stretch at a time: what is rendered waits for its turn, and has to wait somewhere.
-    for stretch in sequence.chunks(RENDERED_AT_ONCE) {
-        for (&index, rendered) in stretch
-            .iter()
-            .zip(render_all(catalog, stretch, &context, options)?)
-        {
-            if place == regular {
-                script.add_privileges(&mut privileges)?;
+    // A stretch at a time: what is rendered waits for its turn, and has to wait somewhere. Meanwhile the next is rendered.
+    let mut stretches = sequence.chunks(RENDERED_AT_ONCE);
+    std::thread::scope(|scope| {
+        let mut begin_next = || {
+            let stretch = stretches.next()?;
+            let rendering = scope.spawn(|| render_all(catalog, stretch, &context, options));
+            Some((stretch, rendering))
+        };
+        let mut next = begin_next();
+        while let Some((stretch, rendering)) = next {
+            let rendered = rendering.join().map_err(|_| rendering_failed())??;
+            next = begin_next();
+            for (&index, rendered) in stretch.iter().zip(rendered) {
+                if place == regular {
+                    script.add_privileges(&mut privileges)?;
+                }
+                let Rendered { acl, .. } = script.add_object(index, rendered, about)?;
+                if !acl.is_empty() {
+                    privileges.push((index, acl));
+                }
+                place += 1;
             }
-            let Rendered { acl, .. } = script.add_object(index, rendered, about)?;
-            if !acl.is_empty() {
-                privileges.push((index, acl));
-            }
-            place += 1;
         }
-    }
+        Ok::<_, Error>(())
+    })?;
     script.add_privileges(&mut privileges)?;
     Ok(script.entries)
 }
 
 /// Objects that are rendered before the first of them is put into the script.
-const RENDERED_AT_ONCE: usize = 1 << 15;
+const RENDERED_AT_ONCE: usize = 1 << 14;
 
 /// Objects for which a thread of its own is worth its while.
 const RENDERED_PER_THREAD: usize = 1 << 10;
@@ -523,11 +533,15 @@ fn render_all(
         let mut rendered = render_share(first)?;
         for other in others {
             let joined = other.join();
-            let joined = joined.map_err(|_| Error::internal("rendering failed"))?;
+            let joined = joined.map_err(|_| rendering_failed())?;
             rendered.append(&mut joined?);
         }
         Ok(rendered)
     })
+}
+
+fn rendering_failed() -> Error {
+    Error::internal("rendering failed")
 }
 
 fn render_one(

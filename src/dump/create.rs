@@ -187,7 +187,7 @@ pub async fn create<W: Write + Send + 'static>(
     for warning in warnings {
         events.warn(warning);
     }
-    let entries: Arc<[ContentEntry]> = entries.into();
+    let entries = Arc::new(entries);
     encoding::check(&leader, &entries, text_encoding).await?;
     let sizes = read_sizes(&leader, &entries).await?;
     events.emit(Event::Planned {
@@ -247,7 +247,8 @@ pub async fn create<W: Write + Send + 'static>(
         let mut writer = writer;
         writer.write_section(&entries, Section::PostData)?;
         writer.write_closing(&closing(restrict_key.as_deref(), &frame))?;
-        writer.finish(header, &entries)
+        // The last to know them: nothing is copied.
+        writer.finish(header, Arc::unwrap_or_clone(entries))
     })
     .await;
     Ok(Created {
@@ -291,7 +292,7 @@ pub async fn read_definitions(
 async fn write_pre_data<W: Write + Send + 'static>(
     mut writer: ScriptWriter<W>,
     preamble: String,
-    entries: Arc<[ContentEntry]>,
+    entries: Arc<Vec<ContentEntry>>,
 ) -> Result<ScriptWriter<W>> {
     let written = tokio::task::spawn_blocking(move || {
         writer.write_preamble(&preamble)?;
@@ -428,7 +429,7 @@ struct Shared {
     compression: Compression,
     encoding: TextEncoding,
     inserts: Option<InsertStyle>,
-    entries: Arc<[ContentEntry]>,
+    entries: Arc<Vec<ContentEntry>>,
     items: Vec<WorkItem>,
     next: AtomicUsize,
     /// One for each worker that is connected.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::num::NonZeroUsize;
 
 use tokio::sync::mpsc;
 
 use crate::archive::{
-    ArchiveWriter, Compression, DumpId, Header, MemberEncoder, MemberId, MemberRole, RowDigest,
-    Section, Span, TableRows, TextEncoding, TocEntry, WrittenArchive, cannot_hold,
+    ArchiveWriter, Compression, DumpId, EncodedMember, Header, MemberEncoder, MemberId, MemberRole,
+    RowDigest, Section, Span, TableRows, TextEncoding, TocEntry, WrittenArchive, cannot_hold,
 };
 use crate::event::{Event, Events};
 use crate::{Error, Result};
@@ -35,7 +36,8 @@ struct Totals {
 /// Writes a whole archive: statements, then data as it arrives, then statements, index and footer.
 pub(crate) struct ScriptWriter<W: Write> {
     archive: ArchiveWriter<W>,
-    encoder: MemberEncoder,
+    /// One for each core.
+    encoders: Vec<MemberEncoder>,
     encoding: TextEncoding,
     spans: Vec<Spans>,
     totals: BTreeMap<DumpId, Totals>,
@@ -51,9 +53,11 @@ impl<W: Write> ScriptWriter<W> {
         entries: usize,
         events: Events,
     ) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let encoders = (0..cores).map(|_| MemberEncoder::new(compression));
         ScriptWriter {
             archive: ArchiveWriter::new(sink, compression),
-            encoder: MemberEncoder::new(compression),
+            encoders: encoders.collect(),
             encoding,
             spans: vec![Spans::default(); entries],
             totals: BTreeMap::new(),
@@ -66,23 +70,50 @@ impl<W: Write> ScriptWriter<W> {
         self.append_preamble(Section::PreData, text)
     }
 
-    /// The statements of one section.
+    /// The statements of one section, as many members at a time as there are cores.
     pub(crate) fn write_section(
         &mut self,
         entries: &[ContentEntry],
         section: Section,
     ) -> Result<()> {
-        for member in statement_members(entries, section, self.encoding) {
-            let member = member?;
-            let id = self.append(MemberRole::Statements, section, &member.text)?;
-            for (index, create, alter_owner) in member.places {
-                self.spans[index] = Spans {
-                    create: create.map(|place| place.span(id)),
-                    alter_owner: alter_owner.map(|place| place.span(id)),
-                };
+        let mut members = statement_members(entries, section, self.encoding);
+        loop {
+            let next = members.by_ref().take(self.encoders.len());
+            let next = next.collect::<Result<Vec<_>>>()?;
+            if next.is_empty() {
+                return Ok(());
+            }
+            let (texts, places): (Vec<_>, Vec<_>) =
+                next.into_iter().map(|it| (it.text, it.places)).unzip();
+            for (encoded, places) in self.encode_all(texts, section).into_iter().zip(places) {
+                let id = self.append_encoded(encoded?)?;
+                for (index, create, alter_owner) in places {
+                    self.spans[index] = Spans {
+                        create: create.map(|place| place.span(id)),
+                        alter_owner: alter_owner.map(|place| place.span(id)),
+                    };
+                }
             }
         }
-        Ok(())
+    }
+
+    /// Encodes texts of statements, each on a thread of its own but for the first; no more than there are encoders.
+    fn encode_all(&mut self, texts: Vec<Vec<u8>>, section: Section) -> Vec<Result<EncodedMember>> {
+        let encode = |(encoder, text): (&mut MemberEncoder, Vec<u8>)| {
+            encoder.encode(MemberRole::Statements, section, text, None, None)
+        };
+        std::thread::scope(|scope| {
+            let mut pairs = self.encoders.iter_mut().zip(texts);
+            let first = pairs.next();
+            let others: Vec<_> = pairs
+                .map(|pair| scope.spawn(move || encode(pair)))
+                .collect();
+            let others = others.into_iter().map(|other| {
+                let failed = |_| Err(Error::internal("encoding failed"));
+                other.join().unwrap_or_else(failed)
+            });
+            first.map(encode).into_iter().chain(others).collect()
+        })
     }
 
     /// The last lines of the script, if there are any.
@@ -111,10 +142,9 @@ impl<W: Write> ScriptWriter<W> {
     pub(crate) fn finish(
         self,
         header: Header,
-        entries: &[ContentEntry],
+        entries: Vec<ContentEntry>,
     ) -> Result<WrittenArchive<W>> {
-        let toc = entries
-            .iter()
+        let toc = (entries.into_iter())
             .zip(&self.spans)
             .map(|(entry, spans)| {
                 let totals = self.totals.get(&entry.id).copied();
@@ -128,11 +158,11 @@ impl<W: Write> ScriptWriter<W> {
         let whose = "the database's properties";
         let text = (self.encoding.encode(text))
             .map_err(|character| cannot_hold(self.encoding, character, whose))?;
-        self.append(MemberRole::Preamble, section, &text).map(drop)
+        let encoded = self.encoders[0].encode(MemberRole::Preamble, section, text, None, None)?;
+        self.append_encoded(encoded).map(drop)
     }
 
-    fn append(&mut self, role: MemberRole, section: Section, text: &[u8]) -> Result<MemberId> {
-        let member = self.encoder.encode(role, section, text, None, None)?;
+    fn append_encoded(&mut self, member: EncodedMember) -> Result<MemberId> {
         let bytes = member.stored_length();
         let id = self.archive.append(member)?;
         self.events.emit(Event::Stored { bytes });
@@ -141,37 +171,38 @@ impl<W: Write> ScriptWriter<W> {
 }
 
 fn toc_entry(
-    entry: &ContentEntry,
+    entry: ContentEntry,
     spans: Spans,
     totals: Option<Totals>,
     has_inserts: bool,
 ) -> TocEntry {
-    let rows = match &entry.data {
+    let rows = match entry.data {
         Some(DataSource::Table(table)) => {
             let totals = totals.unwrap_or_default();
-            Some(TableRows {
-                columns: table.columns.clone(),
+            let inserts = insert_columns(&table).filter(|_| has_inserts).cloned();
+            Some(Box::new(TableRows {
+                columns: table.columns,
                 rows: totals.rows,
                 bytes: totals.bytes,
                 digest: totals.digest.to_hex(),
-                root: table.root.clone(),
-                inserts: insert_columns(table).filter(|_| has_inserts).cloned(),
-            })
+                root: table.root,
+                inserts,
+            }))
         }
         Some(DataSource::LargeObjects(_)) | None => None,
     };
     TocEntry {
         id: entry.id,
         kind: entry.kind.as_str().to_owned(),
-        schema: entry.schema.clone(),
-        name: entry.tag.clone(),
+        schema: entry.schema,
+        name: entry.tag,
         relation: entry.relation,
         subject: entry.subject,
-        owner: entry.owner.clone(),
+        owner: entry.owner,
         section: entry.section,
-        depends_on: entry.depends_on.clone(),
-        locks: entry.locks.clone(),
-        drop: entry.drop.clone(),
+        depends_on: entry.depends_on,
+        locks: entry.locks,
+        drop: entry.drop,
         create: spans.create,
         alter_owner: spans.alter_owner,
         rows,

@@ -34,13 +34,13 @@ pub(crate) struct Attribute {
     /// Whether it is GENERATED ALWAYS AS IDENTITY, of a partition, too (from 17).
     pub(super) is_identity_always: bool,
     /// Its identity sequence. A partition's column shares its parent's (from 17) and has none itself.
-    pub(crate) identity: Option<Identity>,
+    pub(crate) identity: Option<Box<Identity>>,
     /// `attstorage`: p, e, m or x.
-    pub(crate) storage: String,
+    pub(crate) storage: Option<char>,
     /// Whether its storage differs from its type's.
     pub(crate) has_own_storage: bool,
-    /// `attcompression`: p, l or empty. Known from 14.
-    pub(crate) compression: String,
+    /// `attcompression`: p or l, if it is not the default. Known from 14.
+    pub(crate) compression: Option<char>,
     /// Its statistics target, unless it is the default.
     pub(crate) statistics: Option<i32>,
     /// `attoptions`, `name=value`.
@@ -155,8 +155,8 @@ pub(crate) async fn read(session: &Session) -> Result<Attributes> {
 }
 
 fn query(server: ServerVersion) -> String {
-    let generated = since(server, 12, "a.attgenerated::text", "''::text");
-    let compression = since(server, 14, "a.attcompression::text", "''::text");
+    let generated = since(server, 12, "a.attgenerated", "''::\"char\"");
+    let compression = since(server, 14, "a.attcompression", "''::\"char\"");
     // A default names no column, and without a relation the server need not open one. Generated ones came with 12.
     let context = since(
         server,
@@ -186,8 +186,8 @@ fn query(server: ServerVersion) -> String {
            nn.oid AS notnull_oid, nn.conname AS notnull_name, nn.conislocal AS notnull_islocal, \
            nn.connoinherit AS notnull_noinherit, nd.description AS notnull_comment, \
            ad.oid AS attrdef, pg_catalog.pg_get_expr(ad.adbin, {context}) AS expression, \
-           {generated} AS attgenerated, a.attidentity::text AS attidentity, \
-           a.attstorage::text AS attstorage, a.attstorage <> t.typstorage AS has_own_storage, \
+           {generated} AS attgenerated, a.attidentity, \
+           a.attstorage, a.attstorage <> t.typstorage AS has_own_storage, \
            {compression} AS attcompression, \
            NULLIF(a.attstattarget::int4, -1) AS attstattarget, a.attoptions, \
            a.attfdwoptions AS foreign_options, d.description AS comment, \
@@ -239,11 +239,11 @@ fn from_row(row: &Row) -> Result<(Oid, Attribute), RowError> {
         is_local: row.try_get("attislocal")?,
         not_null: not_null_from_row(row)?,
         default: expression_from_row(row, &name)?,
-        is_identity_always: row.try_get::<_, String>("attidentity")? == "a",
+        is_identity_always: row.try_get_letter("attidentity")? == Some('a'),
         identity: identity_from_row(row, &name)?,
-        storage: row.try_get("attstorage")?,
+        storage: row.try_get_letter("attstorage")?,
         has_own_storage: row.try_get("has_own_storage")?,
-        compression: row.try_get("attcompression")?,
+        compression: row.try_get_letter("attcompression")?,
         statistics: row.try_get("attstattarget")?,
         options: row
             .try_get::<_, Option<Vec<String>>>("attoptions")?
@@ -278,36 +278,35 @@ fn expression_from_row(row: &Row, name: &str) -> Result<Option<AttributeExpressi
     let Some(oid) = row.try_get("attrdef")? else {
         return Ok(None);
     };
-    let generated: String = row.try_get("attgenerated")?;
+    let generated = row.try_get_letter("attgenerated")?;
     Ok(Some(AttributeExpression {
         oid,
         expression: row.try_get("expression")?,
-        kind: match generated.as_str() {
-            "" => ExpressionKind::Default,
-            "s" => ExpressionKind::Stored,
-            "v" => ExpressionKind::Virtual,
-            other => return Err(unexpected(name, "attgenerated", other).into()),
+        kind: match generated {
+            None => ExpressionKind::Default,
+            Some('s') => ExpressionKind::Stored,
+            Some('v') => ExpressionKind::Virtual,
+            Some(other) => return Err(unexpected(name, "attgenerated", &other.to_string()).into()),
         },
     }))
 }
 
-fn identity_from_row(row: &Row, name: &str) -> Result<Option<Identity>, RowError> {
-    let identity: String = row.try_get("attidentity")?;
-    let always = match identity.as_str() {
-        "" => return Ok(None),
-        "a" => true,
-        "d" => false,
-        other => return Err(unexpected(name, "attidentity", other).into()),
+fn identity_from_row(row: &Row, name: &str) -> Result<Option<Box<Identity>>, RowError> {
+    let always = match row.try_get_letter("attidentity")? {
+        None => return Ok(None),
+        Some('a') => true,
+        Some('d') => false,
+        Some(other) => return Err(unexpected(name, "attidentity", &other.to_string()).into()),
     };
     if row.try_get::<_, Option<Oid>>("sequence_oid")?.is_none() {
         return Ok(None);
     }
-    Ok(Some(Identity {
+    Ok(Some(Box::new(Identity {
         always,
         sequence: RelationName::from_row(row, "sequence")?,
         is_unlogged: row.try_get("sequence_unlogged")?,
         options: SequenceOptions::from_row(row)?,
-    }))
+    })))
 }
 
 impl Attribute {
@@ -325,22 +324,22 @@ impl Attribute {
             None => self.has_own_storage,
         };
         if storage_differs {
-            let word = match self.storage.as_str() {
-                "p" => "PLAIN",
-                "e" => "EXTERNAL",
-                "m" => "MAIN",
+            let word = match self.storage {
+                Some('p') => "PLAIN",
+                Some('e') => "EXTERNAL",
+                Some('m') => "MAIN",
                 _ => "EXTENDED",
             };
             out.push(format!("{column} SET STORAGE {word};"));
         }
         let compression_differs = match inherited {
             Some(parent) => parent.compression != self.compression,
-            None => !self.compression.is_empty(),
+            None => self.compression.is_some(),
         };
         if compression_differs {
-            let word = match self.compression.as_str() {
-                "p" => "pglz",
-                "l" => "lz4",
+            let word = match self.compression {
+                Some('p') => "pglz",
+                Some('l') => "lz4",
                 _ => "default",
             };
             out.push(format!("{column} SET COMPRESSION {word};"));
@@ -378,9 +377,9 @@ pub(super) mod tests {
             default: None,
             is_identity_always: false,
             identity: None,
-            storage: "x".to_owned(),
+            storage: Some('x'),
             has_own_storage: false,
-            compression: String::new(),
+            compression: None,
             statistics: None,
             options: Vec::new(),
             foreign_options: Vec::new(),
@@ -393,9 +392,9 @@ pub(super) mod tests {
     fn settings_are_printed_only_where_they_differ() {
         let mut text = column("a", "text");
         assert!(text.render_settings("ALTER TABLE ONLY t", None).is_empty());
-        text.storage = "e".to_owned();
+        text.storage = Some('e');
         text.has_own_storage = true;
-        text.compression = "l".to_owned();
+        text.compression = Some('l');
         text.statistics = Some(500);
         text.options = vec!["n_distinct=-0.5".to_owned()];
         assert_eq!(
@@ -412,7 +411,7 @@ pub(super) mod tests {
     #[test]
     fn a_child_takes_storage_from_its_parent() {
         let mut parent = column("a", "text");
-        parent.storage = "e".to_owned();
+        parent.storage = Some('e');
         parent.has_own_storage = true;
         let same = parent.clone();
         assert!(

@@ -34,6 +34,15 @@ impl Row {
         self.try_get_where(name, |column| column == name)
     }
 
+    /// The letter in a column of type `"char"`; `None` if it is empty.
+    ///
+    /// # Errors
+    /// As [`Row::try_get`].
+    pub(crate) fn try_get_letter(&self, name: &str) -> Result<Option<char>, tokio_postgres::Error> {
+        let letter: i8 = self.try_get(name)?;
+        Ok((letter != 0).then(|| char::from(letter.cast_unsigned())))
+    }
+
     /// The value of the column that is called `{prefix}_{name}`.
     ///
     /// # Errors

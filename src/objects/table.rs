@@ -204,9 +204,9 @@ impl Table {
         self.relation.simplify(options);
         if options.no_toast_compression {
             for column in &mut self.columns {
-                Arc::make_mut(&mut column.attribute).compression.clear();
+                Arc::make_mut(&mut column.attribute).compression = None;
                 for inherited in &mut column.inherited {
-                    Arc::make_mut(inherited).compression.clear();
+                    Arc::make_mut(inherited).compression = None;
                 }
             }
         }
@@ -512,9 +512,9 @@ fn inherits_would_reorder(own: &[Arc<Attribute>], parents: &[&[Arc<Attribute>]])
 /// Whether a column's storage or compression differs between the parents: INHERITS is refused then,
 /// "inherited column has a storage parameter conflict".
 fn parents_disagree(parents: &[&[Arc<Attribute>]]) -> bool {
-    let mut settings: HashMap<&str, (&str, &str)> = HashMap::new();
+    let mut settings: HashMap<&str, (Option<char>, Option<char>)> = HashMap::new();
     parents.iter().copied().flatten().any(|attribute| {
-        let own = (attribute.storage.as_str(), attribute.compression.as_str());
+        let own = (attribute.storage, attribute.compression);
         *settings.entry(&attribute.name).or_insert(own) != own
     })
 }
@@ -665,7 +665,7 @@ mod tests {
         let one = [Arc::new(column("a", "text"))];
         let mut other = one.clone();
         assert!(!parents_disagree(&[&one, &other]));
-        Arc::make_mut(&mut other[0]).storage = "e".to_owned();
+        Arc::make_mut(&mut other[0]).storage = Some('e');
         assert!(parents_disagree(&[&one, &other]));
     }
 

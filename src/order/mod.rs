@@ -21,11 +21,11 @@ use crate::archive::Section;
 
 /// One object to be ordered, known by its place in the slice.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct Node<'a> {
     /// Lower comes first where no dependency says otherwise.
     pub priority: u32,
     /// Schema and name: what orders nodes of one priority.
-    pub key: (String, String),
+    pub key: (&'a str, String),
     /// Where it belongs; of a folded node: where it belongs once it is taken out of its owner.
     pub section: Section,
     /// Nodes that must come before. An owner's dependency on a node folded into it need not be listed
@@ -83,7 +83,7 @@ pub enum OrderError {
 ///
 /// # Errors
 /// See [`OrderError`].
-pub fn order(nodes: &[Node]) -> Result<Ordering, OrderError> {
+pub fn order(nodes: &[Node<'_>]) -> Result<Ordering, OrderError> {
     let mut graph = Graph::new(nodes);
     repair::repair(&mut graph)?;
     Ok(graph.into_ordering())
@@ -91,7 +91,7 @@ pub fn order(nodes: &[Node]) -> Result<Ordering, OrderError> {
 
 /// The edges as repairs change them.
 struct Graph<'a> {
-    nodes: &'a [Node],
+    nodes: &'a [Node<'a>],
     /// By node: its place among all by priority and key.
     rank: Vec<usize>,
     folded: Vec<bool>,
@@ -103,7 +103,7 @@ struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    fn new(nodes: &'a [Node]) -> Self {
+    fn new(nodes: &'a [Node<'a>]) -> Self {
         let mut is_shell = vec![false; nodes.len()];
         for shell in nodes.iter().filter_map(|node| node.shell) {
             is_shell[shell] = true;
@@ -189,7 +189,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-fn ranks(nodes: &[Node]) -> Vec<usize> {
+fn ranks(nodes: &[Node<'_>]) -> Vec<usize> {
     let mut sorted: Vec<usize> = (0..nodes.len()).collect();
     sorted.sort_by_key(|&node| (nodes[node].priority, &nodes[node].key));
     let mut rank = vec![0; nodes.len()];
@@ -201,7 +201,7 @@ fn ranks(nodes: &[Node]) -> Vec<usize> {
 
 /// The edges while everything that can be folded is: owners need what is folded into them,
 /// and who needs a folded node needs its owner, whose statement makes it.
-fn folded_edges(nodes: &[Node], is_shell: &[bool]) -> Vec<Vec<usize>> {
+fn folded_edges(nodes: &[Node<'_>], is_shell: &[bool]) -> Vec<Vec<usize>> {
     let mut edges: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
         let owner = node.fold.map(|fold| fold.owner);

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn node(priority: u32, name: &str, depends_on: &[usize]) -> Node {
+fn node(priority: u32, name: &str, depends_on: &[usize]) -> Node<'static> {
     Node {
         priority,
-        key: ("s".to_owned(), name.to_owned()),
+        key: ("s", name.to_owned()),
         section: Section::PreData,
         depends_on: depends_on.to_vec(),
         fold: None,
@@ -16,21 +16,21 @@ fn node(priority: u32, name: &str, depends_on: &[usize]) -> Node {
     }
 }
 
-fn folded(node: Node, owner: usize, cost: u32) -> Node {
+fn folded(node: Node<'static>, owner: usize, cost: u32) -> Node<'static> {
     Node {
         fold: Some(Fold { owner, cost }),
         ..node
     }
 }
 
-fn post_data(node: Node) -> Node {
+fn post_data(node: Node<'static>) -> Node<'static> {
     Node {
         section: Section::PostData,
         ..node
     }
 }
 
-fn postponable(node: Node) -> Node {
+fn postponable(node: Node<'static>) -> Node<'static> {
     Node {
         postponable: true,
         ..node
@@ -227,7 +227,7 @@ fn long_chains_and_wide_loops_stay_fast() {
 }
 
 /// A graph of tables with folded parts, functions, and post-data nodes, with edges at random.
-fn random_graph() -> impl Strategy<Value = Vec<Node>> {
+fn random_graph() -> impl Strategy<Value = Vec<Node<'static>>> {
     prop::collection::vec(
         (
             0..6u32,
@@ -262,7 +262,7 @@ fn random_graph() -> impl Strategy<Value = Vec<Node>> {
     })
 }
 
-fn permute(nodes: &[Node], new_place: &[usize]) -> Vec<Node> {
+fn permute(nodes: &[Node<'static>], new_place: &[usize]) -> Vec<Node<'static>> {
     let mut permuted = nodes.to_vec();
     for (index, node) in nodes.iter().enumerate() {
         let mut moved = node.clone();

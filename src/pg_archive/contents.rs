@@ -473,7 +473,7 @@ impl Builder<'_> {
                     let copy = copy_statement(&schema, &target.table, &target.columns);
                     let is_own =
                         Some(&schema) == entry.schema.as_ref() && target.table == entry.tag;
-                    toc_entry.rows = Some(TableRows {
+                    toc_entry.rows = Some(Box::new(TableRows {
                         columns: target.columns,
                         rows: 0,
                         // As much as is known without reading them: what is stored.
@@ -481,7 +481,7 @@ impl Builder<'_> {
                         digest: String::new(),
                         root: (!is_own).then_some((schema, target.table)),
                         inserts: None,
-                    });
+                    }));
                     MemberSource::Rows {
                         data,
                         copy,

@@ -817,13 +817,15 @@ mod tests {
                         length: 0,
                     }),
                     alter_owner: None,
-                    rows: (*kind == Kind::TableData).then(|| TableRows {
-                        columns: Vec::new(),
-                        rows: 3,
-                        bytes: 30,
-                        digest: String::new(),
-                        root: None,
-                        inserts: None,
+                    rows: (*kind == Kind::TableData).then(|| {
+                        Box::new(TableRows {
+                            columns: Vec::new(),
+                            rows: 3,
+                            bytes: 30,
+                            digest: String::new(),
+                            root: None,
+                            inserts: None,
+                        })
                     }),
                 },
             )

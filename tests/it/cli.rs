@@ -321,6 +321,27 @@ fn a_password_is_taken_from_the_environment_and_a_wrong_one_exits_with_20() {
 }
 
 #[test]
+fn create_tells_how_much_memory_it_needed() {
+    on_newest(|server| {
+        let source = Database::filled(server, SMALL);
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql");
+        let create = [
+            "create",
+            &source.url(),
+            "-s",
+            "-o",
+            text(&archive),
+            "--json",
+        ];
+        let report = pgstow(create).expect_status(0).stdout();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let peak = report["peak_memory_bytes"].as_u64().unwrap();
+        assert!((1 << 20..1 << 30).contains(&peak), "{peak} bytes");
+    });
+}
+
+#[test]
 fn a_lock_that_is_not_granted_in_time_exits_with_21() {
     on_newest(|server| {
         let source = Database::filled(server, SMALL);
