@@ -412,14 +412,8 @@ fn tables_come_back_into_another_schema_beside_those_that_are_there() {
         }
         let source = Database::filled(server, TABLES);
         let host = Host::of(&source);
-        let own = host.create("manual");
-        let theirs = host.dir().join("dump");
-        let theirs = theirs.to_str().unwrap();
-        client(
-            "pg_dump",
-            server,
-            &["-Fc", "-d", &source.name, "-f", theirs],
-        );
+        let (own, theirs) = both_archives(&host, &source);
+        let theirs = theirs.as_str();
         // What the server makes of it when it renames.
         let wanted = Database::filled(server, TABLES);
         wanted.sql(
@@ -460,14 +454,8 @@ fn a_table_comes_back_under_another_name_with_its_indexes_and_sequences() {
     on_newest(|server| {
         let source = Database::filled(server, TABLES);
         let host = Host::of(&source);
-        let own = host.create("manual");
-        let theirs = host.dir().join("dump");
-        let theirs = theirs.to_str().unwrap();
-        client(
-            "pg_dump",
-            server,
-            &["-Fc", "-d", &source.name, "-f", theirs],
-        );
+        let (own, theirs) = both_archives(&host, &source);
+        let theirs = theirs.as_str();
         let wanted = Database::filled(server, TABLES);
         wanted.sql(r#"DROP TABLE app.child;
             ALTER TABLE app."T; x" RENAME TO old; ALTER INDEX app."T; x_pkey" RENAME TO old_pkey;
