@@ -201,7 +201,7 @@ impl PieceEncoder {
             Compressor::Zstd(level, compressor) => {
                 scratch.resize(zstd::zstd_safe::compress_bound(text.len()), 0);
                 zstd_compressor(*level, compressor)
-                    .and_then(|compressor| compressor.compress_to_buffer(&*text, scratch))
+                    .and_then(|compressor| compressor.compress_to_buffer(&text, scratch))
                     .map_err(|e| Error::io("could not compress a member", e))?
             }
         };

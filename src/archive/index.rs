@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use serde::{Deserialize, Serialize};
 
 use super::{InsertColumns, InsertStyle, InsertTarget, InsertText, TextEncoding};
+use crate::lexer::StringSyntax;
 use crate::objects::quote;
 use crate::objects::{Database, Kind};
 use crate::pg_archive::PgDumpHeader;
@@ -27,6 +28,14 @@ pub enum Section {
 }
 
 impl Header {
+    /// What `'...'` means in its statements.
+    pub fn strings(&self) -> StringSyntax {
+        match self.pg_dump.as_ref().is_some_and(|it| it.escape_strings) {
+            true => StringSyntax::Escaped,
+            false => StringSyntax::Standard,
+        }
+    }
+
     /// The encoding of the members' text.
     pub fn text_encoding(&self) -> TextEncoding {
         match self.text_encoding {

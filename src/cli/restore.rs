@@ -23,8 +23,9 @@ use crate::dump::selection::split_rename;
 use crate::event::Events;
 use crate::objects::quote;
 use crate::restore::{
-    DumpSource, Moves, Prepared, PreparedSwap, Preview, ReplayOptions, RestoreOptions,
-    RestoreReport, Severity, SwapPreview, abandon, chosen_entries, look, look_at_swap, unfinished,
+    DefaultStorage, DumpSource, Moves, Prepared, PreparedSwap, Preview, ReplayOptions,
+    RestoreOptions, RestoreReport, Severity, SwapPreview, abandon, chosen_entries, look,
+    look_at_swap, unfinished,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -87,6 +88,12 @@ pub(crate) struct RestoreArgs {
     /// Everything belongs to the role that restores
     #[arg(short = 'O', long)]
     no_owner: bool,
+    /// Tables and indexes come into the database's default tablespace
+    #[arg(long)]
+    no_tablespaces: bool,
+    /// Tables get the default access method
+    #[arg(long)]
+    no_table_access_method: bool,
     /// SET ROLE on every connection
     #[arg(long)]
     role: Option<String>,
@@ -273,6 +280,10 @@ impl RestoreArgs {
             list: None,
             dependencies: None,
             moves: is_moved.then_some(moves),
+            storage: DefaultStorage {
+                tablespaces: self.no_tablespaces,
+                access_methods: self.no_table_access_method,
+            },
             parts: self.parts.parts_of_archive(),
             rows: (!self.conditions.is_empty()).then(|| RowFilter::new(self.conditions.clone())),
             foreign_data: true,

@@ -171,8 +171,9 @@ impl Needs {
         let Some(properties) = properties.filter(|_| options.create && options.properties) else {
             return Ok(());
         };
-        self.tablespaces
-            .extend(properties.tablespace().map(str::to_owned));
+        let tablespace = properties.tablespace();
+        let tablespace = tablespace.filter(|_| !options.storage.tablespaces);
+        self.tablespaces.extend(tablespace.map(str::to_owned));
         if !options.no_owner || !options.parts.no_privileges {
             self.roles.extend(properties.roles()?);
         }

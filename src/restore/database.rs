@@ -24,11 +24,16 @@ pub(super) async fn create(
     made: impl FnOnce(),
 ) -> Result<()> {
     let shown = || quote::one_line(&quote::ident(name)).into_owned();
-    let with_tablespace = options.properties || options.like.is_some();
+    let with_tablespace =
+        (options.properties && !options.storage.tablespaces) || options.like.is_some();
     let of_pg_dump = header.pg_dump.as_ref().filter(|_| options.like.is_none());
     let sql = match options.like.as_ref().or(header.properties.as_ref()) {
         _ if of_pg_dump.is_some() => of_pg_dump
             .and_then(|pg_dump| pg_dump.create_database(name))
+            .map(|sql| {
+                let sql = (options.storage).leave_out(sql.into(), false, header.strings());
+                sql.into_owned()
+            })
             .ok_or_else(|| {
                 let message = "the archive does not tell how its database was made";
                 Error::new(ErrorKind::Restore, message)

@@ -211,6 +211,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         list,
         dependencies,
         moves,
+        storage,
         parts,
         rows,
         // A drill alone leaves them out, and does not resume.
@@ -236,6 +237,10 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
             format!("{selection:?}"),
         ),
         ("--into-schema, --rename", format!("{moves:?}")),
+        (
+            "--no-tablespaces, --no-table-access-method",
+            format!("{storage:?}"),
+        ),
         ("--use-list", format!("{list:?}")),
         (
             DEPENDENCIES,

@@ -48,6 +48,7 @@ mod single_transaction;
 mod source;
 mod staging;
 mod statement_words;
+mod storage;
 mod swap;
 mod swap_rights;
 mod tablespaces;
@@ -84,6 +85,7 @@ pub use preview::{Preview, PreviewLoad, SwapPreview};
 pub use replay::{Packing, ReplayOptions, ReplayReport, ScriptSurvey, replay, survey_script};
 pub use resume::{Abandoned, abandon, unfinished};
 pub(crate) use source::{DumpSource, recognize};
+pub use storage::DefaultStorage;
 pub(crate) use swap::left_behind;
 pub use swap::{PreparedSwap, look_at_swap};
 use texts::StatementTexts;
@@ -126,6 +128,8 @@ pub struct RestoreOptions {
     pub dependencies: Option<HashSet<DumpId>>,
     /// Tables come back in another place than they were in.
     pub moves: Option<Moves>,
+    /// `--no-tablespaces --no-table-access-method`
+    pub storage: DefaultStorage,
     /// `-s -a -x --section --no-comments` and their like. With data alone nothing is dropped.
     pub parts: Parts,
     /// With data alone: only the rows of tables, and of those only these. Sequences stay as they are.
@@ -167,6 +171,7 @@ impl RestoreOptions {
             list: None,
             dependencies: None,
             moves: None,
+            storage: DefaultStorage::default(),
             parts: Parts {
                 statistics: true,
                 ..Parts::default()
@@ -277,7 +282,7 @@ pub async fn look(
     let members = plan.members().into_iter().chain(preamble).collect();
     let counts = check_members(&reader, members, options.jobs.get(), events).await?;
     plan.take_counts(&counts);
-    let texts = read_texts(&reader, &plan).await?;
+    let texts = read_texts(&reader, &plan, options.storage).await?;
 
     events.phase(Phase::Connect);
     let header = &reader.index().header;
@@ -397,12 +402,18 @@ async fn leave_present(
     Ok(stays)
 }
 
-async fn read_texts(reader: &Arc<ArchiveReader>, plan: &RestorePlan) -> Result<StatementTexts> {
+async fn read_texts(
+    reader: &Arc<ArchiveReader>,
+    plan: &RestorePlan,
+    storage: DefaultStorage,
+) -> Result<StatementTexts> {
     let (reader, members) = (Arc::clone(reader), plan.statement_members());
     let moved = plan.moved.clone();
-    let texts = tokio::task::spawn_blocking(move || StatementTexts::read(&reader, &members, moved))
-        .await
-        .map_err(|error| Error::internal("reading statements died").caused_by(error))??;
+    let texts = tokio::task::spawn_blocking(move || {
+        StatementTexts::read(&reader, &members, moved, storage)
+    })
+    .await
+    .map_err(|error| Error::internal("reading statements died").caused_by(error))??;
     if plan.moved.is_some() {
         // What cannot be moved is refused before anything changes.
         for step in plan.steps() {

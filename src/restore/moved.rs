@@ -124,12 +124,8 @@ pub(super) fn move_plan(plan: &mut RestorePlan, index: &Index, moves: &Moves) ->
     move_held(&mut plan.held, &names);
     plan.left_out = left_out;
     plan.makes_schema = moves.into_schema.clone();
-    let pg_dump = index.header.pg_dump.as_ref();
     plan.moved = Some(std::sync::Arc::new(MovedNames {
-        strings: match pg_dump.is_some_and(|it| it.escape_strings) {
-            true => StringSyntax::Escaped,
-            false => StringSyntax::Standard,
-        },
+        strings: index.header.strings(),
         into_schema: moves.into_schema.clone(),
         relations: names,
         schemas,
@@ -325,11 +321,11 @@ fn move_held(held: &mut HeldObjects, names: &HashMap<Name, Name>) {
 }
 
 /// A token with what is needed to judge it.
-struct Piece<'a> {
-    text: &'a str,
-    start: usize,
-    end: usize,
-    depth: usize,
+pub(super) struct Piece<'a> {
+    pub(super) text: &'a str,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) depth: usize,
     is_word: bool,
 }
 
@@ -342,7 +338,7 @@ impl Piece<'_> {
         }
     }
 
-    fn is(&self, word: &str) -> bool {
+    pub(super) fn is(&self, word: &str) -> bool {
         self.is_word && self.text.eq_ignore_ascii_case(word)
     }
 }
@@ -509,7 +505,7 @@ impl MovedNames {
 }
 
 /// The tokens of a text, without white space.
-fn pieces(sql: &str, strings: StringSyntax) -> Option<Vec<Piece<'_>>> {
+pub(super) fn pieces(sql: &str, strings: StringSyntax) -> Option<Vec<Piece<'_>>> {
     let mut depth = 0_usize;
     let mut pieces = Vec::new();
     for (token, range) in tokens(sql, strings).ok()? {

@@ -44,7 +44,7 @@ pub(super) async fn look(
     let mut plan = plan_restore(reader.index(), &options)?;
     if options.skip_privileged {
         // The same is left out as when it began.
-        let texts = read_texts(&reader, &plan).await?;
+        let texts = read_texts(&reader, &plan, options.storage).await?;
         let extensions = Extensions::read(&session, false).await?;
         let rights = rights::read(&session, &extensions, false).await?;
         let denied = rights::judge(&plan, &texts, &rights, &[])?;
@@ -60,7 +60,7 @@ pub(super) async fn look(
     let counts = check_members(&reader, members, options.jobs.get(), events).await?;
     plan.take_counts(&counts);
     plan.totals = facts.totals();
-    let texts = read_texts(&reader, &left).await?;
+    let texts = read_texts(&reader, &left, options.storage).await?;
     let mut findings = Findings::default();
     let (settings, order) =
         triggers::look(&session, &plan, &options, settings, &mut findings).await?;

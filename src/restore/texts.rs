@@ -5,16 +5,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::archive::{ArchiveReader, MemberId, Span, TextEncoding};
+use crate::lexer::StringSyntax;
 use crate::{Error, ErrorKind, Result};
 
 use super::moved::MovedNames;
 use super::plan::Step;
+use super::storage::DefaultStorage;
 
 /// The decompressed members that hold statements.
 pub(crate) struct StatementTexts {
     encoding: TextEncoding,
     members: HashMap<MemberId, Vec<u8>>,
     moved: Option<Arc<MovedNames>>,
+    storage: DefaultStorage,
+    strings: StringSyntax,
 }
 
 impl StatementTexts {
@@ -26,6 +30,7 @@ impl StatementTexts {
         reader: &ArchiveReader,
         members: &BTreeSet<MemberId>,
         moved: Option<Arc<MovedNames>>,
+        storage: DefaultStorage,
     ) -> Result<Self> {
         let members = members
             .iter()
@@ -35,6 +40,8 @@ impl StatementTexts {
             encoding: reader.index().header.text_encoding(),
             members,
             moved,
+            storage,
+            strings: reader.index().header.strings(),
         })
     }
 
@@ -70,6 +77,7 @@ impl StatementTexts {
                     ),
                 )
             })?;
+        let text = self.storage.rewrite(text, step.kind, self.strings);
         match &self.moved {
             Some(moved) => moved.rewrite(&text, step).map(Cow::Owned),
             None => Ok(text),

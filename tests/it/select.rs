@@ -313,6 +313,57 @@ fn one_small_table_of_a_large_archive_is_read_alone() {
 }
 
 #[test]
+fn tables_come_back_with_the_storage_of_the_target() {
+    on_newest(|server| {
+        // An in-place tablespace needs no directory, and 15.
+        if server.major < 15 {
+            return;
+        }
+        let source = Database::empty(server);
+        let name = format!("fast_{}", source.name);
+        source.sql(&format!(
+            "SET allow_in_place_tablespaces = on; CREATE TABLESPACE {name} LOCATION ''"
+        ));
+        let script = |tablespace: &str, key: &str, method: &str| {
+            format!(
+                "CREATE TABLE t (id int CONSTRAINT k PRIMARY KEY {key}, a text) {method} WITH (fillfactor = 50) {tablespace};
+                 CREATE MATERIALIZED VIEW v {method} {tablespace} AS SELECT id AS tablespace FROM t JOIN t u USING (id);
+                 CREATE INDEX i ON t (a) {tablespace} WHERE id > 1;
+                 CREATE TABLE p (id int, UNIQUE (id) {key}) PARTITION BY LIST (id) {tablespace}"
+            )
+        };
+        let wanted = Database::filled(server, &script("", "", ""));
+        source.sql("CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler");
+        wanted.sql("CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler");
+        let tablespace = format!("TABLESPACE {name}");
+        source.sql(&script(
+            &tablespace,
+            &format!("USING INDEX {tablespace}"),
+            "USING other",
+        ));
+        let host = Host::of(&source);
+        let (own, theirs) = both_archives(&host, &source);
+        for archive in [&own, &theirs] {
+            let copy = Database::empty(server);
+            let url = copy.url();
+            let call = [
+                "restore",
+                archive,
+                &url,
+                "--yes",
+                "--no-tablespaces",
+                "--no-table-access-method",
+            ];
+            host.run(call).expect_status(0);
+            same(&wanted, &copy, archive);
+            host.run(["restore", archive, &url, "--yes"])
+                .expect_status(0);
+            same(&source, &copy, archive);
+        }
+    });
+}
+
+#[test]
 fn hostile_names_stay_in_their_line_of_a_list() {
     on_newest(|server| {
         let script =
