@@ -3,12 +3,9 @@
 use crate::Result;
 use crate::conn::Session;
 
-use super::check::cannot_check;
+use super::check::{cannot_check, some_of};
 use super::findings::{Check, Findings};
 use super::plan::RestorePlan;
-
-/// So many are named.
-const NAMED: usize = 5;
 
 /// Tells those that exist already.
 ///
@@ -33,12 +30,11 @@ pub(super) async fn check_new(
 }
 
 fn describe(oids: &[u32]) -> String {
-    let named: Vec<String> = oids.iter().take(NAMED).map(u32::to_string).collect();
-    let named = named.join(", ");
-    match (oids.len(), oids.len().saturating_sub(NAMED)) {
-        (1, _) => format!("large object {named} exists already"),
-        (_, 0) => format!("large objects {named} exist already"),
-        (_, more) => format!("large objects {named} and {more} more exist already"),
+    let numbers: Vec<String> = oids.iter().map(u32::to_string).collect();
+    let named = some_of(&numbers);
+    match oids.len() {
+        1 => format!("large object {named} exists already"),
+        _ => format!("large objects {named} exist already"),
     }
 }
 

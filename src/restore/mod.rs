@@ -33,6 +33,7 @@ mod load;
 mod locks;
 mod moved;
 mod newer_syntax;
+mod pieces;
 mod plan;
 mod post_data;
 mod preview;
@@ -67,7 +68,7 @@ use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
 use crate::event::{Events, Phase};
-use crate::objects::{Database, quote};
+use crate::objects::{Database, Oid, quote};
 use crate::{Error, ErrorKind, Result};
 
 pub(crate) use check::check_members;
@@ -336,15 +337,7 @@ pub async fn look(
     }
     let dropped = survey.relations();
     if !options.create {
-        let loaded: Vec<_> = loaded_only(&plan).into_iter().collect();
-        rights::check_existing(&session, &plan, &survey, &options, &mut findings).await?;
-        sessions::check_sessions(&session, &dropped, &loaded, &mut findings).await?;
-        resume::check_unfinished(&session, &options, &mut findings).await?;
-        let in_one = options.single_transaction;
-        if !options.resume {
-            large_objects::check_new(&session, &plan, &mut findings).await?;
-        }
-        locks::check_locks(&session, &plan, &survey, in_one, &mut findings).await?;
+        check_in_place(&session, &plan, &survey, &dropped, &options, &mut findings).await?;
     }
     let (settings, order) =
         triggers::look(&session, &plan, &options, settings, &mut findings).await?;
@@ -371,6 +364,23 @@ pub async fn look(
         order,
         started,
     })
+}
+
+/// What only a database that is there already can have in the way. `dropped`: tables that will go.
+async fn check_in_place(
+    session: &Session,
+    plan: &RestorePlan,
+    survey: &Survey,
+    dropped: &[Oid],
+    options: &RestoreOptions,
+    findings: &mut Findings,
+) -> Result<()> {
+    let loaded: Vec<_> = loaded_only(plan).into_iter().collect();
+    rights::check_existing(session, plan, survey, options, findings).await?;
+    sessions::check_sessions(session, dropped, &loaded, findings).await?;
+    resume::check_unfinished(session, options, findings).await?;
+    large_objects::check_new(session, plan, findings).await?;
+    locks::check_locks(session, plan, survey, options.single_transaction, findings).await
 }
 
 /// What of the target is in the way of the plan; nothing in a database that is yet to be made.

@@ -8,11 +8,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::archive::{DumpId, Index, TocEntry};
 use crate::dump::selection::{Selection, SelectionPatterns, name_of_pattern};
-use crate::lexer::{StringSyntax, Token, split, tokens};
+use crate::lexer::{StringSyntax, split};
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::chosen::{name_within, relation_of};
+use super::pieces::{Piece, pieces, replaced};
 use super::plan::{HeldObjects, LoadTarget, RestorePlan, Step, label};
 
 /// Where tables go, as the user said.
@@ -320,29 +321,6 @@ fn move_held(held: &mut HeldObjects, names: &HashMap<Name, Name>) {
     });
 }
 
-/// A token with what is needed to judge it.
-pub(super) struct Piece<'a> {
-    pub(super) text: &'a str,
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) depth: usize,
-    is_word: bool,
-}
-
-impl Piece<'_> {
-    /// The name that it is.
-    fn name(&self) -> Option<String> {
-        match self.text.strip_prefix('"') {
-            Some(rest) => Some(rest.strip_suffix('"')?.replace("\"\"", "\"")),
-            None => self.is_word.then(|| self.text.to_ascii_lowercase()),
-        }
-    }
-
-    pub(super) fn is(&self, word: &str) -> bool {
-        self.is_word && self.text.eq_ignore_ascii_case(word)
-    }
-}
-
 /// Behind these words, outside of parentheses, stands the name of the relation that a statement is about.
 const BEFORE_NAMES: &[&str] = &[
     "TABLE",
@@ -368,19 +346,12 @@ impl MovedNames {
         let refused = |why: String| cannot_move(&step.label, &why);
         let statements = split(sql, self.strings)
             .map_err(|violation| refused(format!("it holds {violation}")))?;
-        let mut moved = String::with_capacity(sql.len());
-        let mut copied = 0;
-        for range in statements {
-            moved.push_str(&sql[copied..range.start]);
-            moved.push_str(
-                &self
-                    .rewrite_one(&sql[range.clone()], step)
-                    .map_err(refused)?,
-            );
-            copied = range.end;
-        }
-        moved.push_str(&sql[copied..]);
-        Ok(moved)
+        let changes = statements
+            .into_iter()
+            .map(|range| Ok((range.clone(), self.rewrite_one(&sql[range], step)?)))
+            .collect::<Result<Vec<_>, String>>()
+            .map_err(refused)?;
+        Ok(replaced(sql, changes))
     }
 
     fn rewrite_one(&self, sql: &str, step: &Step) -> Result<String, String> {
@@ -392,12 +363,12 @@ impl MovedNames {
         {
             return Err("it inherits from another table".to_owned());
         }
-        let mut changes: Vec<(usize, usize, String)> = Vec::new();
+        let mut changes = Vec::new();
         let mut at = 0;
         while at < pieces.len() {
             let width = match self.qualified(&pieces, at)? {
                 Some((new, width)) => {
-                    changes.extend(new.map(|new| (pieces[at].start, pieces[at + 2].end, new)));
+                    changes.extend(new.map(|new| (pieces[at].start..pieces[at + 2].end, new)));
                     width
                 }
                 None => {
@@ -405,7 +376,7 @@ impl MovedNames {
                     let new = self
                         .literal(sql, &pieces, at, step)
                         .or_else(|| self.bare_name(&pieces, at, step));
-                    changes.extend(new.map(|new| (piece.start, piece.end, new)));
+                    changes.extend(new.map(|new| (piece.start..piece.end, new)));
                     1
                 }
             };
@@ -414,15 +385,7 @@ impl MovedNames {
         if changes.is_empty() && !pieces.first().is_some_and(|piece| piece.is("SET")) {
             return Err("a statement does not name it where it should".to_owned());
         }
-        let mut moved = String::new();
-        let mut copied = 0;
-        for (start, end, new) in changes {
-            moved.push_str(&sql[copied..start]);
-            moved.push_str(&new);
-            copied = end;
-        }
-        moved.push_str(&sql[copied..]);
-        Ok(moved)
+        Ok(replaced(sql, changes))
     }
 
     /// `schema.name` at a place: what stands there instead, if anything, and its width in tokens.
@@ -479,7 +442,7 @@ impl MovedNames {
             return None;
         }
         let content = content.replace("''", "'");
-        let inner = self::pieces(&content, StringSyntax::Standard)?;
+        let inner = super::pieces::pieces(&content, StringSyntax::Standard)?;
         let [schema, dot, name] = &inner[..] else {
             return None;
         };
@@ -504,28 +467,6 @@ impl MovedNames {
     }
 }
 
-/// The tokens of a text, without white space.
-pub(super) fn pieces(sql: &str, strings: StringSyntax) -> Option<Vec<Piece<'_>>> {
-    let mut depth = 0_usize;
-    let mut pieces = Vec::new();
-    for (token, range) in tokens(sql, strings).ok()? {
-        match token {
-            Token::Space => continue,
-            Token::Open => depth += 1,
-            Token::Close => depth = depth.saturating_sub(1),
-            Token::Word | Token::Semicolon | Token::Other => {}
-        }
-        pieces.push(Piece {
-            text: &sql[range.clone()],
-            start: range.start,
-            end: range.end,
-            depth,
-            is_word: token == Token::Word,
-        });
-    }
-    Some(pieces)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -544,17 +485,9 @@ mod tests {
             schemas: HashMap::from([(DumpId(1), "s".to_owned())]),
         };
         let step = Step {
-            id: DumpId(1),
-            kind,
             label: "it".to_owned(),
             schema: Some("n".to_owned()),
-            name: "u".to_owned(),
-            owner: None,
-            create: None,
-            alter_owner: None,
-            depends_on: Vec::new(),
-            locks: Vec::new(),
-            weight: 0,
+            ..Step::named(kind, "u")
         };
         names
             .rewrite(sql, &step)

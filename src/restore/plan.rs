@@ -77,6 +77,24 @@ impl Step {
     pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
         self.create.into_iter().chain(self.alter_owner)
     }
+
+    /// One that does nothing, for tests.
+    #[cfg(test)]
+    pub(super) fn named(kind: Kind, name: &str) -> Step {
+        Step {
+            id: DumpId(1),
+            kind,
+            label: name.to_owned(),
+            schema: None,
+            name: name.to_owned(),
+            owner: None,
+            create: None,
+            alter_owner: None,
+            depends_on: Vec::new(),
+            locks: Vec::new(),
+            weight: 0,
+        }
+    }
 }
 
 /// The data members of one entry.

@@ -529,25 +529,9 @@ pub(super) async fn check_existing(
 mod tests {
     use super::*;
 
-    fn step(kind: Kind, name: &str) -> Step {
-        Step {
-            id: DumpId(1),
-            kind,
-            label: name.to_owned(),
-            schema: None,
-            name: name.to_owned(),
-            owner: None,
-            create: None,
-            alter_owner: None,
-            depends_on: Vec::new(),
-            locks: Vec::new(),
-            weight: 0,
-        }
-    }
-
     fn may(kind: Kind, name: &str, sql: &str, rights: &Rights) -> bool {
         let plan = RestorePlan::default();
-        reason(&step(kind, name), sql, rights, &Made::of(&plan, &[])).is_none()
+        reason(&Step::named(kind, name), sql, rights, &Made::of(&plan, &[])).is_none()
     }
 
     #[test]

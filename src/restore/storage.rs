@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::lexer::{StringSyntax, split};
 use crate::objects::Kind;
 
-use super::moved::{Piece, pieces};
+use super::pieces::{Piece, pieces, replaced};
 
 /// What of the storage of tables and indexes the archive does not decide.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,15 +45,11 @@ impl DefaultStorage {
         let Ok(statements) = split(&sql, strings) else {
             return sql;
         };
-        let mut left = String::with_capacity(sql.len());
-        let mut copied = 0;
-        for range in statements {
-            left.push_str(&sql[copied..range.start]);
-            left.push_str(&self.rewrite_one(&sql[range.clone()], is_table, strings));
-            copied = range.end;
-        }
-        left.push_str(&sql[copied..]);
-        Cow::Owned(left)
+        let changes = statements.into_iter().map(|range| {
+            let left = self.rewrite_one(&sql[range.clone()], is_table, strings);
+            (range, left)
+        });
+        Cow::Owned(replaced(&sql, changes))
     }
 
     fn rewrite_one(self, sql: &str, is_table: bool, strings: StringSyntax) -> String {
@@ -64,8 +60,7 @@ impl DefaultStorage {
         if self.is_about_storage(&outside) {
             return String::new();
         }
-        let mut left = String::with_capacity(sql.len());
-        let mut copied = 0;
+        let mut gone = Vec::new();
         // Behind these words stand a query or a condition.
         let clauses = outside
             .iter()
@@ -89,11 +84,9 @@ impl DefaultStorage {
                 _ if self.tablespaces && piece.is("TABLESPACE") => piece.start,
                 _ => continue,
             };
-            left.push_str(sql[copied..start].trim_end());
-            copied = name.end;
+            gone.push((sql[..start].trim_end().len()..name.end, String::new()));
         }
-        left.push_str(&sql[copied..]);
-        left
+        replaced(sql, gone)
     }
 
     /// `SET default_tablespace`, `ALTER INDEX ... SET TABLESPACE` and their like.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::pgstow::finish;
+use crate::harness::pgstow::{archive_of, finish};
 use crate::harness::server::client_dir;
 use crate::harness::{Database, Host, Server, on_newest, pgstow};
 
@@ -20,13 +20,6 @@ const SHOP: &str = "
     INSERT INTO by_colour SELECT ('{red,green,blue}'::colour[])[n % 3 + 1], n FROM generate_series(1, 200) n;
     CREATE VIEW names AS SELECT name FROM users;
     CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT 2 * n';";
-
-fn archive_of(source: &Database) -> (tempfile::TempDir, String) {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("shop.sql.gz").to_str().unwrap().to_owned();
-    pgstow(["create", &source.url(), "-o", &file]).expect_status(0);
-    (dir, file)
-}
 
 fn restore(server: &'static Server, file: &str, options: &[&str]) -> Database {
     let target = Database::empty(server);
@@ -320,15 +313,15 @@ fn rows_of_pg_dump_are_verified_unless_they_are_statements() {
     });
 }
 
-/// A column that came to the parent later stands before a child's own in what comes back.
+/// A column came to the parent later: it stands before a child's own in what comes back.
+pub(crate) const LATER_COLUMN: &str = "
+    CREATE TABLE t (id int); CREATE TABLE child (b text) INHERITS (t); ALTER TABLE t ADD c int;
+    INSERT INTO child VALUES (1, 'b', 3);";
+
 #[test]
 fn columns_that_come_back_in_another_order_are_the_same() {
     on_newest(|server| {
-        let source = Database::filled(
-            server,
-            "CREATE TABLE t (id int); CREATE TABLE child (b text) INHERITS (t); ALTER TABLE t ADD c int;
-             INSERT INTO child VALUES (1, 'b', 3);",
-        );
+        let source = Database::filled(server, LATER_COLUMN);
         let (_dir, file) = archive_of(&source);
         let copy = restore(server, &file, &["--verify-rows"]);
         for (a, b) in [(&file, &copy.url()), (&source.url(), &copy.url())] {

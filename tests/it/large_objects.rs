@@ -1,5 +1,6 @@
 //! Large objects by the ten thousand, and such as are there already.
 
+use crate::harness::pgstow::archive_of;
 use crate::harness::{Database, Server, on_newest, pgstow};
 
 const COUNT: &str = "SELECT count(*), sum(length(lo_get(oid))), min(pg_get_userbyid(lomowner)) FROM pg_largeobject_metadata";
@@ -41,10 +42,8 @@ fn those_that_exist_already_are_told_before_anything_changes() {
             server,
             "SELECT lo_from_bytea(7, 'new'), lo_from_bytea(9, 'new'); CREATE TABLE t (n int); INSERT INTO t VALUES (1)",
         );
-        let dir = tempfile::tempdir().unwrap();
-        let archive = dir.path().join("a.sql.gz");
-        let file = archive.to_str().unwrap();
-        pgstow(["create", &source.url(), "-o", file]).expect_status(0);
+        let (_dir, file) = archive_of(&source);
+        let file = file.as_str();
         let target = Database::filled(
             server,
             "SELECT lo_from_bytea(9, 'mine'); CREATE TABLE t (n int)",

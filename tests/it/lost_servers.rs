@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Stdio};
 
-use crate::harness::pgstow::command;
+use crate::harness::pgstow::{archive_of, command};
 use crate::harness::server::wanted_majors;
-use crate::harness::{Database, Server, Snapshot, expect_equal, pgstow};
+use crate::harness::{Database, Server, Snapshot, expect_equal};
 use crate::resume::SOURCE;
 
 /// A source and its archive.
@@ -26,12 +26,10 @@ struct Running {
 impl Trial {
     fn new(server: &'static Server) -> Trial {
         let source = Database::filled(server, SOURCE);
-        let dir = tempfile::tempdir().unwrap();
-        let archive = dir.path().join("a.sql.gz");
-        pgstow(["create", &source.url(), "-o", archive.to_str().unwrap()]).expect_status(0);
+        let (dir, archive) = archive_of(&source);
         Trial {
             source: Snapshot::of(&source).unwrap(),
-            archive,
+            archive: archive.into(),
             _dir: dir,
         }
     }

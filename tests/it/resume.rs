@@ -1,6 +1,6 @@
 //! `restore --resume`, `--abandon` and what else an unfinished restore means.
 
-use crate::harness::pgstow::{Outcome, command, finish};
+use crate::harness::pgstow::{Outcome, archive_of, command, finish};
 use crate::harness::{
     Database, Server, Snapshot, differences, expect_equal, on_every_major, on_newest, pgstow,
 };
@@ -44,12 +44,10 @@ struct Trial {
 impl Trial {
     fn new(server: &'static Server) -> Trial {
         let source = Database::filled(server, SOURCE);
-        let dir = tempfile::tempdir().unwrap();
-        let archive = dir.path().join("a.sql.gz");
-        pgstow(["create", &source.url(), "-o", archive.to_str().unwrap()]).expect_status(0);
+        let (dir, archive) = archive_of(&source);
         Trial {
             source,
-            archive,
+            archive: archive.into(),
             _dir: dir,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::harness::pgstow::{Outcome, command, finish, signal};
+use crate::harness::pgstow::{Outcome, command, ended_with, finish, signal};
 use crate::harness::server::{client_dir, wanted_majors};
 use crate::harness::{
     Database, Proxy, Server, Snapshot, expect_equal, on_every_major, on_newest, pgstow,
@@ -227,15 +227,6 @@ impl SlowCommit {
             "2\n7\n"
         );
     }
-}
-
-/// What it said until its end, which must be with this status.
-#[track_caller]
-fn ended_with(status: i32, child: Child) -> String {
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(status), "{said}");
-    said
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::comparison::LATER_COLUMN;
+use crate::harness::pgstow::ended_with;
 use crate::harness::proxy::AtCommit;
 use crate::harness::server::{client_dir, wanted_majors};
 use crate::harness::{
@@ -431,11 +433,7 @@ fn archives_of_pg_dump_are_swapped_in() {
 #[test]
 fn rows_are_compared_by_the_columns_of_the_archive() {
     on_newest(|server| {
-        let swap = Swap::new(
-            server,
-            "CREATE TABLE t (id int); CREATE TABLE child (b text) INHERITS (t); ALTER TABLE t ADD c int;
-             INSERT INTO child VALUES (1, 'b', 3);",
-        );
+        let swap = Swap::new(server, LATER_COLUMN);
         let archive = pg_dump(&swap, &["-Fc"]);
         for set in [&swap.id, &archive] {
             swap.host
@@ -572,13 +570,4 @@ fn a_server_that_restarts_during_the_build_is_waited_for() {
     assert!(said.contains("Trying again"), "{said}");
     swap.expect_new();
     assert_eq!(swap.others("pgstow"), "\n");
-}
-
-/// What it said until its end, which must be with this status.
-#[track_caller]
-fn ended_with(status: i32, child: Child) -> String {
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(status), "{said}");
-    said
 }

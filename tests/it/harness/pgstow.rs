@@ -41,6 +41,23 @@ pub(crate) fn finish(command: &mut Command) -> Outcome {
     }
 }
 
+/// What a process said on standard error until its end, which must be with this status.
+#[track_caller]
+pub(crate) fn ended_with(status: i32, child: std::process::Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    said
+}
+
+/// An archive of a database, in a directory that goes with the first of both.
+pub(crate) fn archive_of(source: &super::Database) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.sql.gz").to_str().unwrap().to_owned();
+    pgstow(["create", &source.url(), "-o", &file]).expect_status(0);
+    (dir, file)
+}
+
 /// What came of a call.
 pub(crate) struct Outcome {
     call: String,
