@@ -88,8 +88,18 @@ fn come_back(fixture: &Fixture, server: &'static Server) -> Result<(), Failure> 
     .map_err(at("drill"))?;
 
     let restored = fixture.empty_database(server);
-    for what in ["restore into an empty database", "restore over it"] {
-        restore(&archive, &restored).map_err(at(what))?;
+    // Of rows that fill several members, two connections load one table, and its heap has their order: the second dump
+    // can only be the first one's equal after one connection alone.
+    let jobs = if fixture.name.ends_with("wide.sql") {
+        "1"
+    } else {
+        "2"
+    };
+    for (what, jobs) in [
+        ("restore into an empty database", "2"),
+        ("restore over it", jobs),
+    ] {
+        restore(&archive, &restored, jobs).map_err(at(what))?;
         expect_equal(&before, &restored).map_err(at(what))?;
     }
 
@@ -139,9 +149,9 @@ fn create(source: &Database, jobs: &str, archive: &Path) -> Result<(), Failure> 
         .map_err(at("create"))
 }
 
-fn restore(archive: &Path, target: &Database) -> Result<(), Failure> {
+fn restore(archive: &Path, target: &Database, jobs: &str) -> Result<(), Failure> {
     let archive = archive.to_str().expect("our paths are UTF-8");
-    pgstow(["restore", archive, &target.url(), "-j", "2", "--yes"])
+    pgstow(["restore", archive, &target.url(), "-j", jobs, "--yes"])
         .check_status(0)
         .map(drop)
 }
