@@ -157,15 +157,13 @@ fn encoding_of_rows(a: &OpenSide, b: &OpenSide) -> Result<Option<TextEncoding>> 
     }
 }
 
-/// The order in which databases' columns are read: digests of the same rows are equal in the same one only.
+/// The order in which columns are read: digests of the same rows are equal in the same one only.
 fn order_of_columns(a: &OpenSide, b: &OpenSide) -> ColumnOrder {
     match (a, b) {
-        (OpenSide::Archive(reader, _), OpenSide::Database(_))
-        | (OpenSide::Database(_), OpenSide::Archive(reader, _)) => {
+        (OpenSide::Archive(reader, _), _) | (_, OpenSide::Archive(reader, _)) => {
             ColumnOrder::of_archive(&reader.index().entries)
         }
         (OpenSide::Database(_), OpenSide::Database(_)) => ColumnOrder::ByName,
-        (OpenSide::Archive(..), OpenSide::Archive(..)) => ColumnOrder::Own,
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! `drill` proves an archive with it, `diff` shows it to people, and a restore checks with it what it loaded.
 
+mod counted;
 mod definitions;
 mod rows;
 mod side;

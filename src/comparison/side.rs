@@ -3,15 +3,16 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use super::counted::counted;
 use super::{Definitions, SideTables};
 use crate::Result;
-use crate::archive::{ArchiveReader, Compression, MemberCount, RowDigest, TextEncoding, TocEntry};
+use crate::archive::{ArchiveReader, Compression, TextEncoding};
 use crate::conn::{ConnectSettings, ServerVersion};
 use crate::dump::selection::Selection;
 use crate::dump::{ContentOptions, CreateOptions, SnapshotOptions, create, read_definitions};
 use crate::event::Events;
 use crate::objects::Kind;
-use crate::restore::{RestoreOptions, check_members, chosen_entries, expect_digests};
+use crate::restore::{RestoreOptions, chosen_entries};
 use crate::storage::spawn_blocking;
 
 /// Whether rows are read.
@@ -61,7 +62,8 @@ pub enum Comparable {
 }
 
 impl Side {
-    /// What an archive has of it. Rows are read of archives of pg_dump alone: else their digests stand in the index.
+    /// What an archive has of it. Rows are read of archives of pg_dump, and of tables whose columns are wanted in another order:
+    /// else their digests stand in the index.
     ///
     /// # Errors
     /// `Usage` if the selection matches nothing or rows have no digest, `Damaged`.
@@ -73,21 +75,20 @@ impl Side {
         with_rows: bool,
         events: &Events,
     ) -> Result<Side> {
-        let counted = match with_rows && archive.is_of_pg_dump() {
-            true => Some(count_rows(archive, jobs, selection, contents, events).await?),
+        let options = of_archive(selection, contents);
+        let counted = match with_rows {
+            true => {
+                let chosen = chosen_entries(archive.index(), &options)?;
+                Some(counted(archive, chosen, &contents.column_order, jobs, events).await?)
+            }
             false => None,
         };
         let archive = Arc::clone(archive);
-        let options = of_archive(selection, contents);
         let no_owner = contents.no_owner;
         spawn_blocking(move || {
             let index = archive.index();
             let entries = chosen_entries(index, &options)?;
-            let tables = match counted {
-                Some(entries) => Some(SideTables::of(&entries)?),
-                None if with_rows => Some(SideTables::of(entries.iter().copied())?),
-                None => None,
-            };
+            let tables = counted.as_ref().map(SideTables::of).transpose()?;
             let written_by = match index.header.pg_dump {
                 Some(_) => WrittenBy::PgDump(index.header.tool.clone()),
                 None => WrittenBy::Pgstow,
@@ -171,40 +172,6 @@ impl Side {
             Comparable::Sql
         }
     }
-}
-
-/// Reads the rows of an archive of pg_dump: its entries, with the digests that they lack.
-async fn count_rows(
-    archive: &Arc<ArchiveReader>,
-    jobs: NonZeroU32,
-    selection: &Selection,
-    contents: &ContentOptions,
-    events: &Events,
-) -> Result<Vec<TocEntry>> {
-    let options = of_archive(selection, contents);
-    let index = archive.index();
-    let chosen = chosen_entries(index, &options)?;
-    expect_digests(chosen.iter().copied())?;
-    let members = index.members_by_entry();
-    let mut entries: Vec<TocEntry> = chosen
-        .into_iter()
-        .filter(|entry| entry.rows.is_some())
-        .cloned()
-        .collect();
-    let wanted = entries.iter().filter_map(|entry| members.get(&entry.id));
-    let wanted = wanted.flatten().copied().collect();
-    let jobs = usize::try_from(jobs.get()).unwrap_or(1);
-    let counts = check_members(archive, wanted, jobs, events).await?;
-    for entry in &mut entries {
-        let of_entry = members.get(&entry.id).into_iter().flatten();
-        let of_entry: Vec<&MemberCount> = of_entry.filter_map(|id| counts.get(id)).collect();
-        if let Some(rows) = &mut entry.rows {
-            rows.rows = of_entry.iter().map(|count| count.rows).sum();
-            let digests = of_entry.iter().filter_map(|count| count.digest);
-            rows.digest = RowDigest::sum(digests).to_hex();
-        }
-    }
-    Ok(entries)
 }
 
 /// What a comparison chooses of an archive.

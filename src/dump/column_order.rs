@@ -28,7 +28,7 @@ impl ColumnOrder {
     }
 
     /// Brings the columns of a table into this order. Where it is not of the same columns they stay.
-    pub(super) fn arrange(&self, schema: &str, table: &str, columns: &mut Vec<String>) {
+    pub(crate) fn arrange(&self, schema: &str, table: &str, columns: &mut Vec<String>) {
         match self {
             ColumnOrder::Own => {}
             ColumnOrder::ByName => columns.sort(),

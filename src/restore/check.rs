@@ -31,6 +31,20 @@ pub(crate) async fn check_members(
     jobs: usize,
     events: &Events,
 ) -> Result<HashMap<MemberId, MemberCount>> {
+    read_members(reader, members, jobs, events, ArchiveReader::check_member).await
+}
+
+/// Reads members on `jobs` threads, each by `read`, which may block. Tells what they hold.
+///
+/// # Errors
+/// Those of `read`.
+pub(crate) async fn read_members(
+    reader: &Arc<ArchiveReader>,
+    members: BTreeSet<MemberId>,
+    jobs: usize,
+    events: &Events,
+    read: impl Fn(&ArchiveReader, MemberId) -> Result<MemberCount> + Clone + Send + 'static,
+) -> Result<HashMap<MemberId, MemberCount>> {
     events.phase(Phase::Verify);
     let members: Arc<Vec<(MemberId, u64)>> = Arc::new(
         members
@@ -46,14 +60,14 @@ pub(crate) async fn check_members(
         bytes: members.iter().map(|(_, stored)| stored).sum(),
     });
     let next = Arc::new(AtomicUsize::new(0));
-    let mut checks = tokio::task::JoinSet::new();
+    let mut reads = tokio::task::JoinSet::new();
     for worker in 0..jobs {
         let (reader, members, next) = (Arc::clone(reader), Arc::clone(&members), Arc::clone(&next));
-        let events = events.clone();
-        checks.spawn_blocking(move || -> Result<Vec<(MemberId, MemberCount)>> {
+        let (events, read) = (events.clone(), read.clone());
+        reads.spawn_blocking(move || -> Result<Vec<(MemberId, MemberCount)>> {
             let mut counts = Vec::new();
             while let Some((id, bytes)) = members.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let count = reader.check_member(*id).inspect_err(|_| {
+                let count = read(&reader, *id).inspect_err(|_| {
                     // The others need not go on.
                     next.store(members.len(), Ordering::Relaxed);
                 })?;
@@ -68,7 +82,7 @@ pub(crate) async fn check_members(
         });
     }
     let mut counts = HashMap::new();
-    while let Some(checked) = checks.join_next().await {
+    while let Some(checked) = reads.join_next().await {
         let died = |error| Error::internal("a check of members died").caused_by(error);
         counts.extend(checked.map_err(died)??);
     }

@@ -71,8 +71,8 @@ use crate::event::{Events, Phase};
 use crate::objects::{Database, Oid, quote};
 use crate::{Error, ErrorKind, Result};
 
-pub(crate) use check::check_members;
 use check::{Needs, check_target, check_version, loaded_only};
+pub(crate) use check::{check_members, read_members};
 use clean::Survey;
 pub(crate) use database::drop_database;
 use extensions::Extensions;

@@ -330,7 +330,36 @@ fn columns_that_come_back_in_another_order_are_the_same() {
         let host = Host::of(&source);
         host.create("manual");
         host.run(["drill", "latest"]).expect_status(0);
+        let (_own, of_copy) = archive_of(&copy);
+        let theirs = format!("{of_copy}.dump");
+        pg_dump(&copy, &theirs, &["-Fc"]);
+        for (a, b) in [
+            (&file, &of_copy),
+            (&of_copy, &file),
+            (&file, &theirs),
+            (&theirs, &file),
+        ] {
+            pgstow(["diff", a, b]).expect_status(0);
+        }
         copy.sql("UPDATE child SET b = '3', c = 2");
         pgstow(["diff", &file, &copy.url()]).expect_status(1);
+        let (_changed, changed) = archive_of(&copy);
+        let told = pgstow(["diff", &file, &changed]).expect_status(1).stdout();
+        assert!(told.contains("public.child"), "{told}");
+
+        // Here the definitions differ, too, which is another matter.
+        let [one, other] = ["a int, b text, c text", "c text, a int, b text"].map(|columns| {
+            let rows = r"INSERT INTO o (a, b, c) VALUES (1, E'x\ty', NULL), (2, '', 'z')";
+            archive_of(&Database::filled(
+                server,
+                &format!("CREATE TABLE o ({columns}); {rows}"),
+            ))
+        });
+        let told = pgstow(["diff", "--json", &one.1, &other.1])
+            .expect_status(1)
+            .stdout();
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["objects"][0]["name"], "o");
+        assert_eq!(told["tables"].as_array().unwrap().len(), 0, "{told}");
     });
 }
