@@ -103,14 +103,9 @@ pub(super) fn move_plan(plan: &mut RestorePlan, index: &Index, moves: &Moves) ->
             continue;
         };
         let new = names.get(&(schema.clone(), name.clone()));
-        let (Some(new), false) = (
-            new,
-            load.rows_as_statements || index.header.skips_conflicts(),
-        ) else {
-            return Err(cannot_move(
-                &load.label,
-                "its rows go elsewhere, or are INSERT statements",
-            ));
+        let Some(new) = new.filter(|_| !load.rows_as_statements) else {
+            let why = "its rows go elsewhere, or are INSERT statements of pg_dump";
+            return Err(cannot_move(&load.label, why));
         };
         (*schema, *name) = new.clone();
         let columns: Vec<String> = load.columns.iter().map(|it| quote::ident(it)).collect();

@@ -162,3 +162,34 @@ fn rows_that_meet_an_equal_key_are_left_out() {
         assert_eq!(few.sql("SELECT * FROM t ORDER BY a"), expected);
     });
 }
+
+#[test]
+fn rows_that_meet_an_equal_key_come_to_other_places() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t (a integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, b text); INSERT INTO t (b) VALUES ('x'), (NULL)",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql.gz");
+        create(
+            &source,
+            &archive,
+            &["--inserts", "--on-conflict-do-nothing"],
+        );
+        let target = Database::filled(server, "CREATE TABLE t (a integer)");
+        restore(
+            &archive,
+            &target,
+            &["-t", "t", "--into-schema", "old", "--verify-rows"],
+        );
+        restore(
+            &archive,
+            &target,
+            &["--rename", "t=u", "--single-transaction"],
+        );
+        assert_eq!(target.sql("TABLE old.t"), source.sql("TABLE t"));
+        assert_eq!(target.sql("TABLE u"), source.sql("TABLE t"));
+        assert_eq!(target.sql("TABLE t"), "");
+    });
+}

@@ -604,16 +604,19 @@ fn what_cannot_move_is_refused_before_anything_changes() {
             );
         }
         expect_equal("nothing changed", &before, &source);
-        // Statements name the table that is there.
-        for (options, status) in [
-            (&["--inserts", "--on-conflict-do-nothing"][..], 2),
-            (&["--inserts"], 0),
-        ] {
-            let archive = host.dir().join(format!("{}.sql.gz", options.len()));
-            let archive = archive.to_str().unwrap();
-            host.run(["create", "-o", archive].iter().chain(options))
-                .expect_status(0);
-            let outcome = host.run([
+        // Our own statements are read as rows. Those of pg_dump name the table that is there.
+        let statements = host.dir().join("statements");
+        let statements = statements.to_str().unwrap();
+        let url = source.url();
+        client(
+            "pg_dump",
+            source.server,
+            &["-d", &url, "-f", statements, "-Fc", "--inserts"],
+        );
+        host.run(["create", "-o", "own.sql.gz", "--inserts"])
+            .expect_status(0);
+        for (archive, status) in [(statements, 2), ("own.sql.gz", 0)] {
+            let call = [
                 "restore",
                 archive,
                 "--yes",
@@ -621,8 +624,8 @@ fn what_cannot_move_is_refused_before_anything_changes() {
                 "app.t",
                 "--into-schema",
                 "new",
-            ]);
-            let said = outcome.expect_status(status).stderr();
+            ];
+            let said = host.run(call).expect_status(status).stderr();
             assert!(status == 0 || said.contains("INSERT statements"), "{said}");
         }
         // A foreign key to what does not move is left out, by name.
