@@ -56,23 +56,22 @@ fn pg_dump(
         .args(options)
         .output()
         .map_err(|error| error.to_string())?;
-    if !run.status.success() {
-        return Err(String::from_utf8_lossy(&run.stderr).into_owned());
-    }
-    match source.server.major < 17 {
-        true => without_newer_settings(file).map_err(|error| error.to_string()),
-        false => Ok(()),
+    match run.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&run.stderr).into_owned()),
     }
 }
 
-/// The newest pg_dump sets what older servers do not have.
-fn without_newer_settings(script: &Path) -> std::io::Result<()> {
+/// The newest pg_dump sets what older servers do not have, and psql stops at that.
+fn without_newer_settings(script: &Path) -> std::io::Result<PathBuf> {
     let text = std::fs::read(script)?;
     let lines = text.split_inclusive(|byte| *byte == b'\n');
     let kept: Vec<&[u8]> = lines
         .filter(|line| *line != b"SET transaction_timeout = 0;\n")
         .collect();
-    std::fs::write(script, kept.concat())
+    let older = script.with_extension("older.sql");
+    std::fs::write(&older, kept.concat())?;
+    Ok(older)
 }
 
 /// Packs a file as its new extension says.
@@ -158,7 +157,11 @@ fn scripts_of_pg_dump_become_what_psql_makes_of_them() {
                     let script = dir.path().join("dump.sql");
                     pg_dump(programs, &source, options, &script)?;
                     let by_psql = Database::empty(server);
-                    by_psql.try_file(&script)?;
+                    let for_psql = match server.major < 17 {
+                        true => without_newer_settings(&script).map_err(|e| e.to_string())?,
+                        false => script.clone(),
+                    };
+                    by_psql.try_file(&for_psql)?;
                     let by_pgstow = Database::empty(server);
                     restore(&packed(&script, packing), &by_pgstow, ours).check_status(0)?;
                     let made = Snapshot::of(&by_pgstow)?;
@@ -327,6 +330,16 @@ fn what_is_refused_or_cut_off_changes_nothing() {
         ] {
             restore(&script(&dir, bytes), &target, &[]).expect_status(4);
             restore_stdin(bytes, &target, &["-1"]).expect_status(4);
+        }
+        // What should have written it failed.
+        for nothing in ["", "-- nothing\n"] {
+            let refused = restore_stdin(nothing.as_bytes(), &target, &[]).expect_status(4);
+            assert!(
+                refused.stderr().contains("no statement"),
+                "{}",
+                refused.stderr()
+            );
+            restore(&script(&dir, nothing), &target, &[]).expect_status(4);
         }
         let utf16: Vec<u8> = [0xff, 0xfe]
             .into_iter()

@@ -13,6 +13,7 @@ use super::command::{Asked, Commands};
 use super::input::Input;
 use super::kind::Kind;
 use super::lexer::CopyWith;
+use super::newer_setting;
 use super::script::{Item, Script, Statement, beginning, count_lines};
 use super::survey::{PIECE_BYTES, refuse_connect_in_one};
 use super::{ReplayOptions, refuse_copy_to, refuse_end, session};
@@ -240,6 +241,13 @@ impl Replay<'_> {
                 Kind::OtherEnd => return Err(refuse_end(&statement)),
                 _ => {}
             }
+        }
+        if let Some(setting) = newer_setting::is_as_set(&statement.text, self.session.version()) {
+            self.events.warn(format!(
+                "line {}: {setting} is left out: the server does not have it, and is as if it were so set",
+                statement.line
+            ));
+            return Ok(());
         }
         let may_wait = kind == Kind::Rows || (kind == Kind::Definition && self.in_transaction);
         if may_wait && self.batch.push(&statement) {

@@ -3,14 +3,15 @@
 //! [`survey_script`] reads a file to its end before any of it is run: a script that is cut off, or that holds what is refused,
 //! changes nothing. Standard input can be read only once and is not surveyed. [`replay`] then runs it.
 //!
-//! `input` unpacks, `lexer` and `script` cut bytes into statements, commands and rows without I/O, `kind` and `command` decide
-//! what becomes of these, `session` sends, `execute` does it all in turn. A statement is held whole, rows pass in pieces.
+//! `input` unpacks, `lexer` and `script` cut bytes into statements, commands and rows without I/O, `kind`, `command` and
+//! `newer_setting` decide what becomes of these, `session` sends, `execute` does it all in turn. A statement is held whole, rows pass in pieces.
 
 mod command;
 mod execute;
 mod input;
 mod kind;
 mod lexer;
+mod newer_setting;
 mod script;
 mod session;
 mod survey;

@@ -64,8 +64,10 @@ pub(super) enum Fault {
     LongCommand { line: u64 },
     #[error("it is in UTF-16")]
     Utf16,
-    #[error("it is an archive of pg_dump")]
+    #[error("it is an archive of pg_dump within a compression")]
     PgDump,
+    #[error("there is no statement in it")]
+    NoStatement,
 }
 
 impl Fault {
@@ -87,7 +89,11 @@ impl Fault {
             ),
             Fault::PgDump => (
                 ErrorKind::Unsupported,
-                "Give its file's name: it is not read from a pipe.",
+                "Unpack it, and restore what comes out.",
+            ),
+            Fault::NoStatement => (
+                ErrorKind::Damaged,
+                "Did what should have written it fail? Is there another copy?",
             ),
             Fault::BehindCopy { .. } => (
                 ErrorKind::Unsupported,
@@ -120,6 +126,8 @@ pub(super) struct Script {
     line: u64,
     /// No bytes will come.
     last: bool,
+    /// Neither a statement nor a command was found.
+    is_empty: bool,
     mode: Mode,
 }
 
@@ -145,6 +153,7 @@ impl Script {
             lexer: Lexer::new(),
             line: 1,
             last: false,
+            is_empty: true,
             mode: Mode::Start,
         }
     }
@@ -234,6 +243,7 @@ impl Script {
             Found::Statement(shape) => self.statement(shape).map(Some),
             Found::Command { at, within } => self.command(at, within),
             Found::End if self.lexer.is_dump_unfinished() => Err(Fault::UnfinishedDump),
+            Found::End if self.is_empty => Err(Fault::NoStatement),
             Found::End => Ok(Some(Item::End)),
         }
     }
@@ -245,6 +255,7 @@ impl Script {
         if memchr::memchr(0, &text).is_some() {
             return Err(Fault::Nul { line });
         }
+        self.is_empty &= shape.is_empty;
         match shape.copy {
             Some(CopyWith::Script) => self.mode = Mode::BehindCopy { line },
             Some(CopyWith::ScriptBinary) => return Err(Fault::BinaryRows { line }),
@@ -274,6 +285,7 @@ impl Script {
             .find(|c: char| c.is_ascii_whitespace() || c == '\\')
             .unwrap_or(text.len());
         self.lexer.skip_to(at + length);
+        self.is_empty = false;
         if within.is_none() {
             self.take(at + length);
         }
@@ -480,7 +492,8 @@ mod tests {
 
     fn items(text: &str) -> Vec<String> {
         let (items, fault) = read(&[text.as_bytes()]);
-        assert_eq!(fault, None, "{text}");
+        let is_whole = matches!(fault, None | Some(Fault::NoStatement));
+        assert!(is_whole, "{text}: {fault:?}");
         items
     }
 
@@ -601,12 +614,13 @@ mod tests {
             ),
             ("SELECT '\0';", Fault::Nul { line: 1 }),
             ("PGDMP...", Fault::PgDump),
+            ("", Fault::NoStatement),
+            (" -- none\n;\n", Fault::NoStatement),
         ] {
             assert_eq!(read(&[text.as_bytes()]).1, Some(fault), "{text}");
         }
-        let whole =
-            "--\n-- PostgreSQL database dump\n--\n-- PostgreSQL database dump complete\n--\n";
-        assert!(items(whole).is_empty());
+        let whole = "--\n-- PostgreSQL database dump\n--\nSELECT 1;\n-- PostgreSQL database dump complete\n--\n";
+        assert_eq!(items(whole), ["4 SELECT 1;"]);
     }
 
     #[test]
