@@ -159,7 +159,10 @@ pub(super) async fn read_catalog(
     objects.extend(definitions);
     give_checks_to_tables(&mut objects);
     let mut folded = Vec::new();
-    for object in &objects {
+    for object in &mut objects {
+        if let Object::Sequence(sequence) = object {
+            sequence.fill_columns(deparser.attributes());
+        }
         folded.extend(parts_of(object, deparser.attributes())?);
     }
     objects.extend(folded);

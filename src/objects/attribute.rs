@@ -112,12 +112,19 @@ pub(crate) struct Identity {
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
     by_relation: OidMap<Oid, Vec<Arc<Attribute>>>,
+    granted_beside: OidMap<Oid, Vec<Arc<Attribute>>>,
 }
 
 impl Attributes {
     /// Those of a relation; none if it has none or is of a kind that is not read.
     pub(super) fn of(&self, relation: Oid) -> &[Arc<Attribute>] {
         let found = self.by_relation.get(&relation);
+        found.map_or(&[], Vec::as_slice)
+    }
+
+    /// System columns and columns of sequences, if they have privileges of their own.
+    pub(super) fn granted_beside(&self, relation: Oid) -> &[Arc<Attribute>] {
+        let found = self.granted_beside.get(&relation);
         found.map_or(&[], Vec::as_slice)
     }
 
@@ -137,18 +144,23 @@ impl FromIterator<(Oid, Vec<Attribute>)> for Attributes {
             by_relation: relations
                 .map(|(oid, columns)| (oid, shared(columns)))
                 .collect(),
+            granted_beside: OidMap::default(),
         }
     }
 }
 
 /// Reads the columns of all tables, views and materialized views at once, extension members included: they may be
-/// parents.
+/// parents. Of system columns and of sequences only those with privileges.
 pub(crate) async fn read(session: &Session) -> Result<Attributes> {
     let mut attributes = Attributes::default();
-    for (relation, attribute) in
+    for (relation, is_beside, attribute) in
         read_all(session, "columns", &query(session.version()), from_row).await?
     {
-        let of_relation = attributes.by_relation.entry(relation).or_default();
+        let relations = match is_beside {
+            true => &mut attributes.granted_beside,
+            false => &mut attributes.by_relation,
+        };
+        let of_relation = relations.entry(relation).or_default();
         of_relation.push(Arc::new(attribute));
     }
     Ok(attributes)
@@ -179,7 +191,7 @@ fn query(server: ServerVersion) -> String {
     // LATERAL with OFFSET: looked up by an index for each identity column, and never without one; pg_depend is large.
     let unnamed_not_null = since(server, 18, "false", "a.attnotnull");
     format!(
-        "SELECT a.attrelid, a.attnum, a.atttypid, a.attcollation, a.attname, \
+        "SELECT a.attrelid, a.attnum, a.attnum < 0 OR c.relkind = 'S' AS is_beside, a.atttypid, a.attcollation, a.attname, \
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, \
            cn.nspname AS collation_schema, co.collname AS collation_name, \
            a.attislocal, {unnamed_not_null} AS attnotnull, \
@@ -215,12 +227,13 @@ fn query(server: ServerVersion) -> String {
            AND sd.deptype = 'i' AND sd.objsubid = 0 \
            AND sd.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
            AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass OFFSET 0) identity ON true \
-         WHERE a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') \
+         WHERE (a.attnum > 0 OR a.attacl IS NOT NULL) AND NOT a.attisdropped AND c.oid >= 16384 \
+           AND (c.relkind IN ('r', 'p', 'f', 'v', 'm') OR c.relkind = 'S' AND a.attacl IS NOT NULL) \
          ORDER BY a.attrelid, a.attnum"
     )
 }
 
-fn from_row(row: &Row) -> Result<(Oid, Attribute), RowError> {
+fn from_row(row: &Row) -> Result<(Oid, bool, Attribute), RowError> {
     let name: String = row.try_get("attname")?;
     let collation: Option<String> = row.try_get("collation_name")?;
     let relation = row.try_get("attrelid")?;
@@ -255,7 +268,7 @@ fn from_row(row: &Row) -> Result<(Oid, Attribute), RowError> {
         acl: Acl::from_row(row)?,
         name,
     };
-    Ok((relation, attribute))
+    Ok((relation, row.try_get("is_beside")?, attribute))
 }
 
 fn not_null_from_row(row: &Row) -> Result<Option<NotNull>, RowError> {

@@ -61,10 +61,16 @@ impl DumpObject for ChangedPrivileges {
         Section::PostData
     }
 
+    /// Privileges on columns come after those on the whole: a REVOKE on the whole takes them back.
     fn extra_dependencies(&self) -> Vec<ObjectId> {
         let extension = self.extension.iter();
+        let of_whole = (self.column.is_some()).then_some(ObjectId {
+            catalog: self.row,
+            part: Part::Privileges(0),
+        });
         extension
             .map(|&oid| ObjectId::definition(catalog::PG_EXTENSION, oid))
+            .chain(of_whole)
             .collect()
     }
 
@@ -154,17 +160,24 @@ fn query() -> String {
          AND NOT r.attisdropped AND (r.attacl IS NOT NULL OR i.objoid IS NOT NULL)",
         is_of_others = is_of_others("pg_class", "c.oid", "c.relnamespace"),
     ));
+    // GRANT knows types by their names in the catalog alone, not as "integer", and tells procedures apart by their OUT
+    // arguments, too.
     format!(
-        "SELECT o.classid, o.objid, o.objsubid, o.column_name, o.kind, i.type, n.nspname AS schema, i.identity, \
+        "SELECT o.classid, o.objid, o.objsubid, o.column_name, o.kind, i.type, n.nspname AS schema, \
+         CASE WHEN o.kind = 'T' OR i.type = 'procedure' THEN pg_catalog.concat( \
+           pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(COALESCE(t.typname, p.proname)), \
+           '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')') ELSE i.identity END AS identity, \
          pg_catalog.pg_get_userbyid(o.owner) AS owner, d.refobjid AS extension, \
          o.now::pg_catalog.text[] AS acl, o.initially::pg_catalog.text[] AS acl_default \
          FROM ({}) AS o \
          LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = o.schema \
+         LEFT JOIN pg_catalog.pg_type AS t ON o.kind = 'T' AND t.oid = o.objid \
+         LEFT JOIN pg_catalog.pg_proc AS p ON o.kind = 'f' AND p.oid = o.objid \
          LEFT JOIN pg_catalog.pg_depend AS d ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass \
          AND d.deptype = 'e' AND d.classid = o.classid AND d.objid = o.objid \
          CROSS JOIN LATERAL pg_catalog.pg_identify_object(o.classid, o.objid, 0) AS i \
          WHERE NOT (o.now @> o.initially AND o.initially @> o.now) \
-         ORDER BY i.type, i.identity, o.objsubid",
+         ORDER BY i.type, identity, o.objsubid",
         parts.join(" UNION ALL ")
     )
 }

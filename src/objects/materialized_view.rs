@@ -52,7 +52,8 @@ pub(crate) async fn read(
         "JOIN pg_catalog.pg_rewrite rule ON rule.ev_class = c.oid AND rule.rulename = '_RETURN'",
     );
     read_all(session, "materialized views", &sql, |row| {
-        let relation = Relation::from_row(row)?;
+        let mut relation = Relation::from_row(row)?;
+        relation.note_granted_beside(attributes);
         Ok(MaterializedView {
             columns: attributes.of(relation.name.oid).to_vec(),
             relation,

@@ -1,7 +1,9 @@
 //! What tables, views, materialized views and sequences have in common as rows of `pg_class`.
 
+use std::sync::Arc;
+
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::attribute::Attribute;
+use super::attribute::{Attribute, Attributes};
 use super::catalog_query::{Row, RowError, comment_join};
 use super::{CatalogId, ObjectId, Oid, RenderOptions, catalog, quote};
 use crate::conn::ServerVersion;
@@ -71,6 +73,8 @@ pub(crate) struct Relation {
     pub(crate) unlogged: bool,
     /// Its row type and that type's array type.
     companions: Vec<CatalogId>,
+    /// See [`Attributes::granted_beside`].
+    granted_beside: Vec<Arc<Attribute>>,
 }
 
 impl Relation {
@@ -137,6 +141,7 @@ impl Relation {
             access_method: row.try_get("access_method")?,
             unlogged: persistence == "u",
             companions: companions(row)?,
+            granted_beside: Vec::new(),
         })
     }
 
@@ -148,6 +153,11 @@ impl Relation {
         if options.no_table_access_method {
             self.access_method = None;
         }
+    }
+
+    /// Takes the columns that are not among those of its kind.
+    pub(super) fn note_granted_beside(&mut self, attributes: &Attributes) {
+        self.granted_beside = attributes.granted_beside(self.name.oid).to_vec();
     }
 
     /// What identifies it.
@@ -194,27 +204,30 @@ impl Relation {
     /// GRANT and REVOKE on the relation, then on its columns: a REVOKE on the whole takes back
     /// what columns were granted, so the order matters.
     pub(super) fn render_acl<'a>(
-        &self,
+        &'a self,
         kind: GrantKind,
         columns: impl IntoIterator<Item = &'a Attribute>,
         server: ServerVersion,
     ) -> Vec<String> {
-        let columns = columns.into_iter();
+        let beside = self.granted_beside.iter().map(|column| &**column);
+        let columns = columns.into_iter().chain(beside);
         let mut columns = columns
             .filter(|column| !column.acl.is_untouched())
             .peekable();
         if self.acl.is_untouched() && self.row_type_acl.is_untouched() && columns.peek().is_none() {
             return Vec::new();
         }
+        // Columns have privileges under this word alone, those of sequences, too.
+        let table = format!("TABLE {}", self.name.sql());
         let object = match kind {
             GrantKind::Sequence => format!("SEQUENCE {}", self.name.sql()),
-            _ => format!("TABLE {}", self.name.sql()),
+            _ => table.clone(),
         };
         let mut out = self
             .acl
             .render(&AclTarget::new(kind, &object), &self.owner, server);
         for column in columns {
-            let target = AclTarget::column(&object, &column.name);
+            let target = AclTarget::column(&table, &column.name);
             out.extend(column.acl.render(&target, &self.owner, server));
         }
         let row_type = format!("TYPE {}", self.name.sql());

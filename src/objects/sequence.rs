@@ -107,6 +107,11 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
 }
 
 impl Sequence {
+    /// Takes the columns that have privileges: sequences are read before columns.
+    pub(crate) fn fill_columns(&mut self, attributes: &Attributes) {
+        self.relation.note_granted_beside(attributes);
+    }
+
     /// OWNED BY as an object: it comes after the table that the sequence must come before.
     ///
     /// # Errors

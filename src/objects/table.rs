@@ -184,6 +184,7 @@ impl Table {
             self.descent = Descent::InheritsLater;
         }
         let inherits = self.descent == Descent::Inherits;
+        self.relation.note_granted_beside(attributes);
         self.columns = own
             .iter()
             .map(|attribute| Column {

@@ -453,6 +453,7 @@ pub(crate) fn plan_restore_without(
             _ => plan.post_data.extend(step(entry, kind, &weights, options)),
         }
     }
+    put_schemas_first(&mut plan.privileges);
     for step in plan.steps_mut() {
         if step
             .owner
@@ -470,6 +471,19 @@ pub(crate) fn plan_restore_without(
         plan.held.exact_schemas = exact::schemas(&index.header, &plan.held, options)?;
     }
     Ok(plan)
+}
+
+/// Who passes on what others granted needs the schema for it: its privileges come before those in it.
+fn put_schemas_first(privileges: &mut [Step]) {
+    let of_schemas: HashMap<String, DumpId> = privileges
+        .iter()
+        .filter(|step| step.kind == Kind::Acl && step.schema.is_none())
+        .filter_map(|step| Some((step.name.strip_prefix("SCHEMA ")?.to_owned(), step.id)))
+        .collect();
+    for step in privileges {
+        let of_schema = step.schema.as_ref().and_then(|name| of_schemas.get(name));
+        step.depends_on.extend(of_schema);
+    }
 }
 
 /// A condition on a column that a table does not have is a mistake, not a reason to load nothing.
