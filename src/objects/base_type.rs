@@ -67,10 +67,10 @@ impl NamedObject for BaseType {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<BaseType>> {
-    // Subscripting became a function of the type with 14.
+    // Subscripting became a function of the type with 14. It need not be said of what is an array in all versions.
     let subscript = match session.version() >= ServerVersion::major(14) {
         true => format!(
-            "NULLIF({}, 'raw_array_subscript_handler')",
+            "NULLIF({}, CASE WHEN r.typelem <> 0 AND r.typlen > 0 THEN 'raw_array_subscript_handler' END)",
             function_name("r.typsubscript")
         ),
         false => "NULL::pg_catalog.text".to_owned(),

@@ -245,6 +245,14 @@ fn unzip<'a>(
         .unzip()
 }
 
+/// SQL: what DROP calls the object `f` that `pg_identify_object` calls `i`. Procedures are known by their OUT arguments, too:
+/// without, a name fits several from 14 on.
+pub(super) const DROP_IDENTITY: &str = "CASE i.type WHEN 'procedure' THEN (SELECT pg_catalog.concat( \
+     pg_catalog.quote_ident(pn.nspname), '.', pg_catalog.quote_ident(p.proname), \
+     '(', pg_catalog.pg_get_function_identity_arguments(p.oid), ')') \
+     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace pn ON pn.oid = p.pronamespace WHERE p.oid = f.objid) \
+     ELSE i.identity END";
+
 /// Relations, indexes, types and routines of the archive's names. Indexes and identity sequences of tables that go are
 /// left out.
 async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<ExistingObject>> {
@@ -252,6 +260,7 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
     let (routine_schemas, routines) = unzip(&held.routines);
     let rows = session
         .query(
+            &format!(
             "WITH wanted AS (SELECT n.oid AS nspoid, w.name \
              FROM unnest($1::text[], $2::text[]) AS w(nspname, name) \
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname), \
@@ -285,11 +294,13 @@ async fn existing_objects(session: &Session, held: &HeldObjects) -> Found<Vec<Ex
              AND r.tag IN (p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')', \
              p.proname || '(' || pg_catalog.oidvectortypes(p.proargtypes) || ')', \
              CASE WHEN p.pronargs = 0 THEN p.proname || '(*)' END)) \
-             SELECT f.classid, f.objid, f.table_oid, f.conname, f.identity_column, f.is_lockable, i.type, i.identity, \
+             SELECT f.classid, f.objid, f.table_oid, f.conname, f.identity_column, f.is_lockable, i.type, \
+             {DROP_IDENTITY} AS identity, \
              (SELECT t.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, f.table_oid, 0) t \
              WHERE f.table_oid IS NOT NULL) AS table_identity \
              FROM found f CROSS JOIN LATERAL pg_catalog.pg_identify_object(f.classid, f.objid, 0) i \
-             ORDER BY i.type COLLATE \"C\", i.identity COLLATE \"C\"",
+             ORDER BY i.type COLLATE \"C\", i.identity COLLATE \"C\""
+            ),
             &[&schemas, &names, &routine_schemas, &routines],
         )
         .await?;

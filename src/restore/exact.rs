@@ -12,7 +12,7 @@ use crate::objects::Oid;
 use crate::{Error, ErrorKind, Result};
 
 use super::RestoreOptions;
-use super::clean::{ExistingObject, Found};
+use super::clean::{DROP_IDENTITY, ExistingObject, Found};
 use super::plan::HeldObjects;
 
 /// Options of a dump that leave schemas whole: what such an archive does not hold in a schema was not there.
@@ -126,7 +126,7 @@ pub(super) async fn objects_in(
         .collect();
     let query = format!(
         "WITH found AS ({}) \
-         SELECT f.classid, f.objid, f.is_table, i.type, i.identity FROM found f \
+         SELECT f.classid, f.objid, f.is_table, i.type, {DROP_IDENTITY} AS identity FROM found f \
          CROSS JOIN LATERAL pg_catalog.pg_identify_object(f.classid, f.objid, 0) i \
          WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = f.classid AND d.objid = f.objid AND d.objsubid = 0 AND d.refobjid <> d.objid \
          AND (d.deptype IN ('e', 'i') OR (d.deptype = 'a' AND d.refobjsubid > 0))) \
