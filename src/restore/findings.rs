@@ -19,6 +19,8 @@ pub enum Severity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
+    /// Whether the target takes changes.
+    ReadOnly,
     /// The server's version.
     Version,
     /// The database's encoding.
@@ -47,6 +49,8 @@ pub enum Check {
     Dependencies,
     /// Space on the server's disk.
     Space,
+    /// Memory to build indexes with.
+    Memory,
     /// Room in the server's table of locks.
     Locks,
     /// Others who are connected, and their locks.
@@ -65,6 +69,9 @@ impl Check {
     /// What can be done about problems of this kind.
     fn hint(self) -> &'static str {
         match self {
+            Check::ReadOnly => {
+                "Restore into the primary; where default_transaction_read_only is meant for others, PGOPTIONS='-c default_transaction_read_only=off'."
+            }
             Check::Role => "Create the roles, or restore without owners and privileges: -O -x.",
             Check::Extension => "Install the extension's package on the target server.",
             Check::Tablespace => "Create the tablespace on the target server.",
@@ -91,6 +98,7 @@ impl Check {
             | Check::Dependencies
             | Check::Table
             | Check::Space
+            | Check::Memory
             | Check::Locks
             | Check::Sessions => "Restore the whole archive, or create what is missing first.",
         }

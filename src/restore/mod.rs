@@ -44,6 +44,7 @@ mod retry;
 mod rights;
 mod room;
 mod run;
+mod server;
 mod sessions;
 mod single_transaction;
 mod source;
@@ -85,6 +86,7 @@ pub(crate) use plan::chosen_entries;
 pub use preview::{Preview, PreviewLoad, SwapPreview};
 pub use replay::{Packing, ReplayOptions, ReplayReport, ScriptSurvey, replay, survey_script};
 pub use resume::{Abandoned, abandon, unfinished};
+use server::MEMORY_KIB;
 pub(crate) use source::{DumpSource, recognize};
 pub use storage::DefaultStorage;
 pub(crate) use swap::left_behind;
@@ -296,6 +298,11 @@ pub async fn look(
         turn::take(&session, run::turn_patience(&options)).await?;
     }
     let mut findings = Findings::default();
+    let connections = match options.single_transaction {
+        true => NonZeroUsize::MIN,
+        false => options.jobs,
+    };
+    server::check_server(&session, connections, &mut findings).await?;
     for label in &plan.left_out {
         let why = "is left out: it ties the table to what stays where it is";
         findings.warning(Check::Dependencies, format!("{label} {why}"));
@@ -441,22 +448,22 @@ async fn open_session(
 ) -> Result<Session> {
     let session = connect(settings).await?;
     // Bodies are checked by nobody: they may name what comes later. Losing the last commits in a crash loses nothing
-    // that the run had reported. With less than 64 MB, PostgreSQL's default, indexes take a third longer: one process alone
-    // builds each. With more they took longer, too (README, "Speed and memory"), so what the server has set stays. Views are
-    // read when materialized views are filled: what guards a dump against them would stop the restore.
-    let mut sql = "SET check_function_bodies = off; \
+    // that the run had reported. Views are read when materialized views are filled: what guards a dump against them would stop
+    // the restore.
+    let mut sql = format!(
+        "SET check_function_bodies = off; \
          SET standard_conforming_strings = on; \
          SET xmloption = content; \
          SET default_tablespace = ''; \
          SET synchronous_commit = off; \
          SET client_min_messages = warning; \
-         SELECT pg_catalog.set_config('maintenance_work_mem', '65536', false) \
-         FROM pg_catalog.pg_settings WHERE name = 'maintenance_work_mem' AND setting::bigint < 65536; \
+         SELECT pg_catalog.set_config('maintenance_work_mem', '{MEMORY_KIB}', false) \
+         FROM pg_catalog.pg_settings WHERE name = 'maintenance_work_mem' AND setting::bigint < {MEMORY_KIB}; \
          SELECT pg_catalog.set_config(name, 'heap', false) \
          FROM pg_catalog.pg_settings WHERE name = 'default_table_access_method'; \
          SELECT pg_catalog.set_config(name, '', false) \
          FROM pg_catalog.pg_settings WHERE name = 'restrict_nonsystem_relation_kind';"
-        .to_owned();
+    );
     if (header.pg_dump.as_ref()).is_some_and(|pg_dump| pg_dump.escape_strings) {
         sql.push_str("SET standard_conforming_strings = off; SET escape_string_warning = off;");
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::harness::pgstow::finish;
 use crate::harness::server::wanted_majors;
 use crate::harness::{Database, Host, Server, on_every_major, on_newest};
 
@@ -51,6 +52,7 @@ fn dry_run_prints_the_whole_plan_and_changes_nothing() {
             "table public.users",
             "TABLE \"public\".\"orders\"",
             "100 rows",
+            "maintenance_work_mem = 64 MB on each of 4 connections",
         ] {
             assert!(shown.contains(line), "{line}: {shown}");
         }
@@ -231,5 +233,32 @@ fn what_follows_the_rows_has_the_memory_of_the_server_and_no_less_than_64_mb() {
             host.run(["restore", &file, "--yes"]).expect_status(0);
             assert_eq!(target.sql("SELECT memory FROM seen"), seen);
         }
+    });
+}
+
+#[test]
+fn a_target_that_takes_no_changes_is_told_before() {
+    on_newest(|server| {
+        let (host, target, file) = set_and_target(server, SHOP, "CREATE TABLE users (id int)");
+        let alter = format!("ALTER DATABASE \"{}\" SET", target.name);
+        target.sql(&format!(
+            "{alter} default_transaction_read_only = on; {alter} maintenance_work_mem = '100MB'"
+        ));
+        for options in [&["--dry-run"][..], &["--yes"], &["--yes", "-1"]] {
+            let call = ["restore", &file]
+                .into_iter()
+                .chain(options.iter().copied());
+            let told = host.run(call).expect_status(1).stderr();
+            assert!(
+                told.contains("read-only") && told.contains("1 problem"),
+                "{told}"
+            );
+        }
+        // It is the session that counts.
+        let mut command = host.command();
+        command.args(["restore", &file, "--dry-run", "-j1"]);
+        command.env("PGOPTIONS", "-c default_transaction_read_only=off");
+        let shown = finish(&mut command).expect_status(0).stdout();
+        assert!(shown.contains("maintenance_work_mem = 100 MB;"), "{shown}");
     });
 }
