@@ -137,16 +137,19 @@ pub(crate) async fn drop_database(settings: &ConnectSettings) -> Result<()> {
     let session = connect_for_create(settings).await?;
     drop_subscriptions(settings).await;
     let name = quote::ident(settings.database());
-    session
-        .batch_execute(&format!("DROP DATABASE IF EXISTS {name}"))
-        .await
-        .map_err(|error| {
-            Error::from_server(
-                ErrorKind::Restore,
-                format!("could not drop the new database {}", quote::one_line(&name)),
-                error,
-            )
-        })
+    let failed = |error| {
+        let what = format!("could not drop database {}", quote::one_line(&name));
+        Error::from_server(ErrorKind::Restore, what, error)
+    };
+    // A template cannot be dropped.
+    let query = "SELECT FROM pg_catalog.pg_database WHERE datname = $1::text AND datistemplate";
+    let rows = session.query(query, &[&settings.database()]).await;
+    if !rows.map_err(failed)?.is_empty() {
+        let alter = format!("ALTER DATABASE {name} IS_TEMPLATE false");
+        session.batch_execute(&alter).await.map_err(failed)?;
+    }
+    let drop = format!("DROP DATABASE IF EXISTS {name}");
+    session.batch_execute(&drop).await.map_err(failed)
 }
 
 /// Without their slots, which are the source's: a database that has subscriptions cannot be dropped. What goes wrong here,

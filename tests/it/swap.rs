@@ -178,9 +178,14 @@ fn the_new_database_has_the_properties_of_the_old_and_the_contents_of_the_archiv
         };
         assert_eq!(kept.sql("SELECT id FROM t"), "7\n");
         drop(kept);
+        // A template cannot be dropped as it is.
+        swap.target
+            .sql(&format!("ALTER DATABASE {name} IS_TEMPLATE true"));
         pgstow::finish(swap.command().arg("--drop-old")).expect_status(0);
         assert_eq!(swap.others("(before|pgstow)"), "\n");
         swap.expect_new();
+        swap.target
+            .sql(&format!("ALTER DATABASE {name} IS_TEMPLATE false"));
         swap.target.drop_now();
         swap.source.sql(&format!("DROP ROLE {role}"));
     });
