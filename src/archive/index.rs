@@ -48,8 +48,9 @@ impl Header {
     /// The oldest format version that has what this archive holds.
     pub fn needs_format(&self) -> u32 {
         match self.inserts {
-            None => 1,
+            _ if self.session_authorization => 3,
             Some(_) => 2,
+            None => 1,
         }
     }
 
@@ -154,6 +155,9 @@ pub struct Header {
     /// How rows of tables are INSERT statements; `None`: they are COPY (format version 1).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub inserts: Option<InsertStyle>,
+    /// Whether objects are made as their owners (format version 3), see [`TocEntry::give_to_owner`].
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub session_authorization: bool,
     /// Options that make the archive less than the whole database (`--table`, `--schema-only`...),
     /// empty for a whole one.
     pub partial: Vec<String>,
@@ -216,6 +220,9 @@ pub struct TocEntry {
     /// Where its ALTER ... OWNER TO is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub alter_owner: Option<Span>,
+    /// ALTER ... OWNER TO, if the script does without it by making the entry as its owner.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub give_to_owner: Option<String>,
     /// Of TABLE DATA: what its members hold together.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<Box<TableRows>>,
@@ -394,6 +401,7 @@ impl Index {
                 encoding: String::new(),
                 text_encoding: None,
                 inserts: None,
+                session_authorization: false,
                 properties: None,
                 lc_collate: String::new(),
                 lc_ctype: String::new(),

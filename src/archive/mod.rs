@@ -1,6 +1,6 @@
 //! The stored format: a SQL script cut into members, an index and a footer.
 //!
-//! # Specification, format versions 1 and 2
+//! # Specification, format versions 1 to 3
 //!
 //! An archive is one file. Decompressed from start to end it is a SQL script in plain text that `psql`
 //! replays; nothing below may ever break that. The file is a sequence of **pieces** without gaps:
@@ -24,7 +24,9 @@
 //! ## Members
 //! - The **preamble** (role `preamble`): session settings. The first member.
 //! - **Statements** (role `statements`): whole SQL statements, and between them only white space and
-//!   `--` comments. The index says at which byte each entry's statements lie.
+//!   `--` comments. The index says at which byte each entry's statements lie. If the header has `session_authorization`
+//!   (format version 3), there are `SET SESSION AUTHORIZATION "role";` and `RESET SESSION AUTHORIZATION;` around those of entries
+//!   with `give_to_owner`, too, which belong to no entry.
 //! - **Data** (role `data`), belonging to one TOC entry. Of a table (the entry has `rows`): exactly one statement
 //!
 //!   ```text
@@ -124,7 +126,7 @@ pub(crate) use verify::{for_each_piece, sha256_of};
 pub use writer::{ArchiveWriter, WrittenArchive};
 
 /// The newest format that this version reads. It writes the oldest one that has what an archive needs, [`Header::needs_format`].
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The most bytes that a member or the index may decompress to: 2 GiB. One row of COPY text cannot exceed
 /// the server's limit of 1 GiB for a message, and a member ends soon after a row that long.

@@ -53,6 +53,7 @@ pub(crate) fn header() -> Header {
         encoding: "UTF8".to_owned(),
         text_encoding: None,
         inserts: None,
+        session_authorization: false,
         properties: None,
         lc_collate: "C".to_owned(),
         lc_ctype: "C".to_owned(),
@@ -77,6 +78,7 @@ pub(crate) fn entry(id: u32, kind: &str, name: &str, section: Section) -> TocEnt
         drop: None,
         create: None,
         alter_owner: None,
+        give_to_owner: None,
         rows: None,
     }
 }

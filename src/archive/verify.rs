@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -313,7 +314,7 @@ impl Check<'_> {
             }
             (MemberRole::Statements, _) => check_statements(
                 &text,
-                self.encoding(),
+                &self.reader.index().header,
                 self.spans.get(&id).map(Vec::as_slice).unwrap_or_default(),
             ),
         };
@@ -450,26 +451,40 @@ fn inserted_rows(
 
 /// Checks that spans hold whole statements, and that no statement stands outside of them: psql must
 /// not run what the index does not list.
-fn check_statements(text: &[u8], encoding: TextEncoding, spans: &[Span]) -> Result<(), String> {
+fn check_statements(text: &[u8], header: &Header, spans: &[Span]) -> Result<(), String> {
+    let encoding = header.text_encoding();
     let mut end = 0_usize;
     for span in spans {
         let start = usize::try_from(span.offset).map_err(|e| e.to_string())?;
         let between = text
             .get(end..start)
             .ok_or_else(|| format!("two entries share the statement at byte {start}"))?;
-        check_no_statement(between, encoding)?;
+        check_no_statement(between, header)?;
         let statements = span.slice(text).ok_or("an entry points behind its end")?;
         as_statements(statements, encoding).map_err(|fault| format!("at byte {start}: {fault}"))?;
         end = start + statements.len();
     }
-    check_no_statement(&text[end..], encoding)
+    check_no_statement(&text[end..], header)
 }
 
-fn check_no_statement(text: &[u8], encoding: TextEncoding) -> Result<(), String> {
-    match as_statements(text, encoding)? {
-        0 => Ok(()),
-        _ => Err("it holds a statement that no entry lists".to_owned()),
+fn check_no_statement(text: &[u8], header: &Header) -> Result<(), String> {
+    let unlisted = |statement: &Range<usize>| {
+        let statement = &text[statement.clone()];
+        !(header.session_authorization && changes_role(statement))
+    };
+    match split_statements(text, header.text_encoding())?
+        .iter()
+        .any(unlisted)
+    {
+        false => Ok(()),
+        true => Err("it holds a statement that no entry lists".to_owned()),
     }
+}
+
+/// The statements around those of entries that are made as their owners.
+fn changes_role(statement: &[u8]) -> bool {
+    statement.starts_with(b"SET SESSION AUTHORIZATION \"")
+        || statement == b"RESET SESSION AUTHORIZATION;"
 }
 
 /// The text without `\restrict KEY` and `\unrestrict KEY`, the only meta-commands that we write.
@@ -490,11 +505,14 @@ fn without_restrict_lines(text: &[u8]) -> Vec<u8> {
 
 /// Number of statements in a text that is nothing but statements to psql.
 fn as_statements(text: &[u8], encoding: TextEncoding) -> Result<u64, String> {
+    split_statements(text, encoding).map(|statements| statements.len() as u64)
+}
+
+fn split_statements(text: &[u8], encoding: TextEncoding) -> Result<Vec<Range<usize>>, String> {
     if encoding.decode(text).is_none() {
         return Err(format!("it is not {}", encoding.name()));
     }
     lexer::split_bytes(text, StringSyntax::Standard)
-        .map(|statements| statements.len() as u64)
         .map_err(|violation| format!("psql would see {violation}"))
 }
 

@@ -105,6 +105,9 @@ pub(crate) struct CreateArgs {
     /// No ALTER ... OWNER TO
     #[arg(short = 'O', long)]
     no_owner: bool,
+    /// Let the script make what lies in schemas as its owner, not give it to it by ALTER ... OWNER TO: for psql and a superuser
+    #[arg(long, conflicts_with = "no_owner")]
+    use_set_session_authorization: bool,
     /// Unlogged tables without their rows
     #[arg(long)]
     no_unlogged_table_data: bool,
@@ -472,6 +475,7 @@ impl CreateArgs {
                 create: self.create,
                 disable_triggers: self.disable_triggers,
                 superuser: self.superuser.clone(),
+                session_authorization: self.use_set_session_authorization,
             },
             restrict_key: self.restrict_key.clone(),
             encoding: self.encoding,

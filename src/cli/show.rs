@@ -312,6 +312,12 @@ fn write_sql(
             out.write_all(statements.read(*span)?).map_err(failed)?;
             out.write_all(b"\n\n").map_err(failed)?;
         }
+        if let Some(statement) = &entry.give_to_owner {
+            let text = reader.index().header.text_encoding().encode(statement);
+            let text = text.map_err(|_| Error::internal("an owner's name was encoded once"))?;
+            out.write_all(&text).map_err(failed)?;
+            out.write_all(b"\n\n").map_err(failed)?;
+        }
         for &id in data.get(&entry.id).into_iter().flatten() {
             write_data(reader, entry, id, inserts, out)?;
         }

@@ -119,7 +119,11 @@ impl Definitions {
                 text.push_str(texts.read(span)?.trim_end());
                 text.push('\n');
             }
-            if !spans.is_empty() {
+            if let Some(statement) = entry.give_to_owner.as_ref().filter(|_| !no_owner) {
+                text.push_str(statement.trim_end());
+                text.push('\n');
+            }
+            if !text.is_empty() {
                 definitions.add(&entry.kind, entry.schema.as_deref(), &entry.name, text);
             }
         }

@@ -87,6 +87,20 @@ pub struct ContentEntry {
     pub data: Option<DataSource>,
 }
 
+impl ContentEntry {
+    /// The role that it belongs to, if the script can make it as this role: something in a schema. Beside schemas, owners
+    /// would need rights that they get later, if ever; and some kinds only superusers make.
+    pub(super) fn maker(&self) -> Option<&str> {
+        let is_made = self.alter_owner.is_some() && !self.create.is_empty();
+        let is_for_superusers = matches!(
+            self.kind,
+            Kind::BaseType | Kind::OperatorClass | Kind::OperatorFamily
+        );
+        let can_make = is_made && self.schema.is_some() && !is_for_superusers;
+        self.owner.as_deref().filter(|_| can_make)
+    }
+}
+
 /// What the data phase copies.
 #[derive(Clone, Debug)]
 pub enum DataSource {

@@ -200,6 +200,7 @@ pub async fn create<W: Write + Send + 'static>(
         sink,
         options.compression,
         text_encoding,
+        options.script.session_authorization,
         entries.len(),
         events.clone(),
     );
@@ -338,6 +339,7 @@ async fn read_header(
         started: started.to_string(),
         snapshot,
         inserts: options.inserts,
+        session_authorization: options.script.session_authorization,
         partial: options.partial.clone(),
         entries: 0,
         members: 0,

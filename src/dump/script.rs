@@ -36,6 +36,8 @@ pub struct ScriptOptions {
     pub disable_triggers: bool,
     /// `-S`: who turns them off and on.
     pub superuser: Option<String>,
+    /// `--use-set-session-authorization`: makes objects as their owners.
+    pub session_authorization: bool,
 }
 
 /// The statements of [`ScriptOptions`].
@@ -126,15 +128,20 @@ fn trigger_statements(entries: &[ContentEntry], script: &ScriptOptions, verb: &s
         format!("ALTER TABLE {table} {verb} TRIGGER ALL;")
     };
     let superuser = script.superuser.as_ref().filter(|_| !tables.is_empty());
-    let become_superuser =
-        superuser.map(|name| format!("SET SESSION AUTHORIZATION {};", quote::ident(name)));
-    let back = superuser.map(|_| "RESET SESSION AUTHORIZATION;".to_owned());
+    let become_superuser = superuser.map(|name| become_role(name));
+    let back = superuser.map(|_| BECOME_ONESELF.to_owned());
     become_superuser
         .into_iter()
         .chain(tables.into_iter().map(alter))
         .chain(back)
         .collect()
 }
+
+fn become_role(role: &str) -> String {
+    format!("SET SESSION AUTHORIZATION {};", quote::ident(role))
+}
+
+const BECOME_ONESELF: &str = "RESET SESSION AUTHORIZATION;";
 
 /// `\connect`, in the form that bears any name: a connection string in psql's double quotes.
 fn connect_command(database: &str) -> String {
@@ -243,6 +250,7 @@ pub(crate) fn statement_members(
     entries: &[ContentEntry],
     section: Section,
     encoding: TextEncoding,
+    session_authorization: bool,
 ) -> impl Iterator<Item = Result<StatementMember>> {
     let mut of_section = entries
         .iter()
@@ -251,7 +259,12 @@ pub(crate) fn statement_members(
         .filter(|(_, entry)| !entry.create.is_empty() || entry.alter_owner.is_some());
     std::iter::from_fn(move || {
         let first = of_section.next()?;
-        Some(statement_member(first, &mut of_section, encoding))
+        Some(statement_member(
+            first,
+            &mut of_section,
+            encoding,
+            session_authorization,
+        ))
     })
 }
 
@@ -260,6 +273,7 @@ fn statement_member<'a>(
     first: (usize, &'a ContentEntry),
     others: &mut impl Iterator<Item = (usize, &'a ContentEntry)>,
     encoding: TextEncoding,
+    session_authorization: bool,
 ) -> Result<StatementMember> {
     let mut member = StatementMember {
         text: Vec::new(),
@@ -267,7 +281,8 @@ fn statement_member<'a>(
     };
     let mut next = Some(first);
     while let Some((index, entry)) = next {
-        push_entry(&mut member, index, entry, encoding)
+        let maker = entry.maker().filter(|_| session_authorization);
+        push_entry(&mut member, index, entry, maker, encoding)
             .map_err(|character| cannot_hold(encoding, character, &entry_name(entry)))?;
         let is_full = member.text.len() >= STATEMENT_MEMBER_BYTES;
         next = if is_full { None } else { others.next() };
@@ -281,12 +296,24 @@ fn push_entry(
     member: &mut StatementMember,
     index: usize,
     entry: &ContentEntry,
+    maker: Option<&str>,
     encoding: TextEncoding,
 ) -> Result<(), char> {
     let text = &mut member.text;
     text.extend_from_slice(&encoding.encode(&entry_comment(entry))?);
+    if let Some(role) = maker {
+        text.extend_from_slice(&encoding.encode(&become_role(role))?);
+        text.push(b'\n');
+    }
     let create = push_statements(text, &entry.create, encoding)?;
-    let owner = push_statements(text, entry.alter_owner.as_slice(), encoding)?;
+    let owner = match maker {
+        Some(_) => {
+            text.extend_from_slice(BECOME_ONESELF.as_bytes());
+            text.push(b'\n');
+            None
+        }
+        None => push_statements(text, entry.alter_owner.as_slice(), encoding)?,
+    };
     text.push(b'\n');
     member.places.push((index, create, owner));
     Ok(())
@@ -371,7 +398,7 @@ mod tests {
         entries: &[ContentEntry],
         encoding: TextEncoding,
     ) -> Result<Vec<StatementMember>> {
-        statement_members(entries, Section::PreData, encoding).collect()
+        statement_members(entries, Section::PreData, encoding, false).collect()
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct ScriptWriter<W: Write> {
     /// One for each core.
     encoders: Vec<MemberEncoder>,
     encoding: TextEncoding,
+    /// Whether objects are made as their owners.
+    session_authorization: bool,
     spans: Vec<Spans>,
     totals: BTreeMap<DumpId, Totals>,
     events: Events,
@@ -50,6 +52,7 @@ impl<W: Write> ScriptWriter<W> {
         sink: W,
         compression: Compression,
         encoding: TextEncoding,
+        session_authorization: bool,
         entries: usize,
         events: Events,
     ) -> Self {
@@ -59,6 +62,7 @@ impl<W: Write> ScriptWriter<W> {
             archive: ArchiveWriter::new(sink, compression),
             encoders: encoders.collect(),
             encoding,
+            session_authorization,
             spans: vec![Spans::default(); entries],
             totals: BTreeMap::new(),
             events,
@@ -76,7 +80,8 @@ impl<W: Write> ScriptWriter<W> {
         entries: &[ContentEntry],
         section: Section,
     ) -> Result<()> {
-        let mut members = statement_members(entries, section, self.encoding);
+        let mut members =
+            statement_members(entries, section, self.encoding, self.session_authorization);
         loop {
             let next = members.by_ref().take(self.encoders.len());
             let next = next.collect::<Result<Vec<_>>>()?;
@@ -205,6 +210,7 @@ fn toc_entry(
         drop: entry.drop,
         create: spans.create,
         alter_owner: spans.alter_owner,
+        give_to_owner: entry.alter_owner.filter(|_| spans.alter_owner.is_none()),
         rows,
     }
 }

@@ -310,6 +310,7 @@ fn header_of(
         snapshot: String::new(),
         text_encoding: (!encoding.is_as_is()).then_some(encoding),
         inserts: None,
+        session_authorization: false,
         partial: Vec::new(),
         entries: 0,
         members: 0,
@@ -439,6 +440,7 @@ impl Builder<'_> {
             drop: self.drop(entry),
             create: None,
             alter_owner: None,
+            give_to_owner: None,
             rows: None,
         };
         match entry.kind {

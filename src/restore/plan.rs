@@ -64,6 +64,8 @@ pub(crate) struct Step {
     pub create: Option<Span>,
     /// What gives it to its owner.
     pub alter_owner: Option<Span>,
+    /// The same, if the script does without it.
+    pub give_to_owner: Option<String>,
     /// Entries that come first.
     pub depends_on: Vec<DumpId>,
     /// Tables that it locks, `true` for exclusively.
@@ -90,6 +92,7 @@ impl Step {
             owner: None,
             create: None,
             alter_owner: None,
+            give_to_owner: None,
             depends_on: Vec::new(),
             locks: Vec::new(),
             weight: 0,
@@ -462,6 +465,7 @@ pub(crate) fn plan_restore_without(
         {
             step.owner = None;
             step.alter_owner = None;
+            step.give_to_owner = None;
         }
     }
     if let Some(moves) = &options.moves {
@@ -511,15 +515,18 @@ fn step(
     options: &RestoreOptions,
 ) -> Option<Step> {
     let alter_owner = entry.alter_owner.filter(|_| !options.no_owner);
+    let give_to_owner = entry.give_to_owner.clone().filter(|_| !options.no_owner);
+    let gets_owner = alter_owner.is_some() || give_to_owner.is_some();
     (entry.create.is_some() || alter_owner.is_some()).then(|| Step {
         id: entry.id,
         kind,
         label: label(entry, kind),
         schema: entry.schema.clone(),
         name: entry.name.clone(),
-        owner: alter_owner.and(entry.owner.clone()),
+        owner: entry.owner.clone().filter(|_| gets_owner),
         create: entry.create,
         alter_owner,
+        give_to_owner,
         depends_on: entry.depends_on.clone(),
         locks: entry.locks.clone(),
         weight: entry
@@ -789,6 +796,7 @@ mod tests {
             encoding: "UTF8".into(),
             text_encoding: None,
             inserts: None,
+            session_authorization: false,
             properties: None,
             lc_collate: "C".into(),
             lc_ctype: "C".into(),
@@ -849,6 +857,7 @@ mod tests {
                         length: 0,
                     }),
                     alter_owner: None,
+                    give_to_owner: None,
                     rows: (*kind == Kind::TableData).then(|| {
                         Box::new(TableRows {
                             columns: Vec::new(),

@@ -229,6 +229,7 @@ mod tests {
             owner: None,
             create: None,
             alter_owner: None,
+            give_to_owner: None,
             depends_on: depends_on.iter().copied().map(DumpId).collect(),
             locks: locks.iter().map(|(t, e)| (DumpId(*t), *e)).collect(),
             weight,

@@ -55,6 +55,14 @@ impl StatementTexts {
             sql.push_str(&self.span(span, step)?);
             sql.push('\n');
         }
+        if let Some(statement) = &step.give_to_owner {
+            let statement = match &self.moved {
+                Some(moved) => moved.rewrite(statement, step)?,
+                None => statement.clone(),
+            };
+            sql.push_str(&statement);
+            sql.push('\n');
+        }
         Ok(sql)
     }
 

@@ -209,6 +209,73 @@ fn data_alone_comes_in_with_triggers_off_as_from_pg_dump() {
     });
 }
 
+/// Of a role that may make nothing in the database, and one name that must be quoted.
+const OWNED: &str = r#"
+DO $$ BEGIN CREATE ROLE "pgstow ""bob"" =/"; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+CREATE SCHEMA app AUTHORIZATION "pgstow ""bob"" =/";
+SET ROLE "pgstow ""bob"" =/";
+CREATE TYPE app.mood AS ENUM ('sad', 'glad');
+CREATE TABLE app.t (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, mood app.mood DEFAULT 'sad');
+INSERT INTO app.t DEFAULT VALUES;
+CREATE INDEX by_mood ON app.t (mood);
+CREATE FUNCTION app.f() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+REVOKE ALL ON FUNCTION app.f() FROM PUBLIC;
+CREATE MATERIALIZED VIEW app.m AS SELECT id, app.f() FROM app.t;
+COMMENT ON MATERIALIZED VIEW app.m IS 'bob''s';
+CREATE TABLE app.p (a integer) PARTITION BY LIST (a);
+CREATE TABLE app.p1 PARTITION OF app.p FOR VALUES IN (1);
+SELECT lo_from_bytea(4711, 'large');
+RESET ROLE;
+CREATE VIEW app.of_another AS SELECT id FROM app.t;
+CREATE PUBLICATION pub FOR TABLE app.t;
+ALTER PUBLICATION pub OWNER TO "pgstow ""bob"" =/";
+"#;
+
+#[test]
+fn objects_made_as_their_owners_are_the_same_database() {
+    on_newest(|server| {
+        let source = Database::filled(server, OWNED);
+        let before = Snapshot::of(&source).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql.gz");
+        let path = archive.to_str().unwrap();
+        let option = "--use-set-session-authorization";
+        pgstow(["create", &source.url(), "-o", path, option]).expect_status(0);
+        pgstow(["verify", path]).expect_status(0);
+        let shown = pgstow(["show", "--sql", path]).expect_status(0);
+        let script = shown.stdout();
+        let given = script
+            .lines()
+            .filter_map(|line| line.split_once(" OWNER TO "));
+        let given: Vec<&str> = given.map(|(object, _)| object).collect();
+        assert_eq!(
+            given,
+            [
+                "ALTER SCHEMA \"app\"",
+                "ALTER LARGE OBJECT 4711",
+                "ALTER PUBLICATION \"pub\""
+            ]
+        );
+
+        let replayed = Database::empty(server);
+        replayed.replay(&archive).unwrap();
+        let restored = Database::empty(server);
+        let url = restored.url();
+        let restore = ["restore", path, &url, "--yes"];
+        pgstow(restore).expect_status(0);
+        pgstow(restore).expect_status(0);
+        for copy in [&replayed, &restored] {
+            let compared = differences(&before, &Snapshot::of(copy).unwrap());
+            assert!(compared.is_none(), "{}", compared.unwrap());
+        }
+        pgstow(["diff", path, &source.url()]).expect_status(0);
+
+        pgstow(restore.iter().chain(&["-O"])).expect_status(0);
+        let owners = "SELECT DISTINCT relowner::regrole FROM pg_class WHERE relnamespace = 'app'::regnamespace";
+        assert_eq!(restored.sql(owners).trim(), "postgres");
+    });
+}
+
 #[test]
 fn an_archive_without_dollar_quotes_is_the_same_database() {
     on_newest(|server| {
