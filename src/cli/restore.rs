@@ -123,6 +123,10 @@ pub(crate) struct RestoreArgs {
     /// With -a: disable the target's triggers that would fire for the rows, until the end. --resume and --abandon enable them, too
     #[arg(long, requires = "data_only")]
     disable_triggers: bool,
+    /// With -a: insert the rows instead of copying them, so that policies of the target that bind the role hold for them. A row that
+    /// they forbid stops the restore
+    #[arg(long, requires = "data_only", conflicts_with_all = ["verify_rows", "into_schema", "rename"])]
+    enable_row_security: bool,
     /// Give up if a lock on what is dropped or loaded is not granted in this time (milliseconds). Exit status 21: the target is
     /// unchanged; 6: it got rows before
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=2_147_483_647), conflicts_with_all = ["create", "swap", "abandon"])]
@@ -292,6 +296,7 @@ impl RestoreArgs {
             resume: self.resume,
             single_transaction: self.single_transaction,
             disable_triggers: self.disable_triggers,
+            row_security: self.enable_row_security,
             lock_wait_timeout_ms: self.lock_wait_timeout,
             retry_for: self.retry_for,
         })

@@ -219,6 +219,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         analyze: _,
         resume: _,
         disable_triggers,
+        row_security,
         lock_wait_timeout_ms: _,
         retry_for: _,
         verify_rows: _,
@@ -230,6 +231,7 @@ pub(crate) fn fingerprint(options: &RestoreOptions) -> Vec<(&'static str, String
         ("--create", format!("{create} {properties}")),
         ("--no-owner", no_owner.to_string()),
         ("--disable-triggers", disable_triggers.to_string()),
+        ("--enable-row-security", row_security.to_string()),
         ("--skip-privileged", skip_privileged.to_string()),
         ("--role", role.clone().unwrap_or_default()),
         (

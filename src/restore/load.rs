@@ -41,7 +41,7 @@ pub(crate) struct LoadItem {
     target: Arc<LoadTarget>,
     /// Instead of the archive's COPY.
     copy: Option<Arc<str>>,
-    /// For rows of which some may be there already.
+    /// For rows that cannot simply be copied.
     staging: Option<Arc<Staging>>,
     /// Which rows of it; `None` for all.
     filter: Option<Arc<PlacedFilter>>,
@@ -61,7 +61,7 @@ struct TableQueue {
     label: Arc<str>,
     target: Arc<LoadTarget>,
     copy: Option<Arc<str>>,
-    /// For rows of which some may be there already.
+    /// For rows that cannot simply be copied.
     staging: Option<Arc<Staging>>,
     filter: Option<Arc<PlacedFilter>>,
     members: VecDeque<PlannedMember>,
@@ -333,21 +333,11 @@ impl Loader {
             rows,
             bytes: 0,
         });
-        if rows != sent {
-            return Err(Error::new(
-                ErrorKind::RestoreIncomplete,
-                format!("{} did not take every row", item.label),
-            )
-            .detail(format!(
-                "Member {}: {sent} rows sent, {rows} taken.",
-                item.member.id.0
-            ))
-            .hint("Does a trigger or rule of the target drop rows?"));
-        }
+        expect_all(item, sent, rows)?;
         Ok(rows)
     }
 
-    /// Inserts the rows that are not there yet. Gives their number.
+    /// Inserts the rows, or those that are not there yet. Gives their number.
     async fn insert(
         &self,
         worker: usize,
@@ -365,10 +355,14 @@ impl Loader {
         }
         let created = session.batch_execute(&staging.create).await;
         created.map_err(failed)?;
-        self.copy(worker, session, item, &staging.copy, member)
+        let copied = self
+            .copy(worker, session, item, &staging.copy, member)
             .await?;
         let inserted = session.execute(&staging.insert, &[]).await;
         let inserted = inserted.map_err(failed)?;
+        if staging.takes_all {
+            expect_all(item, copied, inserted)?;
+        }
         session.batch_execute(Staging::DROP).await.map_err(failed)?;
         Ok(inserted)
     }
@@ -429,6 +423,22 @@ impl Loader {
         }
         Ok(rows)
     }
+}
+
+/// All rows that were sent must be in the table.
+fn expect_all(item: &LoadItem, sent: u64, taken: u64) -> Result<()> {
+    if taken == sent {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::RestoreIncomplete,
+        format!("{} did not take every row", item.label),
+    )
+    .detail(format!(
+        "Member {}: {sent} rows sent, {taken} taken.",
+        item.member.id.0
+    ))
+    .hint("Does a trigger or rule of the target drop rows?"))
 }
 
 /// The archive was read before anything changed: it must hold the same now.
@@ -537,6 +547,7 @@ mod tests {
             of_extension: false,
             copy: None,
             skips_conflicts: false,
+            through_policies: false,
             rows_as_statements: false,
             rows: 0,
             bytes: members.iter().map(|(_, length)| length).sum(),

@@ -149,6 +149,8 @@ pub struct RestoreOptions {
     pub single_transaction: bool,
     /// With data alone: disable the triggers of the target that would fire, until the end.
     pub disable_triggers: bool,
+    /// With data alone: the target's policies hold for the rows that come in, and must allow them.
+    pub row_security: bool,
     /// Milliseconds after which a lock is given up that others hold on what is dropped or loaded; without it the restore
     /// waits.
     pub lock_wait_timeout_ms: Option<u64>,
@@ -186,6 +188,7 @@ impl RestoreOptions {
             resume: false,
             single_transaction: false,
             disable_triggers: false,
+            row_security: false,
             lock_wait_timeout_ms: None,
             retry_for: RETRY_FOR,
         }
@@ -473,6 +476,9 @@ async fn open_session(
     }
     if let Some(milliseconds) = options.lock_wait_timeout_ms {
         sql.push_str(&format!("SET lock_timeout = {milliseconds};"));
+    }
+    if options.row_security {
+        sql.push_str("SET row_security = on;");
     }
     if let Some(role) = &options.role {
         sql.push_str(&format!("SET ROLE {};", quote::ident(role)));

@@ -121,6 +121,8 @@ pub(crate) struct Load {
     pub copy: Option<String>,
     /// Rows that meet an equal key are left out.
     pub skips_conflicts: bool,
+    /// Rows are inserted, not copied: policies of the target may bind the role.
+    pub through_policies: bool,
     /// Rows are no COPY text but statements, which name their table.
     pub rows_as_statements: bool,
     /// Rows of all members.
@@ -432,6 +434,7 @@ pub(crate) fn plan_restore_without(
                 let members = members.remove(&entry.id).unwrap_or_default();
                 let load = Load {
                     skips_conflicts: index.header.skips_conflicts(),
+                    through_policies: options.row_security,
                     ..plan_load(entry, kind, members)?
                 };
                 check_columns(&load, options)?;
@@ -591,6 +594,7 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
         of_extension: entry.relation.is_none(),
         copy: None,
         skips_conflicts: false,
+        through_policies: false,
         rows_as_statements: kind == Kind::TableData && entry.rows.is_none(),
         rows,
         bytes: members.iter().map(|member| member.length).sum(),

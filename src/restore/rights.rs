@@ -501,6 +501,7 @@ pub(super) async fn check_existing(
     let rows = session
         .query(
             "SELECT c.oid::pg_catalog.regclass::text AS name, pg_catalog.has_table_privilege(c.oid, 'INSERT') AS may_insert, \
+             pg_catalog.has_table_privilege(c.oid, 'SELECT') AS may_select, \
              pg_catalog.row_security_active(c.oid) AS is_bound FROM unnest($1::text[], $2::text[]) AS w(nspname, relname) \
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname \
              JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname ORDER BY 1",
@@ -515,10 +516,19 @@ pub(super) async fn check_existing(
                 Check::Rights,
                 format!("the role has no INSERT on table {name}"),
             );
+        } else if options.row_security {
+            if !row.get::<_, bool>("may_select") {
+                findings.problem(
+                    Check::Rights,
+                    format!(
+                        "the role has no SELECT on table {name}, which --enable-row-security needs"
+                    ),
+                );
+            }
         } else if row.get("is_bound") {
             findings.problem(
                 Check::Rights,
-                format!("row security of table {name} binds the role, and rows cannot be copied through it"),
+                format!("row security of table {name} binds the role, and rows cannot be copied through it: --enable-row-security inserts them"),
             );
         }
     }

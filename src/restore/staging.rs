@@ -1,4 +1,5 @@
-//! Rows of which some may be there already: COPY knows no ON CONFLICT, so they come into a temporary table first.
+//! Rows of which some may be there already, and rows for tables whose policies bind the role: COPY knows no ON CONFLICT and
+//! no row security, so they come into a temporary table first.
 
 use crate::archive::copy_statement;
 use crate::objects::quote;
@@ -12,8 +13,10 @@ pub(crate) struct Staging {
     pub(crate) create: String,
     /// Copies all rows into it.
     pub(crate) copy: String,
-    /// Inserts those that meet no equal key.
+    /// Inserts them, or those that meet no equal key.
     pub(crate) insert: String,
+    /// Whether it inserts all.
+    pub(crate) takes_all: bool,
 }
 
 impl Staging {
@@ -26,9 +29,13 @@ impl Staging {
         let LoadTarget::Table { schema, name } = &load.target else {
             return None;
         };
-        if !load.skips_conflicts {
+        if !load.skips_conflicts && !load.through_policies {
             return None;
         }
+        let on_conflict = match load.skips_conflicts {
+            true => " ON CONFLICT DO NOTHING",
+            false => "",
+        };
         let target = quote::qualified(schema, name);
         let columns: Vec<String> = load.columns.iter().map(|name| quote::ident(name)).collect();
         let columns = columns.join(", ");
@@ -43,8 +50,9 @@ impl Staging {
             ),
             copy: copy_statement("pg_temp", table, &load.columns),
             insert: format!(
-                "INSERT INTO {target}{names} SELECT {columns} FROM pg_temp.{table} ON CONFLICT DO NOTHING"
+                "INSERT INTO {target}{names} SELECT {columns} FROM pg_temp.{table}{on_conflict}"
             ),
+            takes_all: !load.skips_conflicts,
         })
     }
 }

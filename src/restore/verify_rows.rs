@@ -367,6 +367,7 @@ mod tests {
             of_extension: false,
             copy: None,
             skips_conflicts: false,
+            through_policies: false,
             rows_as_statements: false,
             rows: 3,
             bytes: 30,

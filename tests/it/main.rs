@@ -46,6 +46,7 @@ mod recovery;
 mod replay;
 mod resume;
 mod roundtrip;
+mod row_security;
 mod select;
 mod service;
 mod sets;
