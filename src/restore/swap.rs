@@ -12,7 +12,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
@@ -400,9 +400,21 @@ impl PreparedSwap {
             denied: self.denied.clone(),
             patience: self.options.retry_for.max(SETTLE_PATIENCE),
         };
+        // To the build it is a restore that stopped part-way; of the swap nothing was done.
+        let heard = OnceLock::new();
+        let interrupt = async {
+            let signal = interrupt.await;
+            *heard.get_or_init(|| signal)
+        };
         let report = match self.build_and_check(&new, interrupt, events).await {
             Ok(report) => report,
-            Err(error) => return Err(undo(error, &new).await),
+            Err(error) => {
+                let error = match heard.get() {
+                    Some(signal) => error.with_kind(ErrorKind::Interrupted(*signal)),
+                    None => error,
+                };
+                return Err(undo(error, &new).await);
+            }
         };
         let maintenance = match exchange.hold_on(maintenance, &settings).await {
             Ok(maintenance) => maintenance,

@@ -213,6 +213,33 @@ fn a_failure_before_the_exchange_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_signal_during_the_build_has_its_own_exit_status_and_leaves_nothing_behind() {
+    on_newest(|server| {
+        let source = format!(
+            "{SOURCE} CREATE FUNCTION slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN \
+             IF current_database() ~ 'pgstow' THEN PERFORM pg_sleep(600); END IF; RETURN $1; END $$; \
+             CREATE INDEX ON t (slow(id))"
+        );
+        let swap = Swap::new(server, &source);
+        for (signal, status) in [("-TERM", 143), ("-INT", 130)] {
+            let child = swap.start(None);
+            let sleeps = format!(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname ~ '^{}_pgstow_'",
+                swap.target.name
+            );
+            while swap.source.sql(&sleeps) == "0\n" {
+                std::thread::yield_now();
+            }
+            pgstow::signal(&child, signal);
+            let told = ended_with(status, child);
+            assert!(told.contains("The target is unchanged."), "{told}");
+            swap.expect_old();
+            assert_eq!(swap.others("pgstow"), "\n");
+        }
+    });
+}
+
+#[test]
 fn killed_at_every_step() {
     on_newest(|server| {
         let swap = Swap::new(server, SOURCE);
