@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::MAX_MEMBER_LENGTH;
+use super::buffers::{Buffer, Buffers};
 use crate::{Error, Result};
 
 /// How members are stored.
@@ -95,59 +96,46 @@ impl Codec {
     ///
     /// # Errors
     /// What is wrong with it, as a phrase: not decompressible, or of another length.
-    pub(super) fn decode(self, stored: Vec<u8>, length: u64) -> Result<Vec<u8>, String> {
-        let stored_length = stored.len() as u64;
+    pub(super) fn decode(
+        self,
+        stored: Buffer,
+        length: u64,
+        texts: &Buffers,
+    ) -> Result<Buffer, String> {
+        let stored_length = stored.as_ref().len() as u64;
         if length > MAX_MEMBER_LENGTH || length > self.most_text(stored_length) {
             return Err(format!(
                 "{stored_length} stored bytes cannot hold the {length} bytes that are claimed"
             ));
         }
         let text = match self {
-            Codec::None => Ok(stored),
-            Codec::Gzip => gunzip(&stored, length),
-            Codec::Zstd => unzstd(&stored, length),
-        }?;
-        if text.len() as u64 != length {
-            return Err(format!(
-                "decompresses to {} bytes instead of {length}",
-                text.len()
-            ));
+            Codec::None => stored,
+            Codec::Gzip | Codec::Zstd => {
+                let mut text = texts.take(length)?;
+                let written = self.decompress(stored.as_ref(), text.bytes_mut())?;
+                text.truncate(written);
+                text
+            }
+        };
+        let found = text.as_ref().len() as u64;
+        if found != length {
+            return Err(format!("decompresses to {found} bytes instead of {length}"));
         }
         Ok(text)
     }
-}
 
-fn gunzip(stored: &[u8], length: u64) -> Result<Vec<u8>, String> {
-    let mut text = zeroed(length)?;
-    let written = libdeflater::Decompressor::new()
-        .gzip_decompress(stored, &mut text)
-        .map_err(|e| format!("gzip: {e}"))?;
-    text.truncate(written);
-    Ok(text)
-}
-
-fn unzstd(stored: &[u8], length: u64) -> Result<Vec<u8>, String> {
-    let mut text = reserved(length)?;
-    zstd::bulk::Decompressor::new()
-        .and_then(|mut decompressor| decompressor.decompress_to_buffer(stored, &mut text))
-        .map_err(|e| format!("zstd: {e}"))?;
-    Ok(text)
-}
-
-fn reserved(length: u64) -> Result<Vec<u8>, String> {
-    let mut buffer = Vec::new();
-    usize::try_from(length)
-        .ok()
-        .and_then(|length| buffer.try_reserve_exact(length).ok())
-        .map(|()| buffer)
-        .ok_or_else(|| format!("no memory for {length} bytes"))
-}
-
-pub(super) fn zeroed(length: u64) -> Result<Vec<u8>, String> {
-    let mut buffer = reserved(length)?;
-    let capacity = usize::try_from(length).map_err(|e| e.to_string())?;
-    buffer.resize(capacity, 0);
-    Ok(buffer)
+    /// Gives the number of bytes.
+    fn decompress(self, stored: &[u8], text: &mut [u8]) -> Result<usize, String> {
+        match self {
+            Codec::None => Err("not compressed".to_owned()),
+            Codec::Gzip => libdeflater::Decompressor::new()
+                .gzip_decompress(stored, text)
+                .map_err(|e| format!("gzip: {e}")),
+            Codec::Zstd => zstd::bulk::Decompressor::new()
+                .and_then(|mut decompressor| decompressor.decompress_to_buffer(stored, text))
+                .map_err(|e| format!("zstd: {e}")),
+        }
+    }
 }
 
 /// Compresses pieces; keeps the compressor's state and a buffer between calls.
@@ -235,6 +223,13 @@ mod tests {
         Compression::Zstd(19),
     ];
 
+    fn decode(codec: Codec, stored: &[u8], length: u64) -> Result<Vec<u8>, String> {
+        let buffers = Buffers::default();
+        let mut buffer = buffers.take(stored.len() as u64)?;
+        buffer.bytes_mut().copy_from_slice(stored);
+        codec.decode(buffer, length, &buffers).map(Buffer::into_vec)
+    }
+
     #[test]
     fn every_codec_gives_back_the_text() {
         let text = "a row of text\t42\n".repeat(5000).into_bytes();
@@ -242,7 +237,7 @@ mod tests {
             let mut encoder = PieceEncoder::new(compression);
             for text in [&text[..], b"\n", &text[7..900]] {
                 let stored = encoder.encode(text).unwrap();
-                let decoded = compression.codec().decode(stored, text.len() as u64);
+                let decoded = decode(compression.codec(), &stored, text.len() as u64);
                 assert_eq!(decoded.unwrap(), text);
             }
         }
@@ -255,9 +250,9 @@ mod tests {
             let stored = PieceEncoder::new(compression)
                 .encode(b"twelve bytes")
                 .unwrap();
-            assert!(codec.decode(stored.clone(), 11).is_err());
-            assert!(codec.decode(stored.clone(), 13).is_err());
-            assert!(codec.decode(stored, u64::MAX).is_err());
+            assert!(decode(codec, &stored, 11).is_err());
+            assert!(decode(codec, &stored, 13).is_err());
+            assert!(decode(codec, &stored, u64::MAX).is_err());
         }
     }
 

@@ -86,6 +86,7 @@
 //! The sum modulo 2^128 of XXH3-128 (seed 0) of each row's COPY text without its newline, see [`RowDigest`].
 //! It tells damage and mistakes, not forgery.
 
+mod buffers;
 mod codec;
 mod copy_text;
 mod digest;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::codec::zeroed;
+use super::buffers::{Buffer, Buffers};
 use super::footer::{Footer, has_footer_magic};
 use super::{
     Codec, FORMAT_VERSION, Index, InsertStyle, Member, MemberId, Piece, PieceForm, Pieces,
@@ -86,6 +86,8 @@ struct OwnArchive {
     index: Index,
     bytes_read: AtomicU64,
     kept: Mutex<Kept>,
+    stored_buffers: Buffers,
+    text_buffers: Buffers,
 }
 
 /// Stored bytes of members that were checked and are to be read soon: who takes a small part out of a large archive reads
@@ -93,23 +95,23 @@ struct OwnArchive {
 #[derive(Default)]
 struct Kept {
     bytes: usize,
-    members: HashMap<MemberId, Vec<u8>>,
+    members: HashMap<MemberId, Buffer>,
 }
 
 /// So much is kept at most. Four connections have as much in flight.
 const KEPT_BYTES: usize = 16 << 20;
 
 impl Kept {
-    fn keep(&mut self, id: MemberId, stored: Vec<u8>) {
-        if stored.len() <= KEPT_BYTES - self.bytes && !self.members.contains_key(&id) {
-            self.bytes += stored.len();
+    fn keep(&mut self, id: MemberId, stored: Buffer) {
+        if stored.capacity() <= KEPT_BYTES - self.bytes && !self.members.contains_key(&id) {
+            self.bytes += stored.capacity();
             self.members.insert(id, stored);
         }
     }
 
-    fn take(&mut self, id: MemberId) -> Option<Vec<u8>> {
+    fn take(&mut self, id: MemberId) -> Option<Buffer> {
         let stored = self.members.remove(&id)?;
-        self.bytes -= stored.len();
+        self.bytes -= stored.capacity();
         Some(stored)
     }
 }
@@ -210,7 +212,7 @@ impl ArchiveReader {
     /// `Damaged`, naming the member, what it holds and where it lies; `Io`; `Internal` if there is no such member.
     pub fn read_member(&self, id: MemberId) -> Result<Vec<u8>> {
         match &self.stored {
-            Stored::Own(own) => own.read_member(id),
+            Stored::Own(own) => own.read_text(id).map(Buffer::into_vec),
             Stored::PgDump(archive) => archive.statements(id).map(<[u8]>::to_vec),
         }
     }
@@ -291,6 +293,8 @@ impl OwnArchive {
             index: Index::empty(),
             bytes_read: AtomicU64::new(0),
             kept: Mutex::default(),
+            stored_buffers: Buffers::default(),
+            text_buffers: Buffers::default(),
         };
         let (footer, codec) = archive.read_footer()?;
         archive.codec = codec;
@@ -302,7 +306,8 @@ impl OwnArchive {
         self.source.len()
     }
 
-    fn read_member(&self, id: MemberId) -> Result<Vec<u8>> {
+    /// See [`ArchiveReader::read_member`].
+    fn read_text(&self, id: MemberId) -> Result<Buffer> {
         let member = self.member(id)?;
         let kept = self.lock_kept().take(id);
         let stored = match kept {
@@ -310,7 +315,7 @@ impl OwnArchive {
             None => self.read_stored(id, member)?,
         };
         self.codec
-            .decode(stored, member.length)
+            .decode(stored, member.length, &self.text_buffers)
             .map_err(|fault| self.damaged(format!("{}: {fault}.", self.index.describe(id))))
     }
 
@@ -326,7 +331,7 @@ impl OwnArchive {
         if !is_rows {
             return self.whole_statements(id);
         }
-        let text = Bytes::from(self.read_member(id)?);
+        let text = Bytes::from_owner(self.read_text(id)?);
         match self.index.header.inserts {
             Some(style) => self.inserted_rows(id, &text, style),
             None => self.copied_rows(id, &text),
@@ -374,7 +379,7 @@ impl OwnArchive {
     fn whole_statements(&self, id: MemberId) -> Result<Pieces> {
         let piece = Piece {
             count: self.member(id)?.rows.unwrap_or(0),
-            bytes: Bytes::from(self.read_member(id)?),
+            bytes: Bytes::from_owner(self.read_text(id)?),
         };
         Ok(Pieces::whole(PieceForm::Statements, piece))
     }
@@ -385,9 +390,9 @@ impl OwnArchive {
             .ok_or_else(|| Error::internal(format!("there is no member {}", id.0)))
     }
 
-    fn read_stored(&self, id: MemberId, member: &Member) -> Result<Vec<u8>> {
+    fn read_stored(&self, id: MemberId, member: &Member) -> Result<Buffer> {
         let stored = self.read_piece(member.offset, member.stored_length)?;
-        if blake3::hash(&stored).to_hex().as_str() != member.blake3 {
+        if blake3::hash(stored.as_ref()).to_hex().as_str() != member.blake3 {
             let what = self.index.describe(id);
             return Err(self.damaged(format!("{what}: its BLAKE3 differs from the index.")));
         }
@@ -396,15 +401,16 @@ impl OwnArchive {
 
     /// Lengths come from an index or footer that was checked against the file's size, so a buffer is
     /// never larger than the file.
-    fn read_piece(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
-        let mut buffer = zeroed(length).map_err(|fault| {
+    fn read_piece(&self, offset: u64, length: u64) -> Result<Buffer> {
+        let mut buffer = self.stored_buffers.take(length).map_err(|fault| {
             Error::new(
                 ErrorKind::Io,
                 format!("could not read archive \"{}\"", self.name),
             )
             .detail(fault)
         })?;
-        self.source.read_at(offset, &mut buffer).map_err(|e| {
+        let read = self.source.read_at(offset, buffer.bytes_mut());
+        read.map_err(|e| {
             // What decryption calls invalid was altered after it was written.
             if e.kind() == io::ErrorKind::InvalidData {
                 return self.damaged(format!("Bytes from {offset} on: {e}."));
@@ -425,8 +431,8 @@ impl OwnArchive {
         let size = self.size();
         let length = size.min(TAIL_LENGTH);
         let tail = self.read_piece(size - length, length)?;
-        let (footer, codec) =
-            Footer::find(&tail).ok_or_else(|| self.damaged(what_is_wrong_with(&tail)))?;
+        let (footer, codec) = Footer::find(tail.as_ref())
+            .ok_or_else(|| self.damaged(what_is_wrong_with(tail.as_ref())))?;
         if footer.format > FORMAT_VERSION {
             return Err(self.newer(footer.format));
         }
@@ -441,7 +447,7 @@ impl OwnArchive {
 
     fn read_index(&self, footer: &Footer) -> Result<Index> {
         let stored = self.read_piece(footer.offset, footer.stored_length)?;
-        if blake3::hash(&stored).to_hex().as_str() != footer.blake3 {
+        if blake3::hash(stored.as_ref()).to_hex().as_str() != footer.blake3 {
             return Err(self.damaged(format!(
                 "The index (offset {}, {} bytes): its BLAKE3 differs from the footer.",
                 footer.offset, footer.stored_length
@@ -449,10 +455,10 @@ impl OwnArchive {
         }
         let text = self
             .codec
-            .decode(stored, footer.length)
+            .decode(stored, footer.length, &self.text_buffers)
             .map_err(|fault| self.damaged(format!("The index: {fault}.")))?;
-        let index =
-            Index::parse(&text).map_err(|fault| self.damaged(format!("The index: {fault}.")))?;
+        let index = Index::parse(text.as_ref())
+            .map_err(|fault| self.damaged(format!("The index: {fault}.")))?;
         if index.header.format > FORMAT_VERSION {
             return Err(self.newer(index.header.format));
         }
