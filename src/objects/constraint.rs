@@ -23,9 +23,24 @@ pub struct Constraint {
     deferral: Deferral,
     /// Whether it is part of a partitioned table's constraint.
     is_attached: bool,
+    /// How it and the constraints of partitions come together.
+    making: Making,
     comment: Option<String>,
     /// The triggers that check it later, if it is deferrable.
     triggers: Vec<Oid>,
+}
+
+/// How a constraint and those of its table's partitions are made. The server attaches no index behind EXCLUDE or WITHOUT
+/// OVERLAPS to another one (`CompareIndexInfo` in `catalog/index.c`): there only the partitioned table can make its
+/// partitions' constraints, under names of the server's choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Making {
+    /// By itself. Partitions' constraints are attached later.
+    ByItself,
+    /// Together with those of all partitions.
+    WithPartitions,
+    /// With that of the partitioned table.
+    ByParent { oid: Oid, name: String },
 }
 
 /// When a constraint is checked.
@@ -74,6 +89,7 @@ fn from_row(row: &Row, deparser: &Deparser) -> Result<(Constraint, Option<String
             (true, true) => Deferral::InitiallyDeferred,
         },
         is_attached: row.try_get("is_attached")?,
+        making: making(row)?,
         comment: row.try_get("comment")?,
         triggers: row
             .try_get::<_, Option<Vec<Oid>>>("triggers")?
@@ -89,6 +105,19 @@ fn from_row(row: &Row, deparser: &Deparser) -> Result<(Constraint, Option<String
     Ok((constraint, definition))
 }
 
+fn making(row: &Row) -> Result<Making, RowError> {
+    let is_attachable = !row.try_get::<_, bool>("is_without_attachment")?;
+    Ok(match row.try_get::<_, Option<Oid>>("parent")? {
+        _ if is_attachable => Making::ByItself,
+        Some(oid) => Making::ByParent {
+            oid,
+            name: row.try_get("parent_name")?,
+        },
+        None if row.try_get("is_valid_parent")? => Making::WithPartitions,
+        None => Making::ByItself,
+    })
+}
+
 /// `PRIMARY KEY (a, b)`, as `pg_get_constraintdef` prints it.
 fn plain_definition(
     constraint: &Constraint,
@@ -102,18 +131,22 @@ fn plain_definition(
 
 fn query(server: ServerVersion) -> String {
     // Constraints have had parents since 11.
-    let is_attached = if server >= ServerVersion::major(11) {
-        "co.conparentid <> 0"
-    } else {
-        "false"
-    };
+    let parent = since(
+        server,
+        11,
+        "NULLIF(co.conparentid, 0)",
+        "NULL::pg_catalog.oid",
+    );
     // INCLUDE came with 11, NULLS NOT DISTINCT with 15, WITHOUT OVERLAPS with 18.
     let has_keys_only = since(server, 11, "i.indnkeyatts = i.indnatts", "true");
     let nulls_are_distinct = since(server, 15, "NOT i.indnullsnotdistinct", "true");
     let may_overlap = since(server, 18, "NOT co.conperiod", "true");
     format!(
         "SELECT co.oid, co.conname, co.contype = 'x' AS is_exclusion, co.condeferrable, co.condeferred, \
-           {is_attached} AS is_attached, comment.description AS comment, \
+           {parent} IS NOT NULL AS is_attached, {parent} AS parent, \
+           (SELECT p.conname FROM pg_catalog.pg_constraint p WHERE p.oid = {parent}) AS parent_name, \
+           i.indisexclusion AS is_without_attachment, c.relkind = 'p' AND i.indisvalid AS is_valid_parent, \
+           comment.description AS comment, \
            CASE WHEN co.condeferrable THEN ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
              WHERE t.tgrelid = co.conrelid AND t.tgconstraint = co.oid) END AS triggers, \
            CASE WHEN NOT co.condeferrable AND {has_keys_only} AND {nulls_are_distinct} AND {may_overlap} THEN \
@@ -140,17 +173,48 @@ impl Constraint {
     }
 
     fn render_create(&self) -> Vec<String> {
-        let mut out = vec![format!(
-            "ALTER TABLE ONLY {} ADD CONSTRAINT {} {};",
-            self.index.table.sql(),
-            quote::ident(&self.name),
-            self.render_definition()
-        )];
+        let add = |only| {
+            format!(
+                "ALTER TABLE {only}{} ADD CONSTRAINT {} {};",
+                self.index.table.sql(),
+                quote::ident(&self.name),
+                self.render_definition()
+            )
+        };
+        let mut out = vec![match &self.making {
+            Making::ByItself => add("ONLY "),
+            Making::WithPartitions => add(""),
+            Making::ByParent { name, .. } => self.render_find(name, &add("ONLY ")),
+        }];
         if let Some(tablespace) = self.index.tablespace.as_ref().filter(|_| self.is_exclusion) {
             out.push(self.index.render_set_tablespace(tablespace));
         }
         out.extend(self.index.render_settings());
         out
+    }
+
+    /// Gives the constraint that the parent's made here its own name. Without the parent's it is made by itself.
+    fn render_find(&self, parent: &str, add: &str) -> String {
+        let table = self.index.table.sql();
+        let rename = format!("ALTER TABLE ONLY {} RENAME CONSTRAINT ", table);
+        let body = format!(
+            "DECLARE made pg_catalog.name; \
+             BEGIN \
+             SELECT k.conname INTO made FROM pg_catalog.pg_constraint AS k \
+             JOIN pg_catalog.pg_constraint AS p ON p.oid = k.conparentid \
+             WHERE k.conrelid = {table}::pg_catalog.regclass AND p.conname = {parent}; \
+             IF made IS NULL THEN {add} \
+             ELSIF made <> {name} THEN \
+             EXECUTE {rename} || pg_catalog.quote_ident(made) || {to}; \
+             END IF; \
+             END",
+            table = quote::literal(&table),
+            parent = quote::literal(parent),
+            name = quote::literal(&self.name),
+            rename = quote::literal(&rename),
+            to = quote::literal(&format!(" TO {}", quote::ident(&self.name))),
+        );
+        format!("DO LANGUAGE plpgsql {};", quote::literal(&body))
     }
 
     /// The definition with the index's parameters and tablespace, which the server leaves out of
@@ -225,7 +289,11 @@ impl DumpObject for Constraint {
     }
 
     fn extra_dependencies(&self) -> Vec<ObjectId> {
-        vec![self.index.table.id()]
+        let mut needed = vec![self.index.table.id()];
+        if let Making::ByParent { oid, .. } = &self.making {
+            needed.push(ObjectId::definition(catalog::PG_CONSTRAINT, *oid));
+        }
+        needed
     }
 
     fn relation(&self) -> Option<ObjectId> {

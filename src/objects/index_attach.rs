@@ -20,7 +20,7 @@ pub struct IndexAttach {
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<IndexAttach>> {
     // 10 has no partitioned indexes, and finds no rows here. An index that is not dumped for being invalid is no part of
-    // another one, which stays invalid.
+    // another one, which stays invalid. One behind EXCLUDE or WITHOUT OVERLAPS cannot be attached, see `constraint.rs`.
     let sql = format!(
         "SELECT ic.oid AS index_oid, n.nspname AS index_schema, ic.relname AS index_name, \
            c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
@@ -36,7 +36,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<IndexAttach>> {
          JOIN pg_catalog.pg_index pix ON pix.indexrelid = pi.oid \
          JOIN pg_catalog.pg_class p ON p.oid = pix.indrelid \
          JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
-         WHERE {IS_USER_RELATION} AND (c.relkind = 'p' OR i.indisvalid AND i.indisready) \
+         WHERE {IS_USER_RELATION} AND (c.relkind = 'p' OR i.indisvalid AND i.indisready) AND NOT i.indisexclusion \
          ORDER BY n.nspname, ic.relname"
     );
     read_all(session, "partitions of indexes", &sql, |row| {

@@ -201,6 +201,7 @@ fn definitions_query(major: u32) -> String {
          FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
          LEFT JOIN pg_class x ON x.oid = k.conindid
          WHERE {users} AND CASE WHEN k.contype IN ('p', 'u') THEN x.reltablespace = 0 AND x.reloptions IS NULL
+         AND NOT ((c.relkind = 'p' OR c.relispartition) AND (SELECT i.indisexclusion FROM pg_index i WHERE i.indexrelid = x.oid))
          WHEN k.contype = 'f' THEN c.relkind = 'r' AND {is_root} END
          UNION ALL SELECT 'CONSTRAINT ' || {constraint} || ' ' || pg_get_constraintdef(k.oid)
          FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
