@@ -443,6 +443,33 @@ async fn read_texts(
     Ok(texts)
 }
 
+/// One more session beside the `held` ones; `None` if the server takes no more connections: those that are there do the work.
+async fn open_another(
+    settings: &ConnectSettings,
+    options: &RestoreOptions,
+    header: &Header,
+    held: usize,
+    events: &Events,
+) -> Result<Option<Session>> {
+    let is_full = |error: &Error| {
+        error
+            .details()
+            .iter()
+            .any(|it| it.contains("(SQLSTATE 53300)"))
+    };
+    match open_session(settings, options, header).await {
+        Ok(session) => Ok(Some(session)),
+        Err(error) if held > 0 && is_full(&error) => {
+            let jobs = options.jobs;
+            events.warn(format!(
+                "the server takes no more connections: {held} of {jobs} do the work"
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens a connection to the target with the settings that restoring needs on top of the usual ones.
 async fn open_session(
     settings: &ConnectSettings,

@@ -19,7 +19,7 @@ use super::retry::Patience;
 use super::{Prepared, RestoreOptions, RestoreReport, verify_rows};
 use super::{
     clean, connect_for_create, database, disabled, drop_database, finish, journal, load,
-    open_session, post_data, single_transaction, tablespaces, turn,
+    open_another, open_session, post_data, single_transaction, tablespaces, turn,
 };
 
 /// How long a run that failed waits for its own backends to be told so.
@@ -177,8 +177,20 @@ impl Prepared {
         tablespaces::create(&first, &left.tablespaces, &self.texts).await?;
 
         let mut sessions = vec![first];
+        let header = &self.reader.index().header;
         while sessions.len() < self.options.jobs.get() {
-            let session = self.open_session().await?;
+            let held = sessions.len();
+            let another = open_another(&self.settings, &self.options, header, held, events).await?;
+            let Some(session) = another else {
+                // A new database gets its properties over one more, from outside.
+                if self.options.create
+                    && held > 1
+                    && let Some(last) = sessions.pop()
+                {
+                    last.close().await;
+                }
+                break;
+            };
             turn::join(&session).await?;
             state.add_backend(session.backend_pid());
             sessions.push(session);
@@ -435,8 +447,9 @@ pub(super) async fn render_beginning(session: &Session) -> Result<String> {
 pub(super) async fn warn_and_wait(error: &Error, pause: Duration, events: &Events) {
     let details = error.details().join(" ");
     events.warn(format!(
-        "{}: {details} Trying again in {:.1} s.",
+        "{}: {}. Trying again in {:.1} s.",
         error.message(),
+        details.trim_end_matches('.'),
         pause.as_secs_f64()
     ));
     tokio::time::sleep(pause).await;

@@ -35,7 +35,7 @@ use super::progress::Commit;
 use super::sessions::other_sessions;
 use super::swap_rights::{self, MAY_END, SESSIONS, render_properties};
 use super::{
-    Prepared, RestoreOptions, RestoreReport, connect_for_create, look, open_session, verify_rows,
+    Prepared, RestoreOptions, RestoreReport, connect_for_create, look, open_another, verify_rows,
 };
 
 /// How often the exchange is tried while sessions of the target do not end.
@@ -491,9 +491,9 @@ async fn undo(error: Error, new: &ConnectSettings) -> Error {
         Ok(()) => told,
         Err(left) => told
             .detail(format!(
-                "The new database {} is left behind: {}.",
+                "The new database {} is left behind: {}",
                 quote::one_line(&name),
-                left.message()
+                left.details().join(" ")
             ))
             .hint("The next restore --swap into this target drops it."),
     }
@@ -509,8 +509,10 @@ async fn check_rows(
 ) -> Result<()> {
     let header = &reader.index().header;
     let mut sessions = Vec::new();
-    for _ in 0..options.jobs.get() {
-        sessions.push(open_session(new, options, header).await?);
+    while sessions.len() < options.jobs.get() {
+        let another = open_another(new, options, header, sessions.len(), events).await?;
+        let Some(session) = another else { break };
+        sessions.push(session);
     }
     verify_rows::verify_new_database(&sessions, loads, header.text_encoding(), events).await?;
     for session in sessions {

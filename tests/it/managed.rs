@@ -1,6 +1,7 @@
 //! Restores by a role that owns its database and is no superuser, as managed services give it.
 
-use crate::harness::{Database, Host, Server, on_every_major, pgstow};
+use crate::harness::pgstow::archive_of;
+use crate::harness::{Database, Host, Server, on_every_major, on_newest, pgstow};
 
 /// A role that owns a database.
 struct Tenant {
@@ -208,5 +209,35 @@ fn a_plain_role_dumps_and_restores_what_it_owns_and_is_told_of_subscriptions() {
         // The databases were its own.
         crate::harness::database::run_psql(server, "postgres", &format!("DROP ROLE {role}"))
             .unwrap();
+    });
+}
+
+#[test]
+fn fewer_connections_than_jobs_do_the_work() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t AS SELECT generate_series(1, 1000) AS id; CREATE TABLE u AS TABLE t; CREATE INDEX ON t (id)",
+        );
+        let (_dir, file) = archive_of(&source);
+        let tenant = Tenant::new(server, &source);
+        let role = &tenant.role;
+        source.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT 3"));
+        for (mode, held) in [("--verify-rows", "3 of 8"), ("--swap", "2 of 8")] {
+            let url = tenant.url();
+            let told = pgstow([
+                "restore",
+                &file,
+                &url,
+                "--yes",
+                "-O",
+                "-j8",
+                mode,
+                "--retry-for=5",
+            ]);
+            let told = told.expect_status(0).stderr();
+            assert!(told.contains(&format!("{held} do the work")), "{told}");
+            assert_eq!(tenant.target.sql("SELECT sum(id) FROM u"), "500500\n");
+        }
     });
 }
