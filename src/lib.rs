@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub mod backup;
+mod characters;
 pub mod cli;
 pub mod comparison;
 pub mod config;

@@ -3,14 +3,16 @@
 //! Statements are made and run as UTF-8; a table here turns them into the archive's encoding and back. Rows never pass through
 //! it: the server converts them, `COPY ... (ENCODING '...')`, both ways.
 //!
-//! Only encodings in which no byte of another character looks like ASCII are here: elsewhere a backslash or a quote could be half
-//! of a character, and neither psql's lexer nor ours could be trusted. Manual: "Character Set Support".
+//! An archive of ours is only in an encoding in which no byte of another character looks like ASCII: elsewhere a backslash or a quote could be
+//! half of a character, and not every reader could be trusted. One of pg_dump may also be in an encoding of clients alone; its
+//! statements are read as UTF-8. Manual: "Character Set Support".
 
 use std::borrow::Cow;
 
 use encoding_rs as whatwg;
 use serde::{Deserialize, Serialize};
 
+use crate::characters::{Characters, plain_name};
 use crate::{Error, ErrorKind};
 
 /// An encoding by PostgreSQL's name.
@@ -25,6 +27,8 @@ struct Known {
     /// Other names of PostgreSQL, in lower case and without punctuation.
     aliases: &'static [&'static str],
     table: Table,
+    /// Of encodings of clients alone.
+    characters: Option<Characters>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,20 @@ const fn known(name: &'static str, aliases: &'static [&'static str], table: Tabl
         name,
         aliases,
         table,
+        characters: None,
+    }
+}
+
+const fn of_clients(
+    name: &'static str,
+    characters: Characters,
+    table: &'static whatwg::Encoding,
+) -> Known {
+    Known {
+        name,
+        aliases: &[],
+        table: Table::Whatwg(table, &[]),
+        characters: Some(characters),
     }
 }
 
@@ -105,16 +123,46 @@ static KNOWN: [Known; 32] = [
     listed("EUC_CN", &[], whatwg::GBK),
 ];
 
-/// Encodings of clients in which a byte that looks like ASCII may be half of a character, with their other names.
-const UNSAFE: [(&str, &[&str]); 7] = [
-    ("BIG5", &["win950", "windows950"]),
-    ("GB18030", &[]),
-    ("GBK", &["win936", "windows936"]),
-    ("JOHAB", &[]),
-    ("SHIFT_JIS_2004", &["shiftjis2004"]),
-    ("SJIS", &["mskanji", "shiftjis", "win932", "windows932"]),
-    ("UHC", &["win949", "windows949"]),
+/// What pg_dump may write besides. Browsers read each character as PostgreSQL 18 does, or not at all, but for those of
+/// [`read_otherwise`]: compared code by code.
+static OF_CLIENTS: [Known; 5] = [
+    of_clients("SJIS", Characters::Kana, whatwg::SHIFT_JIS),
+    of_clients("BIG5", Characters::Double, whatwg::BIG5),
+    of_clients("GBK", Characters::Double, whatwg::GBK),
+    of_clients("UHC", Characters::Double, whatwg::EUC_KR),
+    of_clients("GB18030", Characters::Gb18030, whatwg::GB18030),
 ];
+
+/// Whether browsers read a character as another one than PostgreSQL does.
+fn read_otherwise(encoding: &str, character: &[u8]) -> bool {
+    let code = (character.iter()).fold(0_u32, |code, byte| code << 8 | u32::from(*byte));
+    match encoding {
+        "BIG5" => matches!(
+            code,
+            0xa145 | 0xa14e | 0xa15a | 0xa1c2 | 0xa1c3 | 0xa1c5 | 0xa1e3 | 0xa1f2 | 0xa1f3
+                | 0xa1fe..=0xa242 | 0xa244 | 0xa246 | 0xa247 | 0xa2cc | 0xa2ce | 0xc6a1..=0xc7fc
+        ),
+        "GB18030" => matches!(
+            code,
+            0xa3a0 | 0xa6d9
+                ..=0xa6df
+                    | 0xa6ec
+                    | 0xa6ed
+                    | 0xa6f3
+                    | 0xa8bc
+                    | 0xfe59
+                    | 0xfe61
+                    | 0xfe66
+                    | 0xfe67
+                    | 0xfe6d
+                    | 0xfe7e
+                    | 0xfe90
+                    | 0xfea0
+                    | 0x8135_f437
+        ),
+        _ => false,
+    }
+}
 
 impl TextEncoding {
     /// UTF-8.
@@ -125,6 +173,65 @@ impl TextEncoding {
     /// All of them.
     pub fn all() -> impl Iterator<Item = TextEncoding> {
         KNOWN.iter().map(TextEncoding)
+    }
+
+    /// The encoding of an archive of pg_dump.
+    ///
+    /// # Errors
+    /// Why it cannot be read, as a phrase.
+    pub(crate) fn of_pg_dump(name: &str) -> Result<Self, String> {
+        let of_clients = Characters::of_encoding(name)
+            .and_then(|(name, _)| OF_CLIENTS.iter().find(|known| known.name == name));
+        match of_clients {
+            Some(known) => Ok(TextEncoding(known)),
+            None => name.parse(),
+        }
+    }
+
+    /// Whether only clients may use it: in it a byte that looks like ASCII may be half of a character.
+    pub(crate) fn is_of_clients_alone(self) -> bool {
+        self.0.characters.is_some()
+    }
+
+    /// The encoding in which values of rows can be told: UTF-8 instead of one of clients alone.
+    pub(crate) fn of_values(self) -> TextEncoding {
+        match self.is_of_clients_alone() {
+            true => TextEncoding::UTF8,
+            false => self,
+        }
+    }
+
+    /// Rows in [`TextEncoding::of_values`].
+    ///
+    /// # Errors
+    /// `Data`: only a server can convert them.
+    pub(crate) fn to_values(self, rows: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+        if !self.is_of_clients_alone() {
+            return Ok(Cow::Borrowed(rows));
+        }
+        match self.decode(rows) {
+            Some(Cow::Borrowed(text)) => Ok(Cow::Borrowed(text.as_bytes())),
+            Some(Cow::Owned(text)) => Ok(Cow::Owned(text.into_bytes())),
+            None => Err(Error::new(
+                ErrorKind::Data,
+                format!(
+                    "rows cannot be converted from {} without a server",
+                    self.name()
+                ),
+            )
+            .hint("Restore the table: the server converts them.")),
+        }
+    }
+
+    /// The way back of a text that was made of such rows.
+    ///
+    /// # Errors
+    /// A character that it has no bytes for.
+    pub(crate) fn encode_values(self, text: Vec<u8>) -> Result<Vec<u8>, char> {
+        match std::str::from_utf8(&text) {
+            Ok(utf8) if self.is_of_clients_alone() => self.encode(utf8).map(Cow::into_owned),
+            _ => Ok(text),
+        }
     }
 
     /// PostgreSQL's name.
@@ -183,7 +290,8 @@ impl TextEncoding {
         // Some characters are written as another one: they would not come back.
         let back = self.decode(&encoded);
         let is_itself = back.is_some_and(|text| text.chars().eq([character]));
-        if !is_itself || encoded.iter().any(u8::is_ascii) {
+        let looks_like_ascii = encoded.iter().any(u8::is_ascii) && !self.is_of_clients_alone();
+        if !is_itself || looks_like_ascii {
             return Err(character);
         }
         bytes.extend_from_slice(&encoded);
@@ -202,12 +310,31 @@ impl TextEncoding {
         if self.is_as_is() || bytes.is_ascii() {
             return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
         }
+        if self.has_what_is_read_otherwise(bytes) {
+            return None;
+        }
         match self.0.table {
             Table::Whatwg(table, []) => {
                 table.decode_without_bom_handling_and_without_replacement(bytes)
             }
             _ => bytes.iter().map(|&byte| self.decode_byte(byte)).collect(),
         }
+    }
+
+    fn has_what_is_read_otherwise(self, mut bytes: &[u8]) -> bool {
+        let Some(characters) = self.0.characters else {
+            return false;
+        };
+        while let Some((character, rest)) = characters
+            .first_length(bytes)
+            .and_then(|length| bytes.split_at_checked(length))
+        {
+            if character.len() > 1 && read_otherwise(self.name(), character) {
+                return true;
+            }
+            bytes = rest;
+        }
+        false
     }
 
     /// Of an encoding that has one for each character.
@@ -231,28 +358,22 @@ impl std::str::FromStr for TextEncoding {
 
     /// As PostgreSQL reads names of encodings: letters and digits count, whatever their case.
     fn from_str(name: &str) -> Result<Self, String> {
-        let plain = |name: &str| -> String {
-            let letters = name.chars().filter(char::is_ascii_alphanumeric);
-            letters.map(|c| c.to_ascii_lowercase()).collect()
+        let wanted = plain_name(name);
+        let is = |known: &&Known| {
+            plain_name(known.name) == wanted || known.aliases.contains(&wanted.as_str())
         };
-        let wanted = plain(name);
-        let is = |known: &str, aliases: &[&str]| {
-            plain(known) == wanted || aliases.contains(&wanted.as_str())
-        };
-        if let Some(known) = KNOWN.iter().find(|known| is(known.name, known.aliases)) {
+        if let Some(known) = KNOWN.iter().find(is) {
             return Ok(TextEncoding(known));
         }
-        Err(
-            match UNSAFE.iter().find(|(known, aliases)| is(known, aliases)) {
-                Some((known, _)) => format!(
-                    "in {known} a backslash or a quote may be half of a character, which no script is safe with"
-                ),
-                None => {
-                    let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
-                    format!("none of {}", names.join(", "))
-                }
-            },
-        )
+        Err(match Characters::of_encoding(name) {
+            Some((known, _)) => format!(
+                "in {known} a backslash or a quote may be half of a character, which no script is safe with"
+            ),
+            None => {
+                let names: Vec<&str> = KNOWN.iter().map(|known| known.name).collect();
+                format!("none of {}", names.join(", "))
+            }
+        })
     }
 }
 
@@ -327,6 +448,32 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn encodings_of_clients_are_for_archives_of_pg_dump() {
+        let of_pg_dump = |name| TextEncoding::of_pg_dump(name).unwrap();
+        let sjis = of_pg_dump("Shift_JIS");
+        assert_eq!(sjis.name(), "SJIS");
+        for (encoding, text, bytes) in [
+            (sjis, "表ソ能ｱ\\", &b"\x95\\\x83\\\x94\\\xb1\\"[..]),
+            (of_pg_dump("BIG5"), "功", b"\xa5\\"),
+            (of_pg_dump("GBK"), "乗", b"\x81\\"),
+            (of_pg_dump("UHC"), "갂", b"\x81\x41"),
+            (
+                of_pg_dump("GB18030"),
+                "乗\u{600}",
+                b"\x81\\\x81\x30\xfe\x30",
+            ),
+        ] {
+            assert_eq!(encoding.decode(bytes).unwrap(), text);
+            assert_eq!(encoding.encode(text).unwrap(), bytes);
+        }
+        assert_eq!(of_pg_dump("EUC_JP"), named("EUC_JP"));
+        assert_eq!(sjis.encode("¥"), Err('¥'));
+        // Hiragana to PostgreSQL.
+        assert_eq!(of_pg_dump("BIG5").decode(b"\xc6\xe8"), None);
+        assert!(TextEncoding::of_pg_dump("JOHAB").is_err());
     }
 
     #[test]

@@ -335,7 +335,7 @@ fn write_data(
 ) -> Result<()> {
     let encoding = reader.index().header.text_encoding();
     let cannot = |character| cannot_hold(encoding, character, &entry.qualified_name());
-    let inserts = inserts.and_then(|style| entry.insert_text(style, encoding));
+    let inserts = inserts.and_then(|style| entry.insert_text(style, encoding.of_values()));
     let inserts = inserts.transpose().map_err(cannot)?;
     let mut pieces = match inserts {
         Some(_) => reader.pieces(id)?,
@@ -352,7 +352,10 @@ fn write_data(
     }
     while let Some(piece) = pieces.next()? {
         let statements = match &inserts {
-            Some(inserts) => inserts.render(&piece.bytes).into(),
+            Some(inserts) => {
+                let statements = inserts.render(&encoding.to_values(&piece.bytes)?);
+                encoding.encode_values(statements).map_err(cannot)?.into()
+            }
             None => piece.bytes,
         };
         out.write_all(&statements).map_err(failed)?;

@@ -47,7 +47,7 @@ impl<'a> TableRows<'a> {
         let table = table_with_rows(reader.index(), pattern)?;
         let rows = table.rows.as_ref();
         let columns = rows.map(|rows| &rows.columns[..]).unwrap_or_default();
-        let encoding = reader.index().header.text_encoding();
+        let encoding = reader.index().header.text_encoding().of_values();
         let filter = RowFilter::new(conditions.to_vec()).encoded(encoding)?;
         let filter = filter.place(columns).map_err(|column| {
             let column = quote::ident(column);
@@ -82,11 +82,13 @@ impl<'a> TableRows<'a> {
             csv::push_header(&mut buffer, &self.encoded_columns()?);
             out.write_all(&buffer).map_err(failed)?;
         }
+        let encoding = self.reader.index().header.text_encoding();
         let mut count = 0;
         for (id, _) in self.reader.index().data_members(self.table.id) {
             let mut pieces = self.reader.pieces(id)?;
             while let Some(piece) = pieces.next()? {
-                let (rows, chosen) = self.filter.choose(&piece.bytes);
+                let text = encoding.to_values(&piece.bytes)?;
+                let (rows, chosen) = self.filter.choose(&text);
                 count += chosen;
                 buffer.clear();
                 let printed = self.render(format, &rows, &mut buffer)?;
@@ -122,11 +124,12 @@ impl<'a> TableRows<'a> {
         Ok(buffer)
     }
 
+    /// What rows are printed in.
     fn encoding(&self) -> TextEncoding {
-        self.reader.index().header.text_encoding()
+        self.reader.index().header.text_encoding().of_values()
     }
 
-    /// The names as the rows are: in the archive's encoding.
+    /// The names as the rows are.
     fn encoded_columns(&self) -> Result<Vec<Cow<'_, [u8]>>> {
         let encode = |name: &'a String| self.encoding().encode(name);
         let names: Result<_, char> = self.columns.iter().map(encode).collect();

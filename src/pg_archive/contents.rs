@@ -223,7 +223,7 @@ impl Settings {
         };
         let encoding = value("ENCODING").ok_or_else(|| damaged("it does not tell its encoding"))?;
         Ok(Settings {
-            encoding: encoding.parse().map_err(|_| {
+            encoding: TextEncoding::of_pg_dump(encoding).map_err(|_| {
                 let name = quote::one_line(encoding).into_owned();
                 Fault::Unsupported(format!("its texts are in the encoding {name}"))
             })?,
@@ -301,8 +301,12 @@ fn header_of(
         server_version: head.server_version.clone(),
         server_version_num: version_number(&head.server_version),
         database: name.into_owned(),
-        encoding: option_of(create_text, "ENCODING")
-            .unwrap_or_else(|| settings.encoding.name().to_owned()),
+        encoding: option_of(create_text, "ENCODING").unwrap_or_else(|| {
+            match encoding.is_of_clients_alone() {
+                true => TextEncoding::UTF8.name().to_owned(),
+                false => encoding.name().to_owned(),
+            }
+        }),
         lc_collate: locale("LC_COLLATE"),
         lc_ctype: locale("LC_CTYPE"),
         started: format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"),

@@ -186,6 +186,126 @@ fn an_archive_that_went_through_a_pipe_is_scanned() {
     });
 }
 
+/// Names, comments and rows with a word, of which half a character may look like a backslash.
+fn source_of_word(server: &'static Server, word: &str, options: &str) -> Database {
+    let database = Database::with_options(server, options);
+    database.sql(&format!(
+        r#"CREATE SCHEMA "s {word}";
+        CREATE TABLE "s {word}"."t {word}" (id integer PRIMARY KEY, "{word}" text DEFAULT '{word}');
+        COMMENT ON TABLE "s {word}"."t {word}" IS 'it''s {word}';
+        CREATE FUNCTION "{word}"() RETURNS text LANGUAGE sql AS $$ SELECT '{word}' $$;
+        INSERT INTO "s {word}"."t {word}" SELECT n, '{word} ' || n FROM generate_series(1, 200) n;
+        INSERT INTO "s {word}"."t {word}" VALUES (-1, E'\\{word}\t{word}\n''{word}'), (-2, NULL);"#
+    ));
+    database
+}
+
+const UTF8: &str = "ENCODING 'UTF8' LOCALE 'C'";
+const EUC_JP: &str = "ENCODING 'EUC_JP' LOCALE 'C'";
+
+#[test]
+fn archives_in_encodings_of_clients_come_back() {
+    for major in wanted_majors().into_iter().filter(|major| *major >= 12) {
+        let server = Server::of_major(major);
+        for (encoding, word, database) in [
+            ("SJIS", "表ソ能", UTF8),
+            ("SJIS", "表ソ能", EUC_JP),
+            ("BIG5", "功", UTF8),
+            ("GBK", "乗", UTF8),
+            ("GB18030", "乗", UTF8),
+            ("UHC", "갂", UTF8),
+        ] {
+            let source = source_of_word(server, word, database);
+            let (targets, forms) = match encoding {
+                "SJIS" => (&[UTF8, EUC_JP][..], 3),
+                _ => (&[UTF8][..], 1),
+            };
+            for options in [&["-Fc"][..], &["-Fd"], &["-Fc", "--inserts"]]
+                .into_iter()
+                .take(forms)
+            {
+                let dir = tempfile::tempdir().unwrap();
+                let archive = dir.path().join("archive");
+                let archive = archive.to_str().unwrap();
+                let dumped = [
+                    &["-d", &source.name, "-E", encoding, "-f", archive],
+                    options,
+                ];
+                run(&client_dir().join("pg_dump"), server, &dumped.concat());
+                for target in targets {
+                    let what = format!("{encoding} {options:?} {database} {target}");
+                    let (theirs, ours) = (
+                        Database::with_options(server, target),
+                        Database::with_options(server, target),
+                    );
+                    let restored = ["-d", &theirs.name, archive];
+                    run(&client_dir().join("pg_restore"), server, &restored);
+                    let theirs = Snapshot::of(&theirs).unwrap();
+                    for _ in 0..2 {
+                        let url = ours.url();
+                        let verify = match options.contains(&"--inserts") {
+                            // Only a server knows what rows they make.
+                            true => "--verbose",
+                            false => "--verify-rows",
+                        };
+                        pgstow(["restore", archive, &url, "--yes", verify]).expect_status(0);
+                        expect_equal(&what, &theirs, &ours);
+                    }
+                }
+            }
+            let dir = tempfile::tempdir().unwrap();
+            let archive = dir.path().join("archive");
+            let archive = archive.to_str().unwrap();
+            let dumped = ["-d", &source.name, "-E", encoding, "-Fc", "-f", archive];
+            run(&client_dir().join("pg_dump"), server, &dumped);
+            shown_in_whole_characters(server, &source, archive, word);
+        }
+    }
+}
+
+/// What an archive in an encoding of clients prints of a table of [`source_of_word`].
+#[track_caller]
+fn shown_in_whole_characters(
+    server: &'static Server,
+    source: &Database,
+    archive: &str,
+    word: &str,
+) {
+    pgstow(["verify", archive]).expect_status(0);
+    let shown = pgstow(["show", archive]).expect_status(0).stdout();
+    assert!(shown.contains(&format!("s {word}.t {word}")), "{shown}");
+    let table = format!("\"s {word}\".\"t {word}\"");
+    let extract = |condition: &str, format: &str| {
+        let asked = [
+            "extract", archive, &table, "--where", condition, "--format", format,
+        ];
+        pgstow(asked).expect_status(0).stdout()
+    };
+    let seventh = format!("\"{word}\" = '{word} 7'");
+    assert_eq!(extract(&seventh, "copy"), format!("7\t{word} 7\n"));
+    let odd = extract("id = -1", "csv");
+    assert_eq!(
+        odd,
+        format!("id,{word}\n-1,\"\\{word}\t{word}\n'{word}\"\n")
+    );
+    let odd = extract("id = -1", "jsonl");
+    assert!(
+        odd.contains(&format!("\\\\{word}\\t{word}\\n'{word}")),
+        "{odd}"
+    );
+
+    for more in [&[][..], &["--inserts"]] {
+        let script = pgstow([&["show", archive, "--sql"], more].concat()).expect_status(0);
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("script.sql");
+        std::fs::write(&file, script.stdout_bytes()).unwrap();
+        let replayed = Database::empty(server);
+        replayed.try_file(&file).unwrap();
+        let rows = format!("SELECT * FROM {table} ORDER BY id; SELECT \"{word}\"()");
+        assert_eq!(replayed.sql(&rows), source.sql(&rows), "{more:?}");
+    }
+}
+
 #[test]
 fn one_table_and_its_rows_come_out_alone() {
     on_newest(|server| {

@@ -490,13 +490,52 @@ fn bytes_arrive_in_the_encoding_that_the_script_names() {
             ascii.sql("SELECT encode(a::bytea, 'hex') FROM t ORDER BY a"),
             "e4ff\nfcfe\n"
         );
-        let refused = restore(
-            &script(&dir, "SET client_encoding = 'SJIS';\nCREATE TABLE u ();\n"),
-            &ascii,
-            &["-1"],
-        )
-        .expect_status(1);
-        assert!(refused.stderr().contains("a script in SJIS is not obeyed"));
+    });
+}
+
+/// Encodings of clients alone, each with a word that ends in a byte that looks like a backslash or a letter.
+const OF_CLIENTS: [(&str, &str); 7] = [
+    ("SJIS", "表ソ能"),
+    ("SHIFT_JIS_2004", "表ソ能"),
+    ("BIG5", "功"),
+    ("GBK", "乗"),
+    ("GB18030", "乗"),
+    ("UHC", "갂"),
+    // The server itself takes few of its characters.
+    ("JOHAB", "똥"),
+];
+
+#[test]
+fn halves_of_characters_are_no_backslashes() {
+    on_newest(|server| {
+        let dir = tempfile::tempdir().unwrap();
+        for (encoding, word) in OF_CLIENTS {
+            let source = Database::filled(
+                server,
+                &format!(
+                    r#"CREATE TABLE "t {word}" ("{word}" text DEFAULT '{word}', b text);
+                    COMMENT ON TABLE "t {word}" IS '{word}';
+                    INSERT INTO "t {word}" VALUES ('{word}', E'{word}\\\t{word}\n'), (E'\\{word}', NULL);
+                    CREATE FUNCTION "{word}"() RETURNS text LANGUAGE sql AS $$ SELECT '{word}' $$;"#
+                ),
+            );
+            let before = Snapshot::of(&source).unwrap();
+            for options in [&["-E", encoding][..], &["-E", encoding, "--inserts"]] {
+                let file = dir.path().join("clients.sql");
+                pg_dump(client_dir(), &source, options, &file).unwrap();
+                for more in [&[][..], &["-1"]] {
+                    let target = Database::empty(server);
+                    restore(&file, &target, more).expect_status(0);
+                    let after = Snapshot::of(&target).unwrap();
+                    assert_eq!(differences(&before, &after), None, "{options:?}");
+                }
+            }
+        }
+        // What is obeyed is told by the encoding that holds.
+        let text = b"SET client_encoding = 'SJIS';\nSELECT '\x95\\';\nSET client_encoding = 'UTF8';\nSELECT 1 \\! id\n;\n";
+        let target = Database::empty(server);
+        let refused = restore(&script(&dir, text), &target, &[]).expect_status(1);
+        assert!(refused.stderr().contains("line 4"), "{}", refused.stderr());
     });
 }
 

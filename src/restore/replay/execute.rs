@@ -119,7 +119,7 @@ pub(super) async fn execute(
         open: Done::default(),
         told_of_transactions: false,
     };
-    replay.session_is_open()?;
+    replay.session_is_open();
     replay.all().await
 }
 
@@ -291,7 +291,8 @@ impl Replay<'_> {
             Kind::Setting | Kind::Begin | Kind::Commit | Kind::OtherEnd
         );
         self.done(1, changes);
-        self.session_is_open()
+        self.session_is_open();
+        Ok(())
     }
 
     /// A commit whose answer is an error of the connection may have been done; one that the server refused was not.
@@ -339,22 +340,10 @@ impl Replay<'_> {
     }
 
     /// The lexer follows what the server reports.
-    fn session_is_open(&mut self) -> Result<()> {
+    fn session_is_open(&mut self) {
         let mut backends = (self.progress.backends.lock()).unwrap_or_else(PoisonError::into_inner);
         *backends = vec![self.session.backend_pid()];
-        self.script.set_strings(session::strings(&self.session));
-        match session::unsafe_encoding(&self.session) {
-            None => Ok(()),
-            Some(encoding) => Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "line {}: a script in {encoding} is not obeyed",
-                    self.script.line()
-                ),
-            )
-            .detail("Half of a character may look like a backslash in it.")
-            .hint("Dump with -E UTF8, or convert the script and its SET client_encoding.")),
-        }
+        self.script.set_reading(session::reading(&self.session));
     }
 
     async fn connect(&mut self, database: &str) -> Result<()> {
@@ -364,7 +353,8 @@ impl Replay<'_> {
         })?;
         self.session = session::open(&settings, self.options).await?;
         self.in_transaction = false;
-        self.session_is_open()
+        self.session_is_open();
+        Ok(())
     }
 
     async fn finish(&mut self) -> Result<()> {

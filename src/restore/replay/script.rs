@@ -2,9 +2,10 @@
 //!
 //! A statement is held whole, rows never: they pass in pieces, whatever the length of a row.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::lexer::{CopyWith, Found, Lexer, Shape};
+use crate::characters::Characters;
 use crate::lexer::StringSyntax;
 use crate::objects::quote::one_line;
 use crate::{Error, ErrorKind};
@@ -117,10 +118,31 @@ const COMMAND_BYTES: usize = 64 << 10;
 /// The line that ends rows, with the line break before it.
 const END_OF_ROWS: &[u8] = b"\n\\.";
 
+/// The settings by which SQL is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// What `'...'` means: the server's `standard_conforming_strings`.
+    pub(super) strings: StringSyntax,
+    /// Where characters end, if `client_encoding` is one in which half of one may look like ASCII.
+    pub(super) characters: Option<Characters>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Reading {
+            strings: StringSyntax::Standard,
+            characters: None,
+        }
+    }
+}
+
 /// Cuts a script into its items.
 #[derive(Debug)]
 pub(super) struct Script {
     buffer: BytesMut,
+    /// The start of the buffer as the lexer may see it, where that is not the same.
+    hidden: BytesMut,
+    characters: Option<Characters>,
     lexer: Lexer,
     /// The line that the buffer's first byte is in.
     line: u64,
@@ -150,6 +172,8 @@ impl Script {
     pub(super) fn new() -> Self {
         Script {
             buffer: BytesMut::new(),
+            hidden: BytesMut::new(),
+            characters: None,
             lexer: Lexer::new(),
             line: 1,
             last: false,
@@ -168,9 +192,13 @@ impl Script {
         self.last = true;
     }
 
-    /// What `'...'` means from the next line on: the server's `standard_conforming_strings`.
-    pub(super) fn set_strings(&mut self, strings: StringSyntax) {
-        self.lexer.set_strings(strings);
+    /// How what follows is read; strings from the next line on.
+    pub(super) fn set_reading(&mut self, reading: Reading) {
+        self.lexer.set_strings(reading.strings);
+        if self.characters != reading.characters {
+            self.characters = reading.characters;
+            self.hidden.clear();
+        }
         if self.mode == Mode::Start {
             self.lexer.skip_to(0);
         }
@@ -228,7 +256,14 @@ impl Script {
     }
 
     fn sql(&mut self) -> Result<Option<Item>, Fault> {
-        let found = (self.lexer.advance(&self.buffer, self.last)).map_err(|unclosed| {
+        let text = match self.characters {
+            Some(characters) => {
+                characters.hide_tails(&self.buffer, &mut self.hidden, self.last);
+                &self.hidden
+            }
+            None => &self.buffer,
+        };
+        let found = (self.lexer.advance(text, self.last)).map_err(|unclosed| {
             let line = self.line_at(unclosed.at);
             match unclosed.what {
                 "a statement" => Fault::NoSemicolon { line },
@@ -320,6 +355,7 @@ impl Script {
         let (length, item) = match end {
             EndOfRows::At { rows: 0, length } => {
                 self.take(length);
+                self.hidden.clear();
                 self.lexer.skip_to(0);
                 self.mode = Mode::Sql;
                 return Ok(Some(Item::EndOfRows));
@@ -343,6 +379,7 @@ impl Script {
     /// Takes bytes off the start, and counts their lines.
     fn take(&mut self, count: usize) -> Bytes {
         let taken = self.buffer.split_to(count).freeze();
+        self.hidden.advance(count.min(self.hidden.len()));
         self.line += count_lines(&taken);
         if matches!(self.mode, Mode::Start | Mode::Sql) {
             self.lexer.forget(count);
@@ -453,12 +490,14 @@ mod tests {
     use crate::lexer::split;
     use proptest::prelude::*;
 
-    /// Everything in a script, given in pieces; what follows `SET strings = off` is read with escapes.
+    /// Everything in a script, given in pieces; what follows `SET strings = off` is read with escapes, `SET encoding` in whole
+    /// characters.
     fn read(pieces: &[&[u8]]) -> (Vec<String>, Option<Fault>) {
         let mut script = Script::new();
         let mut pieces = pieces.iter();
         let mut items = Vec::new();
         let mut rows: Option<Vec<u8>> = None;
+        let mut reading = Reading::default();
         loop {
             match script.next() {
                 Err(fault) => return (items, Some(fault)),
@@ -474,9 +513,13 @@ mod tests {
                 }
                 Ok(Some(Item::Statement(statement))) => {
                     let text = String::from_utf8_lossy(&statement.text);
-                    if text == "SET strings = off;" {
-                        script.set_strings(StringSyntax::Escaped);
+                    match &*text {
+                        "SET strings = off;" => reading.strings = StringSyntax::Escaped,
+                        "SET encoding = sjis;" => reading.characters = Some(Characters::Kana),
+                        "SET encoding = utf8;" => reading.characters = None,
+                        _ => {}
                     }
+                    script.set_reading(reading);
                     items.push(format!("{} {text}", statement.line));
                 }
                 Ok(Some(Item::Command(command))) => items.push(format!(
@@ -564,6 +607,33 @@ mod tests {
     }
 
     #[test]
+    fn halves_of_characters_are_neither_backslashes_nor_names() {
+        let text = b"SET encoding = sjis;\nSELECT \x95\\ AS \x83\\;\nCOPY t FROM stdin;\n\x95\\\n\\.\nSELECT '\x94\\';\n\
+                     SET strings = off;\nSELECT '\x94\\', '\\'';\nSET encoding = utf8;\nSELECT 1 \x95\\ 1\n;";
+        let (items, fault) = read(&[text]);
+        assert_eq!(fault, None);
+        let kinds: Vec<&str> = (items
+            .iter()
+            .map(|item| item.split([';', '(']).next().unwrap()))
+        .collect();
+        assert_eq!(
+            kinds,
+            [
+                "1 SET encoding = sjis",
+                "2 SELECT \u{fffd}\\ AS \u{fffd}\\",
+                "3 COPY t FROM stdin",
+                "rows \u{fffd}\\\n",
+                "6 SELECT '\u{fffd}\\'",
+                "7 SET strings = off",
+                "8 SELECT '\u{fffd}\\', '\\''",
+                "9 SET encoding = utf8",
+                "10 \\",
+                "10 SELECT 1 \u{fffd}\\ 1\n"
+            ]
+        );
+    }
+
+    #[test]
     fn numbers_are_read_as_newer_psql_does() {
         for text in [
             "SELECT 1e'\\';",
@@ -643,6 +713,8 @@ mod tests {
             Just("\n\\.\n".to_owned()),
             Just("\\.\r\n".to_owned()),
             Just("SET strings = off;\n".to_owned()),
+            Just("SET encoding = sjis;\n".to_owned()),
+            Just("SET encoding = utf8;\n".to_owned()),
             Just("CREATE FUNCTION f() BEGIN ATOMIC SELECT CASE END; END;".to_owned()),
             Just("'a'\n -- c\n 'b'".to_owned()),
             Just("U&'\\' E'\\'' $tag$ $tag $tag$".to_owned()),
@@ -677,7 +749,7 @@ mod tests {
         fn whatever_the_guard_lets_through_is_cut_alike(text in scripts()) {
             let Ok(ranges) = split(&text, StringSyntax::Standard) else { return Ok(()) };
             let statements: Vec<&str> = ranges.into_iter().map(|range| &text[range]).filter(|text| *text != ";").collect();
-            if text.contains("COPY") || text.contains("SET strings") { return Ok(()) }
+            if text.contains("COPY") || text.contains("SET ") { return Ok(()) }
             let (items, _) = read(&[text.as_bytes()]);
             let items: Vec<&str> = items.iter().filter_map(|item| item.split_once(' ')).map(|(_, text)| text).collect();
             prop_assert_eq!(items, statements);

@@ -9,21 +9,12 @@ use tokio_postgres::CopyInSink;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 
 use super::ReplayOptions;
+use super::script::Reading;
+use crate::characters::Characters;
 use crate::conn::{ConnectSettings, Session, connect};
 use crate::lexer::StringSyntax;
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
-
-/// Encodings in which a backslash may be the second half of a character.
-const NOT_ASCII_SAFE: &[&str] = &[
-    "SJIS",
-    "SHIFT_JIS_2004",
-    "BIG5",
-    "GBK",
-    "UHC",
-    "JOHAB",
-    "GB18030",
-];
 
 /// Where a statement waits that is no UTF-8.
 const PARAMETER: &str = "pgstow.statement";
@@ -45,18 +36,17 @@ pub(super) async fn open(settings: &ConnectSettings, options: &ReplayOptions) ->
     Ok(session)
 }
 
-/// How the server reads `'...'` now.
-pub(super) fn strings(session: &Session) -> StringSyntax {
-    match session.reported().standard_conforming_strings.as_str() {
-        "off" => StringSyntax::Escaped,
-        _ => StringSyntax::Standard,
+/// How the server reads what follows.
+pub(super) fn reading(session: &Session) -> Reading {
+    let reported = session.reported();
+    let encoding = Characters::of_encoding(&reported.client_encoding);
+    Reading {
+        strings: match reported.standard_conforming_strings.as_str() {
+            "off" => StringSyntax::Escaped,
+            _ => StringSyntax::Standard,
+        },
+        characters: encoding.map(|(_, characters)| characters),
     }
-}
-
-/// The encoding of what follows, if the lexer would be lost in it.
-pub(super) fn unsafe_encoding(session: &Session) -> Option<String> {
-    let encoding = session.reported().client_encoding;
-    NOT_ASCII_SAFE.contains(&&*encoding).then_some(encoding)
 }
 
 /// Runs one statement.

@@ -10,8 +10,9 @@ use super::command::{Asked, Commands};
 use super::input::{Input, Packing};
 use super::kind::Kind;
 use super::lexer::CopyWith;
-use super::script::{Fault, Item, Script, Statement, count_lines};
+use super::script::{Fault, Item, Reading, Script, Statement, count_lines};
 use super::{ReplayOptions, refuse_copy_to, refuse_end};
+use crate::characters::Characters;
 use crate::event::{Event, Events, Phase};
 use crate::lexer::StringSyntax;
 use crate::{Error, Result};
@@ -63,7 +64,7 @@ pub(super) fn survey(
     let mut survey = ScriptSurvey::new(input.packing());
     let mut commands = Commands::new(options.follow_connect);
     let mut script = Script::new();
-    let mut strings = Strings::default();
+    let mut settings = Settings::default();
     let mut buffer = vec![0; PIECE_BYTES];
     let stored = input.stored_bytes();
     loop {
@@ -89,13 +90,13 @@ pub(super) fn survey(
             }
             Some(Item::Statement(statement)) => {
                 survey.statement(&statement, options)?;
-                script.set_strings(strings.after(&statement));
+                script.set_reading(settings.after(&statement));
             }
             Some(Item::Command(command)) => {
                 if let Asked::Connect(database) = commands.obey(&command)? {
                     refuse_connect_in_one(options, command.line)?;
-                    strings = Strings::default();
-                    script.set_strings(strings.now);
+                    settings = Settings::default();
+                    script.set_reading(settings.now);
                     survey.databases.push(database);
                 }
                 let name = format!("\\{}", command.name);
@@ -159,30 +160,19 @@ impl ScriptSurvey {
     }
 }
 
-/// What `'...'` means, as far as the text of statements tells.
-#[derive(Clone, Copy)]
-struct Strings {
-    now: StringSyntax,
+/// How SQL is read, as far as the text of statements tells.
+#[derive(Clone, Copy, Default)]
+struct Settings {
+    now: Reading,
     /// Once the transaction is committed: SET LOCAL ends with it.
-    committed: StringSyntax,
+    committed: Reading,
     /// Once it is rolled back.
-    rolled_back: StringSyntax,
+    rolled_back: Reading,
     in_transaction: bool,
 }
 
-impl Default for Strings {
-    fn default() -> Self {
-        Strings {
-            now: StringSyntax::Standard,
-            committed: StringSyntax::Standard,
-            rolled_back: StringSyntax::Standard,
-            in_transaction: false,
-        }
-    }
-}
-
-impl Strings {
-    fn after(&mut self, statement: &Statement) -> StringSyntax {
+impl Settings {
+    fn after(&mut self, statement: &Statement) -> Reading {
         match Kind::of(&statement.words) {
             Kind::Begin => self.in_transaction = true,
             Kind::Commit => self.end(self.committed),
@@ -193,55 +183,88 @@ impl Strings {
         self.now
     }
 
-    fn end(&mut self, strings: StringSyntax) {
-        *self = Strings {
-            now: strings,
-            committed: strings,
-            rolled_back: strings,
+    fn end(&mut self, reading: Reading) {
+        *self = Settings {
+            now: reading,
+            committed: reading,
+            rolled_back: reading,
             in_transaction: false,
         };
     }
 
     fn set(&mut self, statement: &[u8]) {
-        let Some((strings, is_local)) = setting(statement) else {
+        let Some((change, is_local)) = setting(statement) else {
             return;
         };
         if is_local && !self.in_transaction {
             return;
         }
-        self.now = strings;
+        change.apply(&mut self.now);
         if !is_local {
-            self.committed = strings;
+            change.apply(&mut self.committed);
         }
         if !self.in_transaction {
-            self.rolled_back = strings;
+            change.apply(&mut self.rolled_back);
         }
     }
 }
 
-/// The value that a statement gives to `standard_conforming_strings`, and whether for its transaction only.
-fn setting(statement: &[u8]) -> Option<(StringSyntax, bool)> {
-    static SETTING: LazyLock<Regex> = LazyLock::new(|| {
+/// What a statement changes.
+#[derive(Clone, Copy)]
+enum Change {
+    Strings(StringSyntax),
+    Characters(Option<Characters>),
+    All,
+}
+
+impl Change {
+    fn apply(self, reading: &mut Reading) {
+        match self {
+            Change::Strings(strings) => reading.strings = strings,
+            Change::Characters(characters) => reading.characters = characters,
+            Change::All => *reading = Reading::default(),
+        }
+    }
+
+    fn of(name: &[u8], value: &[u8]) -> Change {
+        if name.eq_ignore_ascii_case(b"standard_conforming_strings") {
+            return Change::Strings(match value.to_ascii_lowercase().as_slice() {
+                b"off" | b"false" | b"no" | b"0" | b"of" | b"f" | b"n" => StringSyntax::Escaped,
+                _ => StringSyntax::Standard,
+            });
+        }
+        let encoding = Characters::of_encoding(&String::from_utf8_lossy(value));
+        Change::Characters(encoding.map(|(_, characters)| characters))
+    }
+}
+
+/// What a statement changes, and whether for its transaction only.
+fn setting(statement: &[u8]) -> Option<(Change, bool)> {
+    static SET: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(
-            r"(?i)^(?:SET\s+(?:SESSION\s+|(LOCAL)\s+)?standard_conforming_strings\s*(?:=|\bTO\b)\s*'?|SELECT\s.*\bset_config\s*\(\s*'standard_conforming_strings'\s*,\s*')(\w+)(?:'\s*,\s*(t))?",
+            r"(?i)^(?:SET\s+(?:SESSION\s+|(LOCAL)\s+)?(?:(standard_conforming_strings|client_encoding)\s*(?:=|\bTO\b)|(NAMES)\b)\s*'?|SELECT\s.*\bset_config\s*\(\s*'(standard_conforming_strings|client_encoding)'\s*,\s*')([\w-]+)(?:'\s*,\s*(t))?",
         )
         .expect("it is a constant")
     });
     static RESET: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?i)^(?:RESET\s+(?:standard_conforming_strings|ALL)|DISCARD\s+ALL)\s*;")
-            .expect("it is a constant")
+        Regex::new(
+            r"(?i)^(?:RESET\s+(standard_conforming_strings|client_encoding|ALL)|DISCARD\s+ALL)\s*;",
+        )
+        .expect("it is a constant")
     });
     // Settings are short; long statements need not be searched.
     let statement = &statement[..statement.len().min(400)];
-    if RESET.is_match(statement) {
-        return Some((StringSyntax::Standard, false));
+    if let Some(found) = RESET.captures(statement) {
+        let change = match found.get(1).map(|name| name.as_bytes()) {
+            Some(name) if !name.eq_ignore_ascii_case(b"all") => Change::of(name, b""),
+            _ => Change::All,
+        };
+        return Some((change, false));
     }
-    let found = SETTING.captures(statement)?;
-    let strings = match found[2].to_ascii_lowercase().as_slice() {
-        b"off" | b"false" | b"no" | b"0" | b"of" | b"f" | b"n" => StringSyntax::Escaped,
-        _ => StringSyntax::Standard,
-    };
-    Some((strings, found.get(1).or(found.get(3)).is_some()))
+    let found = SET.captures(statement)?;
+    let name = (2..5).find_map(|group| found.get(group))?;
+    let is_local = found.get(1).or(found.get(6)).is_some();
+    Some((Change::of(name.as_bytes(), &found[5]), is_local))
 }
 
 #[cfg(test)]
@@ -278,6 +301,18 @@ mod tests {
         );
         assert_eq!(survey.commands, ["\\restrict", "\\unrestrict", "\\connect"]);
         assert_eq!(survey.databases, ["b"]);
+    }
+
+    #[test]
+    fn a_survey_follows_the_encoding() {
+        let text = b"SET client_encoding = 'SJIS';\nSELECT \x95\\;\nBEGIN;\nSET LOCAL client_encoding TO utf8;\nCOMMIT;\nSELECT \x95\\;\n\
+                     RESET client_encoding;\nset names 'win932';\nSELECT \x95\\;\nSELECT set_config('client_encoding', 'UTF8', false);\n";
+        let input = Input::from_reader(Box::new(std::io::Cursor::new(&text[..])), "x").unwrap();
+        let found = survey(input, &ReplayOptions::default(), &Events::none()).unwrap();
+        assert_eq!(found.statements, 10);
+        let broken = "SET client_encoding = 'SJIS';\nRESET ALL;\nSELECT \\;\n";
+        let refused = survey_of(broken, &ReplayOptions::default()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unsupported);
     }
 
     #[test]
