@@ -141,6 +141,10 @@ fn columns_of(known: &[(&str, &str, u32)], alias: &str, server: ServerVersion) -
     let columns =
         known.iter().map(
             |(name, _, since)| match server >= ServerVersion::major(*since) {
+                // Before 14, 0 was said of what nobody had counted, too; since then that is -1.
+                true if *name == "reltuples" && server < ServerVersion::major(14) => {
+                    format!("COALESCE(NULLIF({alias}.{name}, 0), -1)::text AS {name}")
+                }
                 true => format!("{alias}.{name}::text AS {name}"),
                 false => format!("NULL::text AS {name}"),
             },
