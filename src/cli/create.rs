@@ -65,7 +65,7 @@ pub(crate) struct CreateArgs {
     /// Connections that copy rows [default: number of cores, at most 8]
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroU32>,
-    /// gzip:1..12, zstd:1..19 or none [default: gzip:1]
+    /// gzip:1..12, zstd:1..19 or none; a number alone is gzip's level, 0 none [default: gzip:1]
     #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = parse_method)]
     compress: Option<Method>,
     #[command(flatten)]
@@ -120,8 +120,8 @@ pub(crate) struct CreateArgs {
     /// No compression methods of columns: the target's default
     #[arg(long)]
     no_toast_compression: bool,
-    /// Give up if a table's lock is not granted in this time (milliseconds)
-    #[arg(long, value_name = "MS")]
+    /// Give up if a table's lock is not granted in this time: milliseconds, or 5s, 2min...
+    #[arg(long, value_name = "TIMEOUT", value_parser = super::duration::parse_timeout)]
     lock_wait_timeout: Option<u64>,
     /// SET ROLE on every connection
     #[arg(long)]

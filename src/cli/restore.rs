@@ -127,9 +127,9 @@ pub(crate) struct RestoreArgs {
     /// they forbid stops the restore
     #[arg(long, requires = "data_only", conflicts_with_all = ["verify_rows", "into_schema", "rename"])]
     enable_row_security: bool,
-    /// Give up if a lock on what is dropped or loaded is not granted in this time (milliseconds). Exit status 21: the target is
+    /// Give up if a lock on what is dropped or loaded is not granted in this time: milliseconds, or 5s, 2min... Exit status 21: the target is
     /// unchanged; 6: it got rows before
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=2_147_483_647), conflicts_with_all = ["create", "swap", "abandon"])]
+    #[arg(long, value_name = "TIMEOUT", value_parser = super::duration::parse_timeout, conflicts_with_all = ["create", "swap", "abandon"])]
     lock_wait_timeout: Option<u64>,
     /// How long to try again when connection or server went away: 90, 90s, 5m, 1h. 0: not at all
     #[arg(long, value_name = "DURATION", default_value = "60", value_parser = super::duration::parse)]

@@ -444,6 +444,10 @@ impl FromStr for Method {
             },
         };
         match method {
+            "0" if text == "0" => Ok(Method(Compression::None)),
+            digits if digits == text && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("gzip:{digits}").parse()
+            }
             "gzip" => Ok(Method(Compression::Gzip(level(1, 12)?))),
             "zstd" => Ok(Method(Compression::Zstd(level(1, 19)?))),
             "none" if text == "none" => Ok(Method(Compression::None)),
@@ -548,8 +552,10 @@ mod tests {
         assert_eq!("gzip:12".parse(), Ok(Method(Compression::Gzip(12))));
         assert_eq!("zstd".parse(), Ok(Method(Compression::Zstd(1))));
         assert_eq!("none".parse(), Ok(Method(Compression::None)));
+        assert_eq!("5".parse(), Ok(Method(Compression::Gzip(5))));
+        assert_eq!("0".parse(), Ok(Method(Compression::None)));
         for wrong in [
-            "gzip:0", "gzip:13", "zstd:20", "none:1", "lz4", "gzip:x", "",
+            "gzip:0", "gzip:13", "13", "00", "zstd:20", "none:1", "lz4", "gzip:x", "",
         ] {
             assert!(wrong.parse::<Method>().is_err(), "{wrong}");
         }
