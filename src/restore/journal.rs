@@ -289,7 +289,7 @@ impl Journal {
             (ARCHIVE, archive_id.to_owned()),
             (RUN, run.to_owned()),
             (MEMBERS, plan.member_count().to_string()),
-            (ENTRIES, plan.steps_after_rows().to_string()),
+            (ENTRIES, plan.recorded_steps().to_string()),
             (DISABLED, disabled),
         ];
         facts.extend(fingerprint(options));

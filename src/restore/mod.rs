@@ -390,6 +390,7 @@ async fn check_in_place(
     sessions::check_sessions(session, dropped, &loaded, findings).await?;
     resume::check_unfinished(session, options, findings).await?;
     large_objects::check_new(session, plan, findings).await?;
+    large_objects::tell_postponed(plan, findings);
     locks::check_locks(session, plan, survey, options.single_transaction, findings).await
 }
 

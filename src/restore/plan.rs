@@ -10,7 +10,7 @@ use crate::{Error, ErrorKind, Result};
 use super::chosen::{Chosen, contradiction, name_within};
 use super::journal::{Done, Work};
 use super::moved::{MovedNames, move_plan};
-use super::{RestoreOptions, exact};
+use super::{RestoreOptions, exact, large_objects};
 
 /// The whole restore: what may have to go, what is created when, what is loaded.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(crate) struct RestorePlan {
     pub tablespaces: Vec<Step>,
     /// Pre-data in script order, for the one transaction.
     pub pre_data: Vec<Step>,
+    /// Large objects that are too many for that, with their comments, in script order: see [`super::large_objects`].
+    pub large_objects: Vec<Step>,
     /// The tables and groups of large objects to load.
     pub loads: Vec<Load>,
     /// Post-data but for what follows, in script order.
@@ -60,6 +62,8 @@ pub(crate) struct Step {
     pub name: String,
     /// The role that will own it; `None` with `--no-owner`.
     pub owner: Option<String>,
+    /// What drops what is replaced, if nothing did before.
+    pub drop_first: Option<String>,
     /// What creates it.
     pub create: Option<Span>,
     /// What gives it to its owner.
@@ -90,6 +94,7 @@ impl Step {
             schema: None,
             name: name.to_owned(),
             owner: None,
+            drop_first: None,
             create: None,
             alter_owner: None,
             give_to_owner: None,
@@ -273,6 +278,7 @@ impl RestorePlan {
         self.tablespaces
             .iter()
             .chain(&self.pre_data)
+            .chain(&self.large_objects)
             .chain(&self.post_data)
             .chain(&self.privileges)
             .chain(&self.refreshes)
@@ -284,6 +290,7 @@ impl RestorePlan {
         self.tablespaces
             .iter_mut()
             .chain(&mut self.pre_data)
+            .chain(&mut self.large_objects)
             .chain(&mut self.post_data)
             .chain(&mut self.privileges)
             .chain(&mut self.event_triggers)
@@ -325,6 +332,11 @@ impl RestorePlan {
         self.passes().iter().map(|steps| steps.len() as u64).sum()
     }
 
+    /// Number of steps that are a transaction each.
+    pub(crate) fn recorded_steps(&self) -> u64 {
+        self.large_objects.len() as u64 + self.steps_after_rows()
+    }
+
     /// What is left of it once the definitions are there and `done` is done.
     pub(crate) fn without(&self, done: &Done) -> RestorePlan {
         let left = |steps: &[Step]| -> Vec<Step> {
@@ -335,6 +347,7 @@ impl RestorePlan {
             held: HeldObjects::default(),
             new_large_objects: BTreeSet::new(),
             pre_data: Vec::new(),
+            large_objects: left(&self.large_objects),
             tablespaces: self.tablespaces.clone(),
             loads: self.loads.iter().map(|load| load.without(done)).collect(),
             post_data: left(&self.post_data),
@@ -477,6 +490,9 @@ pub(crate) fn plan_restore_without(
     if options.exact {
         plan.held.exact_schemas = exact::schemas(&index.header, &plan.held, options)?;
     }
+    if !options.create && !options.single_transaction {
+        large_objects::postpone(&mut plan, index)?;
+    }
     Ok(plan)
 }
 
@@ -527,6 +543,7 @@ fn step(
         schema: entry.schema.clone(),
         name: entry.name.clone(),
         owner: entry.owner.clone().filter(|_| gets_owner),
+        drop_first: None,
         create: entry.create,
         alter_owner,
         give_to_owner,
@@ -633,7 +650,7 @@ fn held_part(index: &Index, entry: &TocEntry, kind: Kind) -> Option<HeldObject> 
     })
 }
 
-fn large_objects_of(entry: &TocEntry) -> Result<Vec<u32>> {
+pub(super) fn large_objects_of(entry: &TocEntry) -> Result<Vec<u32>> {
     let oids = entry.drop.as_deref().and_then(oids_of_drop);
     oids.ok_or_else(|| contradiction(entry, "it does not tell the large objects' numbers"))
 }

@@ -227,6 +227,7 @@ mod tests {
             schema: None,
             name: String::new(),
             owner: None,
+            drop_first: None,
             create: None,
             alter_owner: None,
             give_to_owner: None,

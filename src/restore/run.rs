@@ -75,7 +75,7 @@ impl Prepared {
     }
 
     fn state(&self) -> RunState {
-        let (members, statements) = (self.plan.member_count(), self.plan.steps_after_rows());
+        let (members, statements) = (self.plan.member_count(), self.plan.recorded_steps());
         match self.options.single_transaction {
             true => RunState::of_one_transaction(members, statements),
             false => {
@@ -194,6 +194,17 @@ impl Prepared {
             turn::join(&session).await?;
             state.add_backend(session.backend_pid());
             sessions.push(session);
+        }
+        if !left.large_objects.is_empty() {
+            events.phase(Phase::PreData);
+            let (steps, journal) = (&left.large_objects, journal.as_deref());
+            events.emit(Event::Planned {
+                items: steps.len() as u64,
+                bytes: 0,
+            });
+            // One at a time: each takes many locks.
+            post_data::run_steps(&sessions[..1], steps, &self.texts, journal, state, events)
+                .await?;
         }
         if left.member_count() > 0 {
             if done.steps() > 0 {

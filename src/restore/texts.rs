@@ -50,7 +50,7 @@ impl StatementTexts {
     /// # Errors
     /// `Damaged` if they are not where the index says.
     pub(crate) fn sql(&self, step: &Step) -> Result<String> {
-        let mut sql = String::new();
+        let mut sql = step.drop_first.clone().unwrap_or_default();
         for span in step.spans() {
             sql.push_str(&self.span(span, step)?);
             sql.push('\n');
