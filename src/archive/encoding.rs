@@ -133,7 +133,16 @@ static OF_CLIENTS: [Known; 5] = [
     of_clients("GB18030", Characters::Gb18030, whatwg::GB18030),
 ];
 
-/// Whether browsers read a character as another one than PostgreSQL does.
+/// Characters that browsers read in the encodings of servers, and what PostgreSQL reads there.
+fn of_browsers(encoding: &str) -> &'static [(char, char)] {
+    match encoding {
+        "EUC_JP" => &[('¦', '￤')],
+        "EUC_CN" => &[('·', '・'), ('—', '―')],
+        _ => &[],
+    }
+}
+
+/// Whether browsers read a character of an encoding of clients as another one than PostgreSQL does.
 fn read_otherwise(encoding: &str, character: &[u8]) -> bool {
     let code = (character.iter()).fold(0_u32, |code, byte| code << 8 | u32::from(*byte));
     match encoding {
@@ -179,7 +188,7 @@ impl TextEncoding {
     ///
     /// # Errors
     /// Why it cannot be read, as a phrase.
-    pub(crate) fn of_pg_dump(name: &str) -> Result<Self, String> {
+    pub fn of_pg_dump(name: &str) -> Result<Self, String> {
         let of_clients = Characters::of_encoding(name)
             .and_then(|(name, _)| OF_CLIENTS.iter().find(|known| known.name == name));
         match of_clients {
@@ -277,8 +286,11 @@ impl TextEncoding {
             bytes.push(*byte);
             return Ok(());
         }
+        let mut of_browsers = of_browsers(self.name()).iter();
+        let there = of_browsers.find(|(_, ours)| *ours == character);
         let mut buffer = [0; 4];
-        let text = character.encode_utf8(&mut buffer);
+        let text = there.map_or(character, |(theirs, _)| *theirs);
+        let text = text.encode_utf8(&mut buffer);
         let encoded = match self.0.table {
             Table::AsIs => Cow::Borrowed(text.as_bytes()),
             Table::Latin1(_) => Cow::Owned(vec![u8::try_from(character).map_err(|_| character)?]),
@@ -315,10 +327,21 @@ impl TextEncoding {
         }
         match self.0.table {
             Table::Whatwg(table, []) => {
-                table.decode_without_bom_handling_and_without_replacement(bytes)
+                let text = table.decode_without_bom_handling_and_without_replacement(bytes)?;
+                Some(self.read_as_postgres_does(text))
             }
             _ => bytes.iter().map(|&byte| self.decode_byte(byte)).collect(),
         }
+    }
+
+    fn read_as_postgres_does(self, text: Cow<'_, str>) -> Cow<'_, str> {
+        let mut text = text;
+        for (theirs, ours) in of_browsers(self.name()) {
+            if text.contains(*theirs) {
+                text = text.replace(*theirs, ours.encode_utf8(&mut [0; 4])).into();
+            }
+        }
+        text
     }
 
     fn has_what_is_read_otherwise(self, mut bytes: &[u8]) -> bool {
@@ -448,6 +471,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn characters_are_postgres_own() {
+        let dash = named("EUC_CN");
+        assert_eq!(dash.decode(b"a\xa1\xaa").unwrap(), "a―");
+        assert_eq!(dash.encode("a―・").unwrap(), &b"a\xa1\xaa\xa1\xa4"[..]);
+        assert_eq!(dash.encode("—"), Err('—'));
+        assert_eq!(named("EUC_JP").decode(b"\x8f\xa2\xc3").unwrap(), "￤");
     }
 
     #[test]

@@ -173,3 +173,41 @@ fn tables_of_single_bytes_are_the_servers() {
         }
     });
 }
+
+/// A character that is read otherwise would come back as another one: better it is not read at all.
+#[test]
+fn tables_of_several_bytes_are_the_servers_as_far_as_they_go() {
+    on_newest(|server| {
+        let database = Database::filled(
+            server,
+            "CREATE FUNCTION character_of(bytes bytea, encoding name) RETURNS text LANGUAGE plpgsql AS $$ \
+             BEGIN RETURN pg_catalog.convert_from(bytes, encoding); EXCEPTION WHEN OTHERS THEN RETURN NULL; END $$",
+        );
+        for name in [
+            "EUC_JP", "EUC_KR", "EUC_CN", "SJIS", "BIG5", "GBK", "UHC", "GB18030",
+        ] {
+            let encoding = TextEncoding::of_pg_dump(name).unwrap();
+            let characters = database.sql(&format!(
+                "SELECT encode(bytes, 'hex') || ' ' || ascii(found) FROM ( \
+                   SELECT bytes, character_of(bytes, '{name}') AS found \
+                   FROM generate_series(129, 254) a, generate_series(64, 254) b, \
+                     LATERAL (SELECT set_byte(set_byte('\\x0000', 0, a), 1, b)) c (bytes)) d \
+                 WHERE length(found) = 1"
+            ));
+            let (mut read, mut unread) = (0, 0);
+            for line in characters.lines() {
+                let (hex, character) = line.split_once(' ').unwrap();
+                let bytes = u16::from_str_radix(hex, 16).unwrap().to_be_bytes();
+                let character = char::from_u32(character.parse().unwrap()).unwrap();
+                match encoding.decode(&bytes) {
+                    Some(text) => {
+                        assert_eq!(text, character.to_string(), "{name} {hex}");
+                        read += 1;
+                    }
+                    None => unread += 1,
+                }
+            }
+            assert!(read > 5000 && unread < 500, "{name}: {read}, {unread}");
+        }
+    });
+}
