@@ -55,6 +55,7 @@ mod swap;
 mod swap_rights;
 mod tablespaces;
 mod texts;
+mod ties;
 mod triggers;
 mod turn;
 mod verify_rows;
@@ -313,6 +314,10 @@ pub async fn look(
     if let Some(stays) = stays {
         findings.warning(Check::Dependencies, stays);
     }
+    let target = (!options.create).then_some(&session);
+    for line in ties::leave_out(target, reader.index(), &mut plan).await? {
+        findings.warning(Check::Dependencies, line);
+    }
     let mut survey = survey_target(&session, &plan, &options).await?;
     let extensions = Extensions::read(&session, options.create).await?;
     let rights = rights::read(&session, &extensions, options.create).await?;
@@ -321,6 +326,7 @@ pub async fn look(
     if options.skip_privileged {
         plan = plan::plan_restore_without(reader.index(), &options, &denied.exclusions())?;
         plan.take_counts(&counts);
+        ties::leave_out(target, reader.index(), &mut plan).await?;
         survey = survey_target(&session, &plan, &options).await?;
     }
     check_version(session.version(), header, &plan, &texts, &mut findings)?;

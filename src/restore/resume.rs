@@ -16,7 +16,7 @@ use super::findings::{Check, Findings};
 use super::journal::{Journal, read_done, read_facts, render_removal, schemas};
 use super::plan::{plan_restore, plan_restore_without};
 use super::run::{TURN_PATIENCE, turn_patience};
-use super::{Prepared, RestoreOptions, open_session, read_texts, rights, triggers, turn};
+use super::{Prepared, RestoreOptions, open_session, read_texts, rights, ties, triggers, turn};
 
 /// Prepares to go on with an unfinished restore of the archive. Only what is left of it is read and checked.
 ///
@@ -50,6 +50,7 @@ pub(super) async fn look(
         let denied = rights::judge(&plan, &texts, &rights, &[])?;
         plan = plan_restore_without(reader.index(), &options, &denied.exclusions())?;
     }
+    ties::leave_out(Some(&session), reader.index(), &mut plan).await?;
     let done = read_done(&session, journal.schema()).await?;
     let left = plan.without(&done);
     // Rows of pg_dump have no digest until they are read.

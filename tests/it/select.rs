@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::harness::{Database, Host, Server, Snapshot, expect_equal, on_every_major, on_newest};
+use crate::harness::{
+    Database, Host, Server, Snapshot, expect_equal, on_every_major, on_newest, pgstow,
+};
 
 const SOURCE: &str = r#"
     CREATE SCHEMA app;
@@ -643,5 +645,51 @@ fn what_cannot_move_is_refused_before_anything_changes() {
             said.contains("FK CONSTRAINT") && said.contains("left out"),
             "{said}"
         );
+    });
+}
+
+/// Tables that others are tied to.
+const TIED: &str = "
+    CREATE TABLE users (id int PRIMARY KEY);
+    INSERT INTO users VALUES (1);
+    CREATE TABLE orders (id int PRIMARY KEY, usr int REFERENCES users);
+    INSERT INTO orders VALUES (1, 1);
+    CREATE TABLE parted (a int, b int) PARTITION BY LIST (a);
+    CREATE TABLE part PARTITION OF parted FOR VALUES IN (1);
+    CREATE INDEX parted_b ON parted (b);
+    INSERT INTO parted VALUES (1, 2);";
+
+#[test]
+fn ties_to_tables_that_are_nowhere_are_left_out_and_told() {
+    on_newest(|server| {
+        let source = Database::filled(server, TIED);
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql.gz");
+        let path = archive.to_str().unwrap();
+        pgstow(["create", &source.url(), "-o", path]).expect_status(0);
+        let ties = "SELECT (SELECT count(*) FROM pg_constraint WHERE contype = 'f'), \
+                    (SELECT count(*) FROM pg_inherits)";
+        for mode in [&[][..], &["-1"]] {
+            let target = Database::empty(server);
+            let url = target.url();
+            let restore = ["restore", path, &url, "--yes", "-t", "orders", "-t", "part"];
+            let told = pgstow(restore.iter().chain(mode)).expect_status(0).stderr();
+            for tie in [
+                r#"FK CONSTRAINT "public"."orders orders_usr_fkey" is left out: it needs TABLE "public"."users""#,
+                r#"TABLE ATTACH "public"."part" is left out: it needs TABLE "public"."parted""#,
+                r#"INDEX ATTACH "public"."part_b_idx" is left out"#,
+            ] {
+                assert!(told.contains(tie), "{told}");
+            }
+            assert_eq!(target.sql("SELECT * FROM orders, part"), "1\t1\t1\t2\n");
+            assert_eq!(target.sql(ties), "0\t0\n");
+
+            // Once they are there, nothing is left out.
+            pgstow(["restore", path, &url, "--yes", "-t", "users"]).expect_status(0);
+            let told = pgstow(restore.iter().chain(mode).chain(&["-t", "parted"]));
+            let told = told.expect_status(0).stderr();
+            assert!(!told.contains("is left out"), "{told}");
+            assert_eq!(target.sql(ties), "1\t2\n");
+        }
     });
 }
