@@ -5,6 +5,8 @@ use crate::conn::{ConnectSettings, Session, connect};
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
+use super::check::cannot_check;
+use super::findings::{Check, Findings};
 use super::{RestoreOptions, connect_for_create};
 
 /// The comment of a database that is being built to take the place of another one: a run that finds it after the builder's
@@ -125,6 +127,24 @@ async fn run_properties(
             )
             .detail(quote::one_line(&statement))
         })?;
+    }
+    Ok(())
+}
+
+/// Tells if there is a database of this name.
+///
+/// # Errors
+/// `Restore`.
+pub(super) async fn check_absent(
+    session: &Session,
+    name: &str,
+    findings: &mut Findings,
+) -> Result<()> {
+    let query = "SELECT FROM pg_catalog.pg_database WHERE datname = $1::text";
+    let rows = session.query(query, &[&name]).await.map_err(cannot_check)?;
+    if !rows.is_empty() {
+        let name = quote::ident(name);
+        findings.problem(Check::Database, format!("database {name} exists already"));
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ pub enum Severity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
+    /// The database itself (`--create`).
+    Database,
     /// Whether the target takes changes.
     ReadOnly,
     /// The server's version.
@@ -69,6 +71,7 @@ impl Check {
     /// What can be done about problems of this kind.
     fn hint(self) -> &'static str {
         match self {
+            Check::Database => "Restore into it without --create, or choose another name.",
             Check::ReadOnly => {
                 "Restore into the primary; where default_transaction_read_only is meant for others, PGOPTIONS='-c default_transaction_read_only=off'."
             }

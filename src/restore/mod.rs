@@ -352,7 +352,9 @@ pub async fn look(
         }
     }
     let dropped = survey.relations();
-    if !options.create {
+    if options.create {
+        database::check_absent(&session, settings.database(), &mut findings).await?;
+    } else {
         check_in_place(&session, &plan, &survey, &dropped, &options, &mut findings).await?;
     }
     let (settings, order) =

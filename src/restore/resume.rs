@@ -83,11 +83,20 @@ pub(super) async fn look(
 }
 
 async fn nothing_to_resume(session: &Session) -> Result<Error> {
+    let error = none_unfinished(session, " of this archive").await?;
+    Ok(
+        error
+            .hint("Either it was finished, or it changed nothing: then start it without --resume."),
+    )
+}
+
+/// Names the unfinished restores that there are instead.
+async fn none_unfinished(session: &Session, of_what: &str) -> Result<Error> {
     let database = quote::ident(session.database());
     let mut error = Error::new(
         ErrorKind::Restore,
         format!(
-            "database {} has no unfinished restore of this archive",
+            "database {} has no unfinished restore{of_what}",
             quote::one_line(&database)
         ),
     );
@@ -95,9 +104,7 @@ async fn nothing_to_resume(session: &Session) -> Result<Error> {
         let facts = read_facts(session, &schema).await?;
         error = error.detail(format!("It has {}.", facts.describe()));
     }
-    Ok(error
-        .detail("The target is unchanged.")
-        .hint("Either it was finished, or it changed nothing: then start it without --resume."))
+    Ok(error.detail("The target is unchanged."))
 }
 
 /// A restore that begins anew forgets what others left, if it drops what it makes; else it would fill what is half full.
@@ -178,7 +185,11 @@ async fn find(session: &Session, archive_id: Option<&str>) -> Result<(Abandoned,
         found.push(schema);
     }
     if found.is_empty() {
-        return Err(nothing_to_resume(session).await?);
+        let of_what = match archive_id {
+            Some(_) => " of this archive",
+            None => "",
+        };
+        return Err(none_unfinished(session, of_what).await?);
     }
     let database = session.database().to_owned();
     Ok((Abandoned { database, restores }, found))

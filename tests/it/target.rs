@@ -262,3 +262,19 @@ fn a_target_that_takes_no_changes_is_told_before() {
         assert!(shown.contains("maintenance_work_mem = 100 MB;"), "{shown}");
     });
 }
+
+#[test]
+fn a_database_that_is_there_already_cannot_be_made() {
+    on_newest(|server| {
+        let (host, target, file) = set_and_target(server, SHOP, "");
+        for how in ["--dry-run", "--yes"] {
+            let told = host.run(["restore", &file, "-C", how, "-d", &target.url()]);
+            let told = told.expect_status(1).stderr();
+            assert!(told.contains("exists already"), "{told}");
+        }
+        let told = host.run(["restore", "--abandon", "--yes", &target.url()]);
+        let told = told.expect_status(1).stderr();
+        assert!(told.contains("has no unfinished restore\n"), "{told}");
+        assert!(!told.contains("--resume"), "{told}");
+    });
+}
