@@ -22,6 +22,8 @@ struct Reading {
     /// The table whose rows these are as far as the archive knows: the topmost one of partitions that found their rows anew.
     counts_for: TableName,
     label: String,
+    /// What lets the owner see all rows, rolled back after the COPY.
+    reveal: Option<String>,
     copy_out: String,
     bytes: u64,
 }
@@ -32,6 +34,8 @@ struct TableSource {
     is_foreign: bool,
     /// Of configuration tables of extensions: which rows are not the extension's own; empty for all.
     condition: Option<String>,
+    /// Whether row security binds the role, so that COPY would be refused.
+    hides_rows: bool,
 }
 
 /// Refuses rows that nobody has a digest of before they are loaded.
@@ -74,7 +78,7 @@ pub(crate) async fn verify_rows(
             load.label
         ));
     }
-    compare(sessions, &alone, encoding, events).await
+    compare(sessions, &alone, Database::OfOthersToo, encoding, events).await
 }
 
 /// As [`verify_rows`], of a database in which nothing else than this restore has made rows. Of configuration tables of extensions
@@ -89,12 +93,22 @@ pub(crate) async fn verify_new_database(
     events: &Events,
 ) -> Result<()> {
     let loads: Vec<&Load> = loads.iter().collect();
-    compare(sessions, &loads, encoding, events).await
+    compare(sessions, &loads, Database::New, encoding, events).await
+}
+
+/// Whose the tables are that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Database {
+    /// Nobody else uses it.
+    New,
+    /// Others may be at work in it.
+    OfOthersToo,
 }
 
 async fn compare(
     sessions: &[Session],
     loads: &[&Load],
+    database: Database,
     encoding: TextEncoding,
     events: &Events,
 ) -> Result<()> {
@@ -103,7 +117,10 @@ async fn compare(
     };
     events.phase(Phase::Verify);
     let expected = expected_contents(loads)?;
-    let sources = read_sources(first, &expected).await?;
+    let mut sources = read_sources(first, &expected).await?;
+    for source in sources.values_mut() {
+        source.hides_rows &= database == Database::New;
+    }
     let mut readings = readings_of_tables(loads, &sources, encoding);
     for root in roots(loads) {
         readings.extend(readings_of_partitions(first, root, &expected, encoding).await?);
@@ -169,7 +186,7 @@ async fn read_sources(
         .query(
             "SELECT n.nspname::text AS nspname, c.relname::text AS relname, c.relkind = 'f' AS is_foreign, \
              (SELECT u.condition FROM pg_catalog.pg_extension e, unnest(e.extconfig, e.extcondition) AS u(relation, condition) \
-             WHERE u.relation = c.oid) AS condition \
+             WHERE u.relation = c.oid) AS condition, pg_catalog.row_security_active(c.oid) AS hides_rows \
              FROM unnest($1::text[], $2::text[]) AS w(nspname, relname) \
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname \
              JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname",
@@ -181,6 +198,7 @@ async fn read_sources(
         let source = TableSource {
             is_foreign: row.get("is_foreign"),
             condition: row.get("condition"),
+            hides_rows: row.get("hides_rows"),
         };
         ((row.get("nspname"), row.get("relname")), source)
     });
@@ -198,8 +216,10 @@ fn readings_of_tables(
             let table = quote::qualified(&name.0, &name.1);
             let source = sources.get(&name).cloned().unwrap_or_default();
             let from = copy_source(&table, &load.columns, &source);
+            let reveal = format!("ALTER TABLE ONLY {table} NO FORCE ROW LEVEL SECURITY");
             Reading {
                 label: quote::one_line(&table).into_owned(),
+                reveal: source.hides_rows.then_some(reveal),
                 copy_out: copy_out(&from, encoding),
                 counts_for: name,
                 bytes: load.bytes,
@@ -273,6 +293,7 @@ async fn readings_of_partitions(
             let table = quote::qualified(&schema, &name);
             Reading {
                 label: quote::one_line(&table).into_owned(),
+                reveal: None,
                 copy_out: copy_out(&table, encoding),
                 counts_for: root.clone(),
                 bytes,
@@ -295,7 +316,7 @@ async fn read_all(sessions: &[Session], readings: Vec<Reading>, events: &Events)
             });
             running.push(async move {
                 let session = &sessions[worker];
-                let contents = live_contents(session, &reading.label, &reading.copy_out).await;
+                let contents = contents_of(session, &reading).await;
                 (worker, reading, contents)
             });
         }
@@ -312,6 +333,21 @@ async fn read_all(sessions: &[Session], readings: Vec<Reading>, events: &Events)
         events.emit(Event::WorkerFinished { worker });
         idle.push(worker);
     }
+}
+
+async fn contents_of(session: &Session, reading: &Reading) -> Result<TableContents> {
+    let Some(reveal) = &reading.reveal else {
+        return live_contents(session, &reading.label, &reading.copy_out).await;
+    };
+    let failed = |error| {
+        let what = format!("could not read {} past its row security", reading.label);
+        Error::from_server(ErrorKind::Data, what, error)
+    };
+    let begin = format!("BEGIN; {reveal}");
+    session.batch_execute(&begin).await.map_err(failed)?;
+    let contents = live_contents(session, &reading.label, &reading.copy_out).await?;
+    session.batch_execute("ROLLBACK").await.map_err(failed)?;
+    Ok(contents)
 }
 
 /// So many tables are named.

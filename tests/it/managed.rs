@@ -241,3 +241,20 @@ fn fewer_connections_than_jobs_do_the_work() {
         }
     });
 }
+
+#[test]
+fn a_swap_compares_rows_that_policies_hide_from_their_owner() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE SCHEMA s; CREATE TABLE s.t (id int); INSERT INTO s.t VALUES (1), (2); CREATE POLICY p ON s.t USING (id > 1);
+             ALTER TABLE s.t ENABLE ROW LEVEL SECURITY; ALTER TABLE s.t FORCE ROW LEVEL SECURITY",
+        );
+        let (_dir, file) = archive_of(&source);
+        let tenant = Tenant::new(server, &source);
+        let call = ["restore", &file, &tenant.url(), "--yes", "-O", "--swap"];
+        pgstow(call).expect_status(0);
+        let forced = "SELECT count(*), bool_and(relforcerowsecurity) FROM s.t, pg_class WHERE pg_class.oid = 's.t'::regclass";
+        assert_eq!(tenant.target.sql(forced), "2\tt\n");
+    });
+}
