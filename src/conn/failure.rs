@@ -145,7 +145,10 @@ impl Failure {
                     "All connections of the server are taken. Fewer jobs (-j) need fewer of them."
                 }
                 "57P03" => "The server is starting up or shutting down. Try again in a moment.",
-                "42501" => "The role may not connect to this database: GRANT CONNECT lets it.",
+                "42501" => {
+                    "The role may not connect to this database, which GRANT CONNECT lets it, or may not become \
+                     the one that --role names."
+                }
                 _ => return None,
             },
             Cause::PasswordMissing => {

@@ -70,7 +70,7 @@ use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
 use crate::dump::parts::Parts;
 use crate::dump::selection::Selection;
 use crate::event::{Events, Phase};
-use crate::objects::{Database, Oid, quote};
+use crate::objects::{Database, Oid};
 use crate::{Error, ErrorKind, Result};
 
 use check::{Needs, check_target, check_version, loaded_only};
@@ -485,7 +485,11 @@ async fn open_session(
     options: &RestoreOptions,
     header: &Header,
 ) -> Result<Session> {
-    let session = connect(settings).await?;
+    // The role comes before the settings: it may be the one that may set them.
+    let session = match &options.role {
+        Some(role) => connect(&settings.with_role(role)).await?,
+        None => connect(settings).await?,
+    };
     // Bodies are checked by nobody: they may name what comes later. Losing the last commits in a crash loses nothing
     // that the run had reported. Views are read when materialized views are filled: what guards a dump against them would stop
     // the restore.
@@ -515,9 +519,6 @@ async fn open_session(
     }
     if options.row_security {
         sql.push_str("SET row_security = on;");
-    }
-    if let Some(role) = &options.role {
-        sql.push_str(&format!("SET ROLE {};", quote::ident(role)));
     }
     session.batch_execute(&sql).await.map_err(|error| {
         Error::from_server(ErrorKind::Restore, "could not set up the session", error)

@@ -210,3 +210,32 @@ fn keys_in_a_circle_that_may_be_deferred_are_loaded_in_one_transaction() {
         assert!(told.contains("go round in a circle"), "{told}");
     });
 }
+
+#[test]
+fn who_becomes_a_superuser_fires_no_triggers() {
+    on_every_major(|server| {
+        let owned = Owned::new(server, TABLES);
+        let (source, role) = (&owned.source, &owned.role);
+        source.sql(&format!("GRANT postgres TO {role}"));
+        let chosen = [
+            "-a",
+            "-t",
+            "users",
+            "-t",
+            "orders",
+            "--no-analyze",
+            "--role",
+            "postgres",
+        ];
+        for more in [&[][..], &["-1"]] {
+            source.sql(EMPTY);
+            owned.restore(&owned.url(), &[&chosen, more].concat(), "", 0);
+            // What is enabled for replicas and always fires.
+            let fired = "SELECT count(*) FROM orders; SELECT DISTINCT what FROM fired ORDER BY 1";
+            assert_eq!(source.sql(fired), "50\nal ways\nreplica\n");
+        }
+        source.sql(&format!("REVOKE postgres FROM {role}"));
+        let refused = owned.restore(&owned.url(), &chosen, "", 20);
+        assert!(refused.contains("--role names"), "{refused}");
+    });
+}
