@@ -24,7 +24,7 @@ pub(crate) async fn check_sessions(
         .iter()
         .map(|(schema, name)| (schema.as_str(), name.as_str()))
         .unzip();
-    // Whose transaction is prepared has no process; a waiting one holds nothing.
+    // Whose transaction is prepared has no process, but a lock on the transaction's number; a waiting one holds nothing.
     let rows = session
         .query(
             "WITH wanted AS ( \
@@ -33,17 +33,19 @@ pub(crate) async fn check_sessions(
              SELECT c.oid, false FROM unnest($2::text[], $3::text[]) AS w(nspname, relname) \
              JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname \
              JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname) \
-             SELECT l.pid, a.usename::text AS usename, COALESCE(a.application_name, '') AS application, a.state, \
+             SELECT l.pid, a.usename::text AS usename, COALESCE(a.application_name, '') AS application, a.state, p.gid, \
              pg_catalog.array_agg(DISTINCT l.mode || ' on ' || i.type || ' ' || i.identity) AS locks \
              FROM pg_catalog.pg_locks l \
              JOIN wanted w ON w.oid = l.relation \
              CROSS JOIN LATERAL pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, l.relation, 0) i \
              LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+             LEFT JOIN (pg_catalog.pg_locks t JOIN pg_catalog.pg_prepared_xacts p ON p.transaction = t.transactionid) \
+             ON l.pid IS NULL AND t.pid IS NULL AND t.virtualtransaction = l.virtualtransaction \
              WHERE l.locktype = 'relation' AND l.granted \
              AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
              AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid() \
              AND (w.is_dropped OR l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')) \
-             GROUP BY 1, 2, 3, 4 ORDER BY 1",
+             GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 5",
             &[&dropped, &schemas, &names],
         )
         .await
@@ -58,7 +60,10 @@ pub(crate) async fn check_sessions(
                 describe_session(pid, row.get("usename"), row.get("application")),
                 state.unwrap_or("state unknown")
             ),
-            None => "a prepared transaction".to_owned(),
+            None => match row.get::<_, Option<&str>>("gid") {
+                Some(gid) => format!("prepared transaction {}", quote::literal(gid)),
+                None => "a prepared transaction".to_owned(),
+            },
         };
         findings.warning(
             Check::Sessions,

@@ -278,3 +278,19 @@ fn a_database_that_is_there_already_cannot_be_made() {
         assert!(!told.contains("--resume"), "{told}");
     });
 }
+
+#[test]
+fn prepared_transactions_that_hold_locks_are_named() {
+    let newest = wanted_majors().into_iter().max().unwrap();
+    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let (host, target, file) = set_and_target(server, SHOP, SHOP);
+    target.sql("ALTER SYSTEM SET max_prepared_transactions = 2");
+    server.crash();
+    target.sql("BEGIN; LOCK users IN SHARE MODE; PREPARE TRANSACTION 'p''1'");
+    let told = findings(&plan(&host, &file, &[], 0), "warning").concat();
+    assert!(
+        told.contains("prepared transaction 'p''1', holds ShareLock on table public.users"),
+        "{told}"
+    );
+    target.sql("ROLLBACK PREPARED 'p''1'");
+}
