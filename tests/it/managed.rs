@@ -48,7 +48,7 @@ fn source(server: &'static Server) -> (Database, String) {
          CREATE INDEX shouted ON app.t (app.shout(v::text));
          CREATE FUNCTION app.plain(int) RETURNS int LANGUAGE sql AS 'SELECT $1';
          CREATE FUNCTION app.on_ddl() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
-         CREATE EVENT TRIGGER watcher ON ddl_command_end EXECUTE FUNCTION app.on_ddl(); ALTER EVENT TRIGGER watcher DISABLE;
+         CREATE EVENT TRIGGER watcher ON ddl_command_end EXECUTE PROCEDURE app.on_ddl(); ALTER EVENT TRIGGER watcher DISABLE;
          CREATE PUBLICATION everything FOR ALL TABLES;
          CREATE PUBLICATION one_table FOR TABLE app.t;
          CREATE SUBSCRIPTION s CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE);
