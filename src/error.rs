@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tokio_postgres::error::SqlState;
+
 /// Shorthand for results with the crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -219,6 +221,12 @@ impl Error {
     pub fn with_outlook(mut self, outlook: Outlook) -> Self {
         self.outlook = outlook;
         self
+    }
+
+    /// The server's code for what caused it. Appendix of the manual: "PostgreSQL Error Codes".
+    pub(crate) fn sqlstate(&self) -> Option<&SqlState> {
+        let source = self.source.as_ref()?;
+        source.downcast_ref::<tokio_postgres::Error>()?.code()
     }
 
     /// Whether the same may succeed later.

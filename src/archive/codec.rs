@@ -108,14 +108,16 @@ impl Codec {
                 "{stored_length} stored bytes cannot hold the {length} bytes that are claimed"
             ));
         }
+        let into_text = |decompress: fn(&[u8], &mut [u8]) -> Result<usize, String>| {
+            let mut text = texts.take(length)?;
+            let written = decompress(stored.as_ref(), text.bytes_mut())?;
+            text.truncate(written);
+            Ok::<_, String>(text)
+        };
         let text = match self {
             Codec::None => stored,
-            Codec::Gzip | Codec::Zstd => {
-                let mut text = texts.take(length)?;
-                let written = self.decompress(stored.as_ref(), text.bytes_mut())?;
-                text.truncate(written);
-                text
-            }
+            Codec::Gzip => into_text(gunzip)?,
+            Codec::Zstd => into_text(unzstd)?,
         };
         let found = text.as_ref().len() as u64;
         if found != length {
@@ -123,19 +125,20 @@ impl Codec {
         }
         Ok(text)
     }
+}
 
-    /// Gives the number of bytes.
-    fn decompress(self, stored: &[u8], text: &mut [u8]) -> Result<usize, String> {
-        match self {
-            Codec::None => Err("not compressed".to_owned()),
-            Codec::Gzip => libdeflater::Decompressor::new()
-                .gzip_decompress(stored, text)
-                .map_err(|e| format!("gzip: {e}")),
-            Codec::Zstd => zstd::bulk::Decompressor::new()
-                .and_then(|mut decompressor| decompressor.decompress_to_buffer(stored, text))
-                .map_err(|e| format!("zstd: {e}")),
-        }
-    }
+/// Gives the number of bytes.
+fn gunzip(stored: &[u8], text: &mut [u8]) -> Result<usize, String> {
+    libdeflater::Decompressor::new()
+        .gzip_decompress(stored, text)
+        .map_err(|e| format!("gzip: {e}"))
+}
+
+/// Gives the number of bytes.
+fn unzstd(stored: &[u8], text: &mut [u8]) -> Result<usize, String> {
+    zstd::bulk::Decompressor::new()
+        .and_then(|mut decompressor| decompressor.decompress_to_buffer(stored, text))
+        .map_err(|e| format!("zstd: {e}"))
 }
 
 /// Compresses pieces; keeps the compressor's state and a buffer between calls.

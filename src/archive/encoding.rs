@@ -8,6 +8,7 @@
 //! statements are read as UTF-8. Manual: "Character Set Support".
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use encoding_rs as whatwg;
 use serde::{Deserialize, Serialize};
@@ -142,34 +143,40 @@ fn of_browsers(encoding: &str) -> &'static [(char, char)] {
     }
 }
 
-/// Whether browsers read a character of an encoding of clients as another one than PostgreSQL does.
-fn read_otherwise(encoding: &str, character: &[u8]) -> bool {
-    let code = (character.iter()).fold(0_u32, |code, byte| code << 8 | u32::from(*byte));
+/// Codes that browsers read as another character than PostgreSQL does, in the encodings of clients.
+fn read_otherwise(encoding: &str) -> &'static [RangeInclusive<u32>] {
     match encoding {
-        "BIG5" => matches!(
-            code,
-            0xa145 | 0xa14e | 0xa15a | 0xa1c2 | 0xa1c3 | 0xa1c5 | 0xa1e3 | 0xa1f2 | 0xa1f3
-                | 0xa1fe..=0xa242 | 0xa244 | 0xa246 | 0xa247 | 0xa2cc | 0xa2ce | 0xc6a1..=0xc7fc
-        ),
-        "GB18030" => matches!(
-            code,
-            0xa3a0 | 0xa6d9
-                ..=0xa6df
-                    | 0xa6ec
-                    | 0xa6ed
-                    | 0xa6f3
-                    | 0xa8bc
-                    | 0xfe59
-                    | 0xfe61
-                    | 0xfe66
-                    | 0xfe67
-                    | 0xfe6d
-                    | 0xfe7e
-                    | 0xfe90
-                    | 0xfea0
-                    | 0x8135_f437
-        ),
-        _ => false,
+        "BIG5" => &[
+            0xa145..=0xa145,
+            0xa14e..=0xa14e,
+            0xa15a..=0xa15a,
+            0xa1c2..=0xa1c3,
+            0xa1c5..=0xa1c5,
+            0xa1e3..=0xa1e3,
+            0xa1f2..=0xa1f3,
+            0xa1fe..=0xa242,
+            0xa244..=0xa244,
+            0xa246..=0xa247,
+            0xa2cc..=0xa2cc,
+            0xa2ce..=0xa2ce,
+            0xc6a1..=0xc7fc,
+        ],
+        "GB18030" => &[
+            0xa3a0..=0xa3a0,
+            0xa6d9..=0xa6df,
+            0xa6ec..=0xa6ed,
+            0xa6f3..=0xa6f3,
+            0xa8bc..=0xa8bc,
+            0xfe59..=0xfe59,
+            0xfe61..=0xfe61,
+            0xfe66..=0xfe67,
+            0xfe6d..=0xfe6d,
+            0xfe7e..=0xfe7e,
+            0xfe90..=0xfe90,
+            0xfea0..=0xfea0,
+            0x8135_f437..=0x8135_f437,
+        ],
+        _ => &[],
     }
 }
 
@@ -345,14 +352,16 @@ impl TextEncoding {
     }
 
     fn has_what_is_read_otherwise(self, mut bytes: &[u8]) -> bool {
-        let Some(characters) = self.0.characters else {
+        let codes = read_otherwise(self.name());
+        let Some(characters) = self.0.characters.filter(|_| !codes.is_empty()) else {
             return false;
         };
         while let Some((character, rest)) = characters
             .first_length(bytes)
             .and_then(|length| bytes.split_at_checked(length))
         {
-            if character.len() > 1 && read_otherwise(self.name(), character) {
+            let code = (character.iter()).fold(0_u32, |code, byte| code << 8 | u32::from(*byte));
+            if codes.iter().any(|range| range.contains(&code)) {
                 return true;
             }
             bytes = rest;

@@ -97,6 +97,7 @@ mod insert_text;
 mod member;
 mod pieces;
 mod reader;
+mod role_change;
 mod row_filter;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -119,6 +120,7 @@ pub(crate) use pieces::PieceSource;
 pub use pieces::{Piece, PieceForm, Pieces};
 pub use reader::{ArchiveReader, MemberCount, Source};
 pub(crate) use reader::{local_source, open_local};
+pub(crate) use role_change::{BECOME_ONESELF, become_role};
 pub use row_filter::{Condition, PlacedFilter, RowFilter};
 pub use verify::{
     Comparison, Damage, Stored, VerifyLevel, VerifyReport, verify_archive, verify_file,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
+use super::role_change::changes_role;
 use super::{
     ArchiveReader, Codec, CopyText, DumpId, Header, Index, InsertStyle, Member, MemberId,
     MemberRole, RowDigest, Source, Span, TextEncoding, TocEntry, copy_rows, copy_statement,
@@ -479,12 +480,6 @@ fn check_no_statement(text: &[u8], header: &Header) -> Result<(), String> {
         false => Ok(()),
         true => Err("it holds a statement that no entry lists".to_owned()),
     }
-}
-
-/// The statements around those of entries that are made as their owners.
-fn changes_role(statement: &[u8]) -> bool {
-    statement.starts_with(b"SET SESSION AUTHORIZATION \"")
-        || statement == b"RESET SESSION AUTHORIZATION;"
 }
 
 /// The text without `\restrict KEY` and `\unrestrict KEY`, the only meta-commands that we write.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use futures::future::{BoxFuture, join_all};
+use tokio_postgres::error::SqlState;
 
 use crate::conn::Session;
 use crate::objects::attribute::Attributes;
@@ -392,12 +393,7 @@ async fn pipeline(reads: Vec<BoxFuture<'_, Result<Vec<Object>>>>) -> Result<Vec<
 /// Of the failures of one pipeline the one that caused the others: behind it every statement of the
 /// transaction fails with 25P02 (in_failed_sql_transaction).
 pub(super) fn cause(errors: impl IntoIterator<Item = Error>) -> Error {
-    let follows = |error: &Error| {
-        std::error::Error::source(error)
-            .and_then(|source| source.downcast_ref::<tokio_postgres::Error>())
-            .and_then(tokio_postgres::Error::code)
-            .is_some_and(|code| code.code() == "25P02")
-    };
+    let follows = |error: &Error| error.sqlstate() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
     errors
         .into_iter()
         .min_by_key(follows)

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::archive::{Header, MemberId, Section, Span, TextEncoding, cannot_hold};
+use crate::archive::{
+    BECOME_ONESELF, Header, MemberId, Section, Span, TextEncoding, become_role, cannot_hold,
+};
 use crate::conn::ServerVersion;
 use crate::objects::Kind;
 use crate::objects::quote::{self, one_line};
@@ -136,12 +138,6 @@ fn trigger_statements(entries: &[ContentEntry], script: &ScriptOptions, verb: &s
         .chain(back)
         .collect()
 }
-
-fn become_role(role: &str) -> String {
-    format!("SET SESSION AUTHORIZATION {};", quote::ident(role))
-}
-
-const BECOME_ONESELF: &str = "RESET SESSION AUTHORIZATION;";
 
 /// `\connect`, in the form that bears any name: a connection string in psql's double quotes.
 fn connect_command(database: &str) -> String {

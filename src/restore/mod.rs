@@ -65,6 +65,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_postgres::error::SqlState;
+
 use crate::archive::{ArchiveReader, DumpId, Header, MemberRole, RowFilter};
 use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
 use crate::dump::parts::Parts;
@@ -307,15 +309,9 @@ pub async fn look(
         false => options.jobs,
     };
     server::check_server(&session, connections, &mut findings).await?;
-    for label in &plan.left_out {
-        let why = "is left out: it ties the table to what stays where it is";
-        findings.warning(Check::Dependencies, format!("{label} {why}"));
-    }
-    if let Some(stays) = stays {
-        findings.warning(Check::Dependencies, stays);
-    }
     let target = (!options.create).then_some(&session);
-    for line in ties::leave_out(target, reader.index(), &mut plan).await? {
+    let ties = ties::leave_out(target, reader.index(), &mut plan).await?;
+    for line in ties::of_what_stays(&plan).chain(stays).chain(ties) {
         findings.warning(Check::Dependencies, line);
     }
     let mut survey = survey_target(&session, &plan, &options).await?;
@@ -460,12 +456,7 @@ async fn open_another(
     held: usize,
     events: &Events,
 ) -> Result<Option<Session>> {
-    let is_full = |error: &Error| {
-        error
-            .details()
-            .iter()
-            .any(|it| it.contains("(SQLSTATE 53300)"))
-    };
+    let is_full = |error: &Error| error.sqlstate() == Some(&SqlState::TOO_MANY_CONNECTIONS);
     match open_session(settings, options, header).await {
         Ok(session) => Ok(Some(session)),
         Err(error) if held > 0 && is_full(&error) => {

@@ -176,25 +176,7 @@ impl Prepared {
         // Their owners are roles that the first transaction made; the privileges on them come later.
         tablespaces::create(&first, &left.tablespaces, &self.texts).await?;
 
-        let mut sessions = vec![first];
-        let header = &self.reader.index().header;
-        while sessions.len() < self.options.jobs.get() {
-            let held = sessions.len();
-            let another = open_another(&self.settings, &self.options, header, held, events).await?;
-            let Some(session) = another else {
-                // A new database gets its properties over one more, from outside.
-                if self.options.create
-                    && held > 1
-                    && let Some(last) = sessions.pop()
-                {
-                    last.close().await;
-                }
-                break;
-            };
-            turn::join(&session).await?;
-            state.add_backend(session.backend_pid());
-            sessions.push(session);
-        }
+        let mut sessions = self.join_with_others(first, state, events).await?;
         if !left.large_objects.is_empty() {
             events.phase(Phase::PreData);
             let (steps, journal) = (&left.large_objects, journal.as_deref());
@@ -261,6 +243,35 @@ impl Prepared {
         failpoint("restore.before_end");
         self.end(&sessions[0], journal, state).await?;
         Ok(side_job)
+    }
+
+    /// As many sessions as there are jobs, or as the server takes.
+    async fn join_with_others(
+        &self,
+        first: Session,
+        state: &RunState,
+        events: &Events,
+    ) -> Result<Vec<Session>> {
+        let header = &self.reader.index().header;
+        let mut sessions = vec![first];
+        while sessions.len() < self.options.jobs.get() {
+            let held = sessions.len();
+            let another = open_another(&self.settings, &self.options, header, held, events).await?;
+            let Some(session) = another else {
+                // A new database gets its properties over one more, from outside.
+                if self.options.create
+                    && held > 1
+                    && let Some(last) = sessions.pop()
+                {
+                    last.close().await;
+                }
+                break;
+            };
+            turn::join(&session).await?;
+            state.add_backend(session.backend_pid());
+            sessions.push(session);
+        }
+        Ok(sessions)
     }
 
     /// The last transaction removes the journal and makes the event triggers, so that these see nothing of the restore.

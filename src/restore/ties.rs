@@ -51,6 +51,12 @@ pub(super) async fn leave_out(
     Ok(lines)
 }
 
+/// A line for each tie that was left out because the table that it ties does not move along.
+pub(super) fn of_what_stays(plan: &RestorePlan) -> impl Iterator<Item = String> {
+    let line = |label| format!("{label} is left out: it ties the table to what stays where it is");
+    plan.left_out.iter().map(line)
+}
+
 /// The tables that ties of the plan need and the plan does not make.
 fn other_tables<'a>(
     index: &'a Index,

@@ -1,5 +1,6 @@
 //! `restore -a --enable-row-security`: rows for tables whose policies bind the role that restores.
 
+use crate::harness::pgstow::archive_of;
 use crate::harness::{Database, on_every_major, pgstow};
 
 const TABLES: &str = "
@@ -13,10 +14,7 @@ const TABLES: &str = "
 fn rows_come_in_as_the_policies_allow() {
     on_every_major(|server| {
         let source = Database::filled(server, TABLES);
-        let dir = tempfile::tempdir().unwrap();
-        let archive = dir.path().join("a.sql.gz");
-        let path = archive.to_str().unwrap();
-        pgstow(["create", &source.url(), "-o", path]).expect_status(0);
+        let (_dir, file) = archive_of(&source);
 
         let target = Database::filled(server, TABLES);
         let role = format!("owner_{}", target.name);
@@ -25,7 +23,7 @@ fn rows_come_in_as_the_policies_allow() {
             target.name
         ));
         let url = target.url().replace("postgres@", &format!("{role}@"));
-        let restore = ["restore", path, &url, "-a", "--yes", "--no-analyze"];
+        let restore = ["restore", &file, &url, "-a", "--yes", "--no-analyze"];
         let count = "SELECT count(*), max(length(note)), max(\"id x\") FROM \"t s\"";
 
         target.sql("TRUNCATE \"t s\"");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::harness::pgstow::archive_of;
 use crate::harness::{
     Database, Host, Server, Snapshot, expect_equal, on_every_major, on_newest, pgstow,
 };
@@ -663,16 +664,15 @@ const TIED: &str = "
 fn ties_to_tables_that_are_nowhere_are_left_out_and_told() {
     on_newest(|server| {
         let source = Database::filled(server, TIED);
-        let dir = tempfile::tempdir().unwrap();
-        let archive = dir.path().join("a.sql.gz");
-        let path = archive.to_str().unwrap();
-        pgstow(["create", &source.url(), "-o", path]).expect_status(0);
+        let (_dir, file) = archive_of(&source);
         let ties = "SELECT (SELECT count(*) FROM pg_constraint WHERE contype = 'f'), \
                     (SELECT count(*) FROM pg_inherits)";
         for mode in [&[][..], &["-1"]] {
             let target = Database::empty(server);
             let url = target.url();
-            let restore = ["restore", path, &url, "--yes", "-t", "orders", "-t", "part"];
+            let restore = [
+                "restore", &file, &url, "--yes", "-t", "orders", "-t", "part",
+            ];
             let told = pgstow(restore.iter().chain(mode)).expect_status(0).stderr();
             for tie in [
                 r#"FK CONSTRAINT "public"."orders orders_usr_fkey" is left out: it needs TABLE "public"."users""#,
@@ -685,7 +685,7 @@ fn ties_to_tables_that_are_nowhere_are_left_out_and_told() {
             assert_eq!(target.sql(ties), "0\t0\n");
 
             // Once they are there, nothing is left out.
-            pgstow(["restore", path, &url, "--yes", "-t", "users"]).expect_status(0);
+            pgstow(["restore", &file, &url, "--yes", "-t", "users"]).expect_status(0);
             let told = pgstow(restore.iter().chain(mode).chain(&["-t", "parted"]));
             let told = told.expect_status(0).stderr();
             assert!(!told.contains("is left out"), "{told}");
