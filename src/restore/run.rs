@@ -189,7 +189,8 @@ impl Prepared {
                 .await?;
         }
         if left.member_count() > 0 {
-            if done.steps() > 0 {
+            let comes_again = left.steps_after_rows() < self.plan.steps_after_rows();
+            if comes_again {
                 quieten_triggers(&sessions, events).await?;
             }
             events.phase(Phase::Data);
@@ -209,7 +210,7 @@ impl Prepared {
                 )
                 .await?;
             }
-            if done.steps() > 0 {
+            if comes_again {
                 wake_triggers(&sessions).await?;
             }
         }
