@@ -227,6 +227,10 @@ pub(super) async fn read_ahead(s: &Session) -> Result<Ahead> {
         all(objects::operator::read(s), Object::Operator),
         all(objects::operator_family::read(s), Object::OperatorFamily),
         all(objects::operator_class::read(s), Object::OperatorClass),
+        all(
+            objects::operator_family_member::read(s),
+            Object::OperatorFamilyMember,
+        ),
         all(objects::conversion::read(s), Object::Conversion),
         all(
             objects::text_search_parser::read(s),

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 
 use crate::conn::{ServerVersion, Session};
+use crate::objects::operator_family_member;
 use crate::objects::quote::{one_line, unquoted};
 use crate::objects::security_label::{self, SecurityLabel};
 use crate::objects::side_comment::{self, SideComment};
@@ -280,9 +281,6 @@ const SWEPT: &[SweptCatalog] = &[
     ),
     SweptCatalog("pg_opclass", Some("opcnamespace"), "", 10),
     SweptCatalog("pg_opfamily", Some("opfnamespace"), "", 10),
-    // Also operators and functions that were added to a family of the system's.
-    SweptCatalog("pg_amop", None, "", 10),
-    SweptCatalog("pg_amproc", None, "", 10),
     SweptCatalog("pg_am", None, "", 10),
     SweptCatalog("pg_cast", None, "", 10),
     SweptCatalog("pg_conversion", Some("connamespace"), "", 10),
@@ -312,7 +310,9 @@ const SWEPT: &[SweptCatalog] = &[
 
 /// The catalogs in which objects are looked for that no kind accounts for.
 pub fn swept_catalogs() -> Vec<&'static str> {
-    SWEPT.iter().map(|swept| swept.0).collect()
+    let members = operator_family_member::CATALOGS.iter();
+    let names = SWEPT.iter().map(|swept| swept.0);
+    names.chain(members.map(|catalog| catalog.name)).collect()
 }
 
 fn rows_query(server: ServerVersion) -> String {
@@ -338,6 +338,16 @@ fn rows_query(server: ServerVersion) -> String {
             )
         })
         .collect();
+    // Operators and functions of operator families hang on what they need, but not on families of the system's, nor always on
+    // their types.
+    parts.extend(operator_family_member::CATALOGS.iter().map(|catalog| {
+        format!(
+            "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid, r.oid, false FROM pg_catalog.{name} AS r \
+             WHERE {is_users}",
+            name = catalog.name,
+            is_users = catalog.is_users()
+        )
+    }));
     // User mappings themselves are for superusers alone, the view is for all.
     parts.push(
         "SELECT 'pg_catalog.pg_user_mapping'::pg_catalog.regclass::pg_catalog.oid, umid, false \

@@ -41,6 +41,7 @@ mod oid_hash;
 pub(crate) mod operator;
 pub(crate) mod operator_class;
 pub(crate) mod operator_family;
+pub(crate) mod operator_family_member;
 pub(crate) mod parameter_acl;
 pub(crate) mod plain_definition;
 pub(crate) mod policy;
@@ -113,6 +114,7 @@ pub use oid_hash::{OidHasher, OidMap, OidSet};
 pub use operator::Operator;
 pub use operator_class::OperatorClass;
 pub use operator_family::OperatorFamily;
+pub use operator_family_member::OperatorFamilyMember;
 pub use parameter_acl::ParameterAcl;
 pub use policy::Policy;
 pub use publication::Publication;
@@ -225,6 +227,10 @@ pub mod catalog {
     pub const PG_PARAMETER_ACL: Oid = Oid(6243);
     /// `pg_am`
     pub const PG_AM: Oid = Oid(2601);
+    /// `pg_amop`
+    pub const PG_AMOP: Oid = Oid(2602);
+    /// `pg_amproc`
+    pub const PG_AMPROC: Oid = Oid(2603);
     /// `pg_cast`
     pub const PG_CAST: Oid = Oid(2605);
     /// `pg_collation`
@@ -387,6 +393,8 @@ pub enum Kind {
     OperatorFamily,
     /// CREATE OPERATOR CLASS
     OperatorClass,
+    /// ALTER OPERATOR FAMILY ... ADD, of a family that is not of the dump
+    OperatorFamilyMember,
     /// CREATE CONVERSION
     Conversion,
     /// CREATE TEXT SEARCH PARSER
@@ -475,7 +483,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 66] = [
+    pub const ALL: [Kind; 67] = [
         Kind::Role,
         Kind::Tablespace,
         Kind::RoleSetting,
@@ -500,6 +508,7 @@ impl Kind {
         Kind::Operator,
         Kind::OperatorFamily,
         Kind::OperatorClass,
+        Kind::OperatorFamilyMember,
         Kind::Conversion,
         Kind::TextSearchParser,
         Kind::TextSearchTemplate,
@@ -571,6 +580,7 @@ impl Kind {
             Kind::Operator => "OPERATOR",
             Kind::OperatorFamily => "OPERATOR FAMILY",
             Kind::OperatorClass => "OPERATOR CLASS",
+            Kind::OperatorFamilyMember => "OPERATOR FAMILY MEMBER",
             Kind::Conversion => "CONVERSION",
             Kind::TextSearchParser => "TEXT SEARCH PARSER",
             Kind::TextSearchTemplate => "TEXT SEARCH TEMPLATE",
@@ -650,6 +660,7 @@ impl Kind {
             | Kind::Operator
             | Kind::OperatorFamily
             | Kind::OperatorClass
+            | Kind::OperatorFamilyMember
             | Kind::Conversion
             | Kind::TextSearchParser
             | Kind::TextSearchTemplate
@@ -858,6 +869,7 @@ pub enum Object {
     Operator(Box<Operator>),
     OperatorClass(Box<OperatorClass>),
     OperatorFamily(Box<OperatorFamily>),
+    OperatorFamilyMember(Box<OperatorFamilyMember>),
     Policy(Box<Policy>),
     Publication(Box<Publication>),
     PublicationSchema(Box<PublicationSchema>),
@@ -934,6 +946,7 @@ impl Object {
             Object::Operator(object) => object.as_ref(),
             Object::OperatorClass(object) => object.as_ref(),
             Object::OperatorFamily(object) => object.as_ref(),
+            Object::OperatorFamilyMember(object) => object.as_ref(),
             Object::Policy(object) => object.as_ref(),
             Object::Publication(object) => object.as_ref(),
             Object::PublicationSchema(object) => object.as_ref(),

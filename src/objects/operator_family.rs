@@ -55,6 +55,27 @@ impl AccessMethodName {
     }
 }
 
+/// SQL: what ADD and CREATE OPERATOR CLASS call the row `alias` of `pg_amop`.
+pub(super) fn operator_item(alias: &str) -> String {
+    format!(
+        "pg_catalog.concat('OPERATOR ', {alias}.amopstrategy, ' ', \
+         {alias}.amopopr::pg_catalog.regoperator, ' FOR ORDER BY ' || (SELECT \
+         pg_catalog.quote_ident(sn.nspname) || '.' || pg_catalog.quote_ident(s.opfname) \
+         FROM pg_catalog.pg_opfamily AS s JOIN pg_catalog.pg_namespace AS sn ON sn.oid = s.opfnamespace \
+         WHERE s.oid = {alias}.amopsortfamily))"
+    )
+}
+
+/// SQL: what ADD and CREATE OPERATOR CLASS call the row `alias` of `pg_amproc`.
+pub(super) fn function_item(alias: &str) -> String {
+    format!(
+        "pg_catalog.concat('FUNCTION ', {alias}.amprocnum, ' (', \
+         pg_catalog.format_type({alias}.amproclefttype, NULL), ', ', \
+         pg_catalog.format_type({alias}.amprocrighttype, NULL), ') ', \
+         {alias}.amproc::pg_catalog.oid::pg_catalog.regprocedure)"
+    )
+}
+
 /// Operators and functions of a family or class.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Members {
@@ -76,17 +97,13 @@ impl Members {
         };
         let all = format!(
             "(SELECT 0 AS sort, m.amopstrategy AS number, 'pg_catalog.pg_amop'::pg_catalog.regclass::pg_catalog.oid AS class, \
-             m.oid, pg_catalog.concat('OPERATOR ', m.amopstrategy, ' ', \
-             m.amopopr::pg_catalog.regoperator, ' FOR ORDER BY ' || (SELECT \
-             pg_catalog.quote_ident(fn.nspname) || '.' || pg_catalog.quote_ident(f.opfname) \
-             FROM pg_catalog.pg_opfamily AS f JOIN pg_catalog.pg_namespace AS fn ON fn.oid = f.opfnamespace \
-             WHERE f.oid = m.amopsortfamily)) AS item \
+             m.oid, {operator} AS item \
              FROM pg_catalog.pg_amop AS m {operators} \
              UNION ALL SELECT 1, m.amprocnum, 'pg_catalog.pg_amproc'::pg_catalog.regclass::pg_catalog.oid, m.oid, \
-             pg_catalog.concat('FUNCTION ', m.amprocnum, ' (', \
-             pg_catalog.format_type(m.amproclefttype, NULL), ', ', \
-             pg_catalog.format_type(m.amprocrighttype, NULL), ') ', m.amproc::pg_catalog.oid::pg_catalog.regprocedure) \
+             {function} \
              FROM pg_catalog.pg_amproc AS m {functions}) AS m ORDER BY m.sort, m.number, m.item",
+            operator = operator_item("m"),
+            function = function_item("m"),
             operators = members("pg_amop"),
             functions = members("pg_amproc"),
         );

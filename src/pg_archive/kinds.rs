@@ -24,6 +24,7 @@ fn is_of_pg_dump(kind: Kind) -> bool {
             | Kind::RoleSetting
             | Kind::RoleMembership
             | Kind::ParameterAcl
+            | Kind::OperatorFamilyMember
             | Kind::ViewQuery
     )
 }
@@ -67,6 +68,7 @@ pub(super) fn alter_words(kind: Kind) -> Option<&'static str> {
         | Kind::Cast
         | Kind::Transform
         | Kind::AccessMethod
+        | Kind::OperatorFamilyMember
         | Kind::TextSearchParser
         | Kind::TextSearchTemplate
         | Kind::UserMapping

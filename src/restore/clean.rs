@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use crate::archive::DumpId;
 use crate::conn::Session;
 use crate::event::{Event, Events, Phase};
+use crate::objects::operator_family_member::{self, MemberCatalog};
 use crate::objects::{Kind, Oid, catalog, quote};
 use crate::{Error, ErrorKind, Result};
 
@@ -429,6 +430,8 @@ const NAMED_KINDS: &[NamedKind] = &[
         Some("opcnamespace"),
         "r.opcname || ' USING ' || am.amname",
     ),
+    family_member(&operator_family_member::CATALOGS[0]),
+    family_member(&operator_family_member::CATALOGS[1]),
     named_kind(
         Kind::Conversion,
         "pg_conversion",
@@ -541,6 +544,17 @@ const NAMED_KINDS: &[NamedKind] = &[
 const CONSTRAINTS: &str = "(SELECT k.oid, c.relnamespace, c.relname, k.conname AS part FROM pg_catalog.pg_constraint k \
      JOIN pg_catalog.pg_class c ON c.oid = k.conrelid) r";
 
+/// Operators and functions of families that the archive does not hold.
+const fn family_member(catalog: &MemberCatalog) -> NamedKind {
+    named_kind(
+        Kind::OperatorFamilyMember,
+        catalog.name,
+        catalog.from,
+        None,
+        catalog.tag,
+    )
+}
+
 /// A part of a table that stays: "table name".
 const fn part_of_table(kind: Kind, class: &'static str, from: &'static str) -> NamedKind {
     named_kind(
@@ -569,6 +583,8 @@ async fn existing_others(session: &Session, held: &HeldObjects) -> Found<Vec<Exi
                     statement: with_cascade(&other.drop),
                     turn: match other.kind {
                         Kind::EventTrigger => DropTurn::First,
+                        // Servers up to 12 let its type go and keep the row, which nobody can name any more.
+                        Kind::OperatorFamilyMember => DropTurn::Early,
                         _ => DropTurn::Late,
                     },
                 }),

@@ -717,6 +717,7 @@ impl HeldObjects {
             | Kind::Operator
             | Kind::OperatorFamily
             | Kind::OperatorClass
+            | Kind::OperatorFamilyMember
             | Kind::Conversion
             | Kind::TextSearchParser
             | Kind::TextSearchTemplate

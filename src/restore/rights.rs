@@ -254,6 +254,7 @@ fn reason(step: &Step, sql: &str, rights: &Rights, made: &Made<'_>) -> Option<&'
         | Kind::AccessMethod
         | Kind::OperatorFamily
         | Kind::OperatorClass
+        | Kind::OperatorFamilyMember
         | Kind::TextSearchParser
         | Kind::TextSearchTemplate
         | Kind::ForeignDataWrapper

@@ -456,6 +456,9 @@ impl Author {
             "OPERATOR",
             &format!("{s}.{operator} ({enumeration}, {enumeration})"),
         );
+        self.run(&format!(
+            "ALTER OPERATOR FAMILY integer_ops USING hash ADD OPERATOR 1 {s}.{operator} ({enumeration}, {enumeration})"
+        ));
         let family = self.name();
         self.run(&format!("CREATE OPERATOR FAMILY {s}.{family} USING btree"));
         self.comment("OPERATOR FAMILY", &format!("{s}.{family} USING btree"));

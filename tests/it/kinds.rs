@@ -89,3 +89,22 @@ fn security_labels_are_dumped_whoever_provides_them() {
         assert!(!script(&["--no-security-labels"]).contains("SECURITY LABEL"));
     });
 }
+
+#[test]
+fn a_member_of_a_family_whose_type_is_gone_stops_no_dump() {
+    on_every_major(|server| {
+        // Servers up to 12 keep the row, and later ones what they were upgraded with.
+        let source = Database::filled(
+            server,
+            "CREATE TYPE gone AS ENUM ('a'); CREATE TYPE here AS ENUM ('a');
+             ALTER OPERATOR FAMILY range_ops USING hash ADD FUNCTION 1 (gone) hashenum(anyenum), FUNCTION 1 (here) hashenum(anyenum);
+             DROP TYPE gone",
+        );
+        let script = pgstow(["create", &source.url(), "-Z", "none", "-o", "-"])
+            .expect_status(0)
+            .stdout();
+        let members = script.matches("ADD\n    FUNCTION 1 (").count();
+        assert_eq!(members, 1, "{script}");
+        assert!(script.contains("FUNCTION 1 (public.here, public.here) hashenum(anyenum);"));
+    });
+}

@@ -53,6 +53,9 @@ fn source(server: &'static Server) -> (Database, String) {
          CREATE PUBLICATION one_table FOR TABLE app.t;
          CREATE SUBSCRIPTION s CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE);
          CREATE OPERATOR FAMILY app.f USING btree;
+         CREATE FUNCTION app.near(int, app.t) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+         CREATE OPERATOR app.=# (PROCEDURE = app.near, LEFTARG = int, RIGHTARG = app.t);
+         ALTER OPERATOR FAMILY integer_ops USING hash ADD OPERATOR 1 app.=# (int, app.t);
          ALTER DEFAULT PRIVILEGES FOR ROLE {other} GRANT SELECT ON TABLES TO PUBLIC;"
     ));
     (source, other)
@@ -76,6 +79,7 @@ fn what_the_role_may_not_is_named_before_anything_changes_and_left_out_on_demand
             "PUBLICATION \"everything\"",
             "SUBSCRIPTION \"s\"",
             "OPERATOR FAMILY \"app\".\"f USING btree\"",
+            "OPERATOR FAMILY MEMBER \"pg_catalog.integer_ops USING hash OPERATOR 1 (integer, app.t)\"",
             &format!("may not give objects to \"{other}\": TABLE \"app\".\"theirs\""),
             "DEFAULT ACL",
         ];

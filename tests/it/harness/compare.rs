@@ -1,4 +1,5 @@
-//! Two databases are equal if `pg_dump -s` writes the same lines and every row, large object and sequence is the same.
+//! Two databases are equal if `pg_dump -s` writes the same lines and every row, large object, sequence and member of an operator family
+//! is the same.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use super::{Database, Failure};
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     schema: String,
-    /// Per relation or large object: what stands for its contents.
+    /// Per relation, large object or member of an operator family: what stands for its contents.
     contents: BTreeMap<String, String>,
 }
 
@@ -21,7 +22,7 @@ impl Snapshot {
         })
     }
 
-    /// Number of tables, materialized views, sequences and large objects.
+    /// Number of tables, materialized views, sequences, large objects and members of operator families.
     pub(crate) fn relations(&self) -> usize {
         self.contents.len()
     }
@@ -59,7 +60,7 @@ pub(crate) fn differences(before: &Snapshot, after: &Snapshot) -> Option<Failure
 }
 
 /// Of each relation, partitions together with their topmost table, the number of rows and the sum of their hashes, so that order does not count; of sequences
-/// their state; of large objects owner, privileges and a hash.
+/// their state; of large objects owner, privileges and a hash; of members of operator families, some of which pg_dump does not know, what they need.
 fn contents(database: &Database) -> Result<BTreeMap<String, String>, Failure> {
     let printed = database.try_sql(CONTENTS)?;
     let mut all: BTreeMap<String, String> = BTreeMap::new();
@@ -113,6 +114,13 @@ WHERE c.relkind = 'S'
 \gexec
 SELECT 'large object ' || m.oid, m.lomowner::pg_catalog.regrole, m.lomacl, pg_catalog.md5(pg_catalog.lo_get(m.oid))
 FROM pg_catalog.pg_largeobject_metadata m;
+SELECT pg_catalog.pg_describe_object(m.classid, m.oid, 0), (SELECT pg_catalog.string_agg(
+    pg_catalog.concat(d.deptype, ' ', pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0)), ', '
+    ORDER BY d.deptype, pg_catalog.pg_describe_object(d.refclassid, d.refobjid, 0))
+    FROM pg_catalog.pg_depend d WHERE d.classid = m.classid AND d.objid = m.oid)
+FROM (SELECT 'pg_catalog.pg_amop'::pg_catalog.regclass AS classid, oid FROM pg_catalog.pg_amop
+    UNION ALL SELECT 'pg_catalog.pg_amproc'::pg_catalog.regclass, oid FROM pg_catalog.pg_amproc) m
+WHERE m.oid >= 16384;
 "#;
 
 /// The lines that only one of two texts has, with those above as a hint of the place; empty for equal texts.
