@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
-use crate::archive::{ArchiveReader, PieceForm, PlacedFilter, RowFilter};
+use crate::archive::{ArchiveReader, DumpId, Piece, PieceForm, PlacedFilter, RowFilter};
 use crate::conn::Session;
 use crate::error::Outlook;
 use crate::event::{Event, Events};
@@ -25,6 +25,7 @@ use crate::{Error, ErrorKind, Result};
 
 use super::arriving::{Arriving, Opening};
 use super::journal::Journal;
+use super::meanwhile::Meanwhile;
 use super::plan::{Load, LoadTarget, PlannedMember};
 use super::progress::RunState;
 use super::staging::Staging;
@@ -32,6 +33,10 @@ use super::staging::Staging;
 /// One CopyData message. The connection keeps two or three of them in flight: large enough that their cost vanishes,
 /// small enough that memory does not show them.
 const CHUNK_BYTES: usize = 128 << 10;
+
+/// The next member is taken once so much of one is left: enough to read its beginning while this is sent. Taken earlier, it would wait
+/// for the end of a long one while others have nothing to do.
+const AHEAD_BYTES: u64 = 8 << 20;
 
 /// A member to load next.
 #[derive(Clone, Debug)]
@@ -58,6 +63,7 @@ pub(crate) struct LoadQueue {
 }
 
 struct TableQueue {
+    entry: DumpId,
     label: Arc<str>,
     target: Arc<LoadTarget>,
     copy: Option<Arc<str>>,
@@ -81,6 +87,7 @@ impl LoadQueue {
             .iter()
             .filter(|load| !load.members.is_empty())
             .map(|load| TableQueue {
+                entry: load.entry,
                 label: load.label.as_str().into(),
                 target: Arc::new(load.target.clone()),
                 copy: load.copy.as_deref().map(Arc::from),
@@ -120,51 +127,54 @@ impl LoadQueue {
         })
     }
 
-    /// A member that was taken is loaded.
-    pub(crate) fn finish(&mut self, item: &LoadItem) {
+    /// A member that was taken is loaded. Gives the entry if it was the last of it.
+    pub(crate) fn finish(&mut self, item: &LoadItem) -> Option<DumpId> {
         let table = &mut self.tables[item.table];
         let was_open = self.open.remove(&table.rank(item.table));
         table.busy -= 1;
         if was_open {
             self.open.insert(table.rank(item.table));
         }
+        (!was_open && table.busy == 0).then_some(table.entry)
     }
 }
 
-/// What the workers of the load share.
+/// What loads of one restore share.
 #[derive(Clone)]
-struct Loader {
-    reader: Arc<ArchiveReader>,
-    queue: Arc<Mutex<LoadQueue>>,
+pub(crate) struct LoadContext {
+    pub(crate) reader: Arc<ArchiveReader>,
     /// `None`: nothing is recorded, and whoever called began a transaction or wants none.
-    journal: Option<Arc<Journal>>,
-    /// Somebody failed: nothing more is begun.
-    stopped: Arc<AtomicBool>,
-    state: Arc<RunState>,
-    events: Events,
+    pub(crate) journal: Option<Arc<Journal>>,
+    /// What sessions do that have nothing more to load. Only if all is one load.
+    pub(crate) meanwhile: Option<Arc<Meanwhile>>,
+    pub(crate) state: Arc<RunState>,
+    pub(crate) events: Events,
 }
 
-/// Loads all members over the sessions and gives these back.
+/// What the workers of a load share.
+#[derive(Clone)]
+struct Loader {
+    context: LoadContext,
+    queue: Arc<Mutex<LoadQueue>>,
+    /// Somebody failed: nothing more is begun.
+    stopped: Arc<AtomicBool>,
+}
+
+/// Loads all members over the sessions and gives these back. The steps of `meanwhile` are done, too, in the end.
 ///
 /// # Errors
-/// `RestoreIncomplete`, naming the table; `Damaged`. If the cause may pass, what other workers do is finished first;
+/// `RestoreIncomplete`, naming table or entry; `Damaged`. If the cause may pass, what other workers do is finished first;
 /// else it is given up.
 pub(crate) async fn load_members(
     sessions: Vec<Session>,
-    reader: &Arc<ArchiveReader>,
     loads: &[Load],
     rows: Option<&RowFilter>,
-    journal: Option<&Arc<Journal>>,
-    state: &Arc<RunState>,
-    events: &Events,
+    context: &LoadContext,
 ) -> Result<Vec<Session>> {
     let loader = Loader {
-        reader: Arc::clone(reader),
+        context: context.clone(),
         queue: Arc::new(Mutex::new(LoadQueue::new(loads, rows))),
-        journal: journal.cloned(),
         stopped: Arc::default(),
-        state: Arc::clone(state),
-        events: events.clone(),
     };
     let mut workers = JoinSet::new();
     for (worker, session) in sessions.into_iter().enumerate() {
@@ -177,7 +187,7 @@ pub(crate) async fn load_members(
             Ok(session) => sessions.push(session),
             Err(error) if error.outlook() == Outlook::Lasting => return Err(error),
             Err(error) => {
-                loader.stopped.store(true, Ordering::SeqCst);
+                loader.stop();
                 failure = failure.or(Some(error));
             }
         }
@@ -190,36 +200,52 @@ fn worker_died(error: tokio::task::JoinError) -> Error {
 }
 
 impl Loader {
-    /// Takes members until none is left. While one is sent, the next is read and decompressed, and the one before is
+    /// Takes members until none is left. While the end of one is sent, the next is read and decompressed, and the one before is
     /// committed.
     async fn work(self, worker: usize, session: Session) -> Result<Session> {
         self.work_on(worker, &session).await?;
+        if let Some(meanwhile) = &self.context.meanwhile {
+            meanwhile.work(worker, &session).await?;
+        }
         Ok(session)
     }
 
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        if let Some(meanwhile) = &self.context.meanwhile {
+            meanwhile.stop();
+        }
+    }
+
     async fn work_on(&self, worker: usize, session: &Session) -> Result<()> {
-        let mut next = self.fetch();
+        let mut ahead = None;
         let mut before: Option<Sent<'_>> = None;
-        while let Some((item, opening)) = next {
+        while let Some((item, opening)) = ahead.take().or_else(|| self.fetch()) {
             let member = opening.first().await?;
-            next = self.fetch();
-            self.events.emit(Event::WorkerStarted {
+            let form = member.form().clone();
+            let coming = Coming {
+                member,
+                left: item.member.length,
+                ahead: &mut ahead,
+            };
+            self.context.events.emit(Event::WorkerStarted {
                 worker,
                 item: item.label.to_string(),
             });
-            before = Some(match member.form().clone() {
+            before = Some(match form {
                 PieceForm::Rows(_) if item.staging.is_some() => {
                     self.finished(before.take()).await?;
-                    let rows = self.insert(worker, session, &item, member).await?;
+                    let rows = self.insert(worker, session, &item, coming).await?;
                     self.commit(session, item, rows)
                 }
                 PieceForm::Rows(copy) => {
                     let begun = self
+                        .context
                         .journal
                         .as_ref()
                         .map(|_| send(session, "BEGIN".to_owned()));
                     let copy = item.copy.as_deref().unwrap_or(&copy);
-                    let copied = self.copy(worker, session, &item, copy, member);
+                    let copied = self.copy(worker, session, &item, copy, coming);
                     // The answers come in the order of the requests.
                     let (committed, begun, copied) =
                         futures::join!(self.finished(before.take()), answered(begun), copied);
@@ -234,19 +260,19 @@ impl Loader {
                 }
                 PieceForm::Statements => {
                     self.finished(before.take()).await?;
-                    let rows = self.call(worker, session, &item, member).await?;
+                    let rows = self.call(worker, session, &item, coming).await?;
                     let record = None;
                     Sent { item, rows, record }
                 }
             });
-            self.events.emit(Event::WorkerFinished { worker });
+            self.context.events.emit(Event::WorkerFinished { worker });
         }
         self.finished(before.take()).await
     }
 
     /// Sends record and COMMIT of rows that were copied.
     fn commit<'a>(&self, session: &'a Session, item: LoadItem, rows: u64) -> Sent<'a> {
-        let record = match (&self.journal, &*item.target) {
+        let record = match (&self.context.journal, &*item.target) {
             (Some(journal), LoadTarget::Table { .. }) => {
                 let record = journal.render_member(&item.target, item.member.id, rows);
                 Some(send(session, format!("{record} COMMIT")))
@@ -263,8 +289,11 @@ impl Loader {
         };
         let result = answered(record).await;
         result.map_err(|error| load_failed(&item, error))?;
-        self.state.member_done(rows);
-        self.lock_queue().finish(&item);
+        self.context.state.member_done(rows);
+        let loaded = self.lock_queue().finish(&item);
+        if let (Some(meanwhile), Some(entry)) = (&self.context.meanwhile, loaded) {
+            meanwhile.rows_done(entry);
+        }
         failpoint("restore.member");
         Ok(())
     }
@@ -273,8 +302,19 @@ impl Loader {
     fn fetch(&self) -> Option<(LoadItem, Opening)> {
         let stopped = self.stopped.load(Ordering::SeqCst);
         let item = self.lock_queue().take().filter(|_| !stopped)?;
-        let opening = Opening::new(&self.reader, item.member.id);
+        let opening = Opening::new(&self.context.reader, item.member.id);
         Some((item, opening))
+    }
+
+    /// The next piece of a member. Near its end the next member is begun.
+    async fn next_piece(&self, coming: &mut Coming<'_>) -> Result<Option<Piece>> {
+        let piece = coming.member.next().await?;
+        let bytes = piece.as_ref().map_or(u64::MAX, |it| it.bytes.len() as u64);
+        coming.left = coming.left.saturating_sub(bytes);
+        if coming.left <= AHEAD_BYTES && coming.ahead.is_none() {
+            *coming.ahead = self.fetch();
+        }
+        Ok(piece)
     }
 
     fn lock_queue(&self) -> std::sync::MutexGuard<'_, LoadQueue> {
@@ -288,13 +328,13 @@ impl Loader {
         session: &Session,
         item: &LoadItem,
         statement: &str,
-        mut member: Arriving,
+        mut coming: Coming<'_>,
     ) -> Result<u64> {
         let failed = |error| load_failed(item, error);
         let statement = self.copy_statement(statement);
         let (mut sent, mut read) = (0, 0);
         let mut sink = None;
-        while let Some(piece) = member.next().await? {
+        while let Some(piece) = self.next_piece(&mut coming).await? {
             read += piece.count;
             let (mut rows, count) = match &item.filter {
                 Some(filter) => {
@@ -316,7 +356,7 @@ impl Loader {
                 let chunk = rows.split_to(rows.len().min(CHUNK_BYTES));
                 let bytes = chunk.len() as u64;
                 sink.send(chunk).await.map_err(failed)?;
-                self.events.emit(Event::WorkerAdvanced {
+                self.context.events.emit(Event::WorkerAdvanced {
                     worker,
                     rows: 0,
                     bytes,
@@ -328,7 +368,7 @@ impl Loader {
             Some(sink) => sink.as_mut().finish().await.map_err(failed)?,
             None => 0,
         };
-        self.events.emit(Event::WorkerAdvanced {
+        self.context.events.emit(Event::WorkerAdvanced {
             worker,
             rows,
             bytes: 0,
@@ -343,20 +383,20 @@ impl Loader {
         worker: usize,
         session: &Session,
         item: &LoadItem,
-        member: Arriving,
+        coming: Coming<'_>,
     ) -> Result<u64> {
         let failed = |error| load_failed(item, error);
         let Some(staging) = &item.staging else {
             return Err(Error::internal("a load has no staging table"));
         };
         // Without a journal whoever called began a transaction.
-        if self.journal.is_some() {
+        if self.context.journal.is_some() {
             session.batch_execute("BEGIN").await.map_err(failed)?;
         }
         let created = session.batch_execute(&staging.create).await;
         created.map_err(failed)?;
         let copied = self
-            .copy(worker, session, item, &staging.copy, member)
+            .copy(worker, session, item, &staging.copy, coming)
             .await?;
         let inserted = session.execute(&staging.insert, &[]).await;
         let inserted = inserted.map_err(failed)?;
@@ -369,7 +409,7 @@ impl Loader {
 
     /// The archive's COPY statement for this session, which speaks UTF-8. The server converts the rows.
     fn copy_statement(&self, statement: &str) -> String {
-        let encoding = self.reader.index().header.text_encoding();
+        let encoding = self.context.reader.index().header.text_encoding();
         match statement.strip_suffix(';') {
             Some(copy) if !encoding.is_as_is() => {
                 format!("{copy} WITH (ENCODING {})", quote::literal(encoding.name()))
@@ -384,16 +424,16 @@ impl Loader {
         worker: usize,
         session: &Session,
         item: &LoadItem,
-        mut member: Arriving,
+        mut coming: Coming<'_>,
     ) -> Result<u64> {
         let failed = |error| load_failed(item, error);
-        let encoding = self.reader.index().header.text_encoding();
+        let encoding = self.context.reader.index().header.text_encoding();
         let (mut read, mut made) = (0, 0);
         // Without a journal whoever called began a transaction or wants none.
-        if self.journal.is_some() {
+        if self.context.journal.is_some() {
             session.batch_execute("BEGIN").await.map_err(failed)?;
         }
-        while let Some(piece) = member.next().await? {
+        while let Some(piece) = self.next_piece(&mut coming).await? {
             read += piece.count;
             let sql = encoding.decode(&piece.bytes).ok_or_else(|| {
                 let message = format!("{} is not {}", item.label, encoding.name());
@@ -404,7 +444,7 @@ impl Loader {
                     made += rows;
                 }
             }
-            self.events.emit(Event::WorkerAdvanced {
+            self.context.events.emit(Event::WorkerAdvanced {
                 worker,
                 rows: 0,
                 bytes: piece.bytes.len() as u64,
@@ -416,7 +456,7 @@ impl Loader {
             LoadTarget::Table { .. } => made,
             LoadTarget::LargeObjects => 0,
         };
-        if let Some(journal) = &self.journal {
+        if let Some(journal) = &self.context.journal {
             let record = journal.render_member(&item.target, item.member.id, rows);
             let commit = format!("{record} COMMIT");
             session.batch_execute(&commit).await.map_err(failed)?;
@@ -454,6 +494,15 @@ fn check_read(item: &LoadItem, read: u64) -> Result<()> {
         "Member {}: {read} rows or statements instead of {}.",
         item.member.id.0, item.member.rows
     )))
+}
+
+/// A member of which pieces come, and the one behind it.
+struct Coming<'a> {
+    member: Arriving,
+    /// Bytes that are still to come of it.
+    left: u64,
+    /// Once it was begun.
+    ahead: &'a mut Option<(LoadItem, Opening)>,
 }
 
 /// A member whose rows the server has taken.
@@ -569,7 +618,7 @@ mod tests {
         let first = queue.take().unwrap();
         let second = queue.take().unwrap();
         assert_eq!((first.member.id.0, second.member.id.0), (1, 0));
-        queue.finish(&second);
+        assert_eq!(queue.finish(&second), Some(crate::archive::DumpId(1)));
         let rest: Vec<u32> = std::iter::from_fn(|| queue.take())
             .map(|item| item.member.id.0)
             .collect();

@@ -27,10 +27,12 @@ mod exact;
 mod extensions;
 mod findings;
 mod finish;
+mod gates;
 mod journal;
 mod large_objects;
 mod load;
 mod locks;
+mod meanwhile;
 mod moved;
 mod newer_syntax;
 mod pieces;
@@ -204,7 +206,7 @@ pub struct Prepared {
     settings: ConnectSettings,
     options: RestoreOptions,
     plan: RestorePlan,
-    texts: StatementTexts,
+    texts: Arc<StatementTexts>,
     survey: Survey,
     findings: Findings,
     /// How far an earlier run got that this one continues, in words.
@@ -431,7 +433,7 @@ async fn read_texts(
     reader: &Arc<ArchiveReader>,
     plan: &RestorePlan,
     storage: DefaultStorage,
-) -> Result<StatementTexts> {
+) -> Result<Arc<StatementTexts>> {
     let (reader, members) = (Arc::clone(reader), plan.statement_members());
     let moved = plan.moved.clone();
     let texts = tokio::task::spawn_blocking(move || {
@@ -445,7 +447,7 @@ async fn read_texts(
             texts.sql(step)?;
         }
     }
-    Ok(texts)
+    Ok(Arc::new(texts))
 }
 
 /// One more session beside the `held` ones; `None` if the server takes no more connections: those that are there do the work.

@@ -8,6 +8,7 @@ use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::chosen::{Chosen, contradiction, name_within};
+use super::gates::sees_own_rows_only;
 use super::journal::{Done, Work};
 use super::moved::{MovedNames, move_plan};
 use super::{RestoreOptions, exact, large_objects};
@@ -360,6 +361,16 @@ impl RestorePlan {
             makes_schema: self.makes_schema.clone(),
             left_out: self.left_out.clone(),
         }
+    }
+
+    /// Whether steps are done that had to wait for all rows, so that rows which are left were there before: a crash emptied an unlogged
+    /// table. `left`: what is left of this plan.
+    pub(crate) fn has_waiting_done(&self, left: &RestorePlan) -> bool {
+        let waiting = |plan: &RestorePlan| {
+            let steps = plan.passes().into_iter().flatten();
+            steps.filter(|it| !sees_own_rows_only(it.kind)).count()
+        };
+        waiting(left) < waiting(self)
     }
 
     /// Number of data members.

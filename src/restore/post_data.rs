@@ -1,7 +1,7 @@
 //! Post-data in parallel: what is ready runs, as far as locks allow, large tables first.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_postgres::error::SqlState;
@@ -11,6 +11,7 @@ use crate::conn::Session;
 use crate::error::Outlook;
 use crate::event::{Event, Events};
 use crate::failpoint::failpoint;
+use crate::objects::Kind;
 use crate::{Error, ErrorKind, Result};
 
 use super::journal::Journal;
@@ -25,13 +26,10 @@ const ATTEMPTS: u32 = 5;
 /// Which steps may start now. Pure.
 ///
 /// Every step is taken once and finished once; a step is not taken before all it depends on (within the
-/// queue) have finished, nor while a conflicting lock is held by one that was taken and not finished.
-pub(crate) struct StepQueue<'a> {
-    steps: &'a [Step],
-    /// Steps that wait for each step.
-    dependents: Vec<Vec<usize>>,
-    /// How many steps each still waits for.
-    waiting_for: Vec<usize>,
+/// queue) have finished and whoever held it has released it, nor while a conflicting lock is held by one that was taken and not
+/// finished.
+pub(crate) struct StepQueue {
+    steps: Vec<Waiting>,
     /// Steps that wait for locks only: largest first, then script order.
     ready: BTreeSet<(Reverse<u64>, usize)>,
     shared: HashMap<DumpId, usize>,
@@ -39,42 +37,70 @@ pub(crate) struct StepQueue<'a> {
     unfinished: usize,
 }
 
-impl<'a> StepQueue<'a> {
-    pub(crate) fn new(steps: &'a [Step]) -> Self {
+/// A step in the queue.
+struct Waiting {
+    weight: u64,
+    locks: Vec<(DumpId, bool)>,
+    /// Steps that wait for this one.
+    dependents: Vec<usize>,
+    /// How many others it still waits for.
+    waits_for: usize,
+}
+
+impl StepQueue {
+    pub(crate) fn new(steps: &[Step]) -> Self {
         let position: HashMap<DumpId, usize> = steps
             .iter()
             .enumerate()
             .map(|(at, step)| (step.id, at))
             .collect();
-        let mut dependents = vec![Vec::new(); steps.len()];
-        let mut waiting_for = vec![0; steps.len()];
-        for (at, step) in steps.iter().enumerate() {
-            let needs: BTreeSet<usize> = step
-                .depends_on
-                .iter()
-                .filter_map(|id| position.get(id).copied())
-                .filter(|need| *need != at)
-                .collect();
-            waiting_for[at] = needs.len();
-            for need in needs {
-                dependents[need].push(at);
-            }
-        }
+        let waiting = steps.iter().map(|step| Waiting {
+            weight: step.weight,
+            locks: step.locks.clone(),
+            dependents: Vec::new(),
+            waits_for: 0,
+        });
         let mut queue = StepQueue {
-            steps,
-            dependents,
+            steps: waiting.collect(),
             ready: BTreeSet::new(),
             shared: HashMap::new(),
             exclusive: BTreeSet::new(),
             unfinished: steps.len(),
-            waiting_for,
         };
+        let needs = |at: usize| -> BTreeSet<usize> {
+            let ids = steps[at].depends_on.iter();
+            ids.filter_map(|id| position.get(id).copied())
+                .filter(|need| *need != at)
+                .collect()
+        };
+        let attached = attached(steps, needs);
         for (at, step) in steps.iter().enumerate() {
-            if queue.waiting_for[at] == 0 {
-                queue.ready.insert((Reverse(step.weight), at));
+            queue.ready.insert((Reverse(step.weight), at));
+            for need in needs(at) {
+                if attached.contains(&(at, need)) {
+                    continue;
+                }
+                queue.hold(at);
+                queue.steps[need].dependents.push(at);
             }
         }
         queue
+    }
+
+    /// Makes a step wait until it is released, as often as it was held. It must not have been taken.
+    pub(crate) fn hold(&mut self, at: usize) {
+        let step = &mut self.steps[at];
+        step.waits_for += 1;
+        self.ready.remove(&(Reverse(step.weight), at));
+    }
+
+    /// What it was held for is there.
+    pub(crate) fn release(&mut self, at: usize) {
+        let step = &mut self.steps[at];
+        step.waits_for -= 1;
+        if step.waits_for == 0 {
+            self.ready.insert((Reverse(step.weight), at));
+        }
     }
 
     /// Takes the next step that may run now.
@@ -97,7 +123,8 @@ impl<'a> StepQueue<'a> {
 
     /// Releases the locks of a step and makes ready what waited for it.
     pub(crate) fn finish(&mut self, at: usize) {
-        for (table, exclusive) in &self.steps[at].locks {
+        let step = &mut self.steps[at];
+        for (table, exclusive) in &step.locks {
             if *exclusive {
                 self.exclusive.remove(table);
             } else if let Some(count) = self.shared.get_mut(table) {
@@ -105,26 +132,37 @@ impl<'a> StepQueue<'a> {
             }
         }
         self.unfinished -= 1;
-        for dependent in std::mem::take(&mut self.dependents[at]) {
-            self.waiting_for[dependent] -= 1;
-            if self.waiting_for[dependent] == 0 {
-                let weight = Reverse(self.steps[dependent].weight);
-                self.ready.insert((weight, dependent));
-            }
+        for dependent in std::mem::take(&mut step.dependents) {
+            self.release(dependent);
         }
     }
 
-    /// Whether every step was finished.
-    pub(crate) fn is_done(&self) -> bool {
-        self.unfinished == 0
+    /// How many steps were not finished.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.unfinished
     }
 
-    fn locks_are_free(&self, step: &Step) -> bool {
+    fn locks_are_free(&self, step: &Waiting) -> bool {
         step.locks.iter().all(|(table, exclusive)| {
             let shared = self.shared.get(table).copied().unwrap_or(0);
             !self.exclusive.contains(table) && (!exclusive || shared == 0)
         })
     }
+}
+
+/// Pairs of which the first need not wait for the second: to the server, the index of a partition depends on that of the partitioned
+/// table, but what ATTACH brings together can be made in any order.
+fn attached(steps: &[Step], needs: impl Fn(usize) -> BTreeSet<usize>) -> HashSet<(usize, usize)> {
+    let attaching = (0..steps.len()).filter(|at| steps[*at].kind == Kind::IndexAttach);
+    attaching
+        .flat_map(|at| {
+            let made: Vec<usize> = needs(at).into_iter().collect();
+            let pairs = made
+                .iter()
+                .flat_map(|one| made.iter().map(|other| (*one, *other)));
+            pairs.collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 /// Runs the steps on all sessions in parallel. The statements of one step and its record are one transaction.
@@ -181,14 +219,21 @@ pub(crate) async fn run_steps(
     }
     match failure {
         Some(error) => Err(error),
-        None if queue.is_done() => Ok(()),
-        None => Err(Error::internal(
-            "entries of the archive wait for each other in a circle",
-        )),
+        None if queue.unfinished() == 0 => Ok(()),
+        None => Err(circle()),
     }
 }
 
-async fn run_step(session: &Session, step: &Step, sql: &str) -> Result<()> {
+/// Nothing runs, and no step that is left may start.
+pub(super) fn circle() -> Error {
+    Error::internal("entries of the archive wait for each other in a circle")
+}
+
+/// Runs the statements of one step, again if others were in the way.
+///
+/// # Errors
+/// `RestoreIncomplete`, naming the entry.
+pub(super) async fn run_step(session: &Session, step: &Step, sql: &str) -> Result<()> {
     let mut attempt = 1;
     loop {
         match session.batch_execute(sql).await {
@@ -217,7 +262,6 @@ fn may_pass_later(error: &tokio_postgres::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::Kind;
 
     fn step(id: u32, depends_on: &[u32], locks: &[(u32, bool)], weight: u64) -> Step {
         Step {
@@ -262,7 +306,7 @@ mod tests {
             assert_eq!(queue.take(), None);
             queue.finish(at);
         }
-        assert!(queue.is_done());
+        assert_eq!(queue.unfinished(), 0);
     }
 
     #[test]
@@ -283,7 +327,51 @@ mod tests {
         queue.finish(2);
         assert_eq!(queue.take(), Some(3));
         queue.finish(3);
-        assert!(queue.is_done());
+        assert_eq!(queue.unfinished(), 0);
+    }
+
+    #[test]
+    fn indexes_that_are_attached_do_not_wait_for_each_other() {
+        let attach = Step {
+            kind: Kind::IndexAttach,
+            ..step(3, &[1, 2], &[], 0)
+        };
+        // The constraint of a partition that the partitioned table's makes.
+        let steps = [
+            step(1, &[], &[], 0),
+            step(2, &[1], &[], 9),
+            attach,
+            step(4, &[1], &[], 9),
+        ];
+        let mut queue = StepQueue::new(&steps);
+        let first: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
+        assert_eq!(first, [1, 0]);
+        queue.finish(0);
+        assert_eq!((queue.take(), queue.take()), (Some(3), None));
+        queue.finish(1);
+        assert_eq!(queue.take(), Some(2));
+    }
+
+    #[test]
+    fn held_steps_wait_until_they_are_released_as_often() {
+        let steps = [
+            step(1, &[], &[], 9),
+            step(2, &[1], &[], 9),
+            step(3, &[], &[], 0),
+        ];
+        let mut queue = StepQueue::new(&steps);
+        queue.hold(0);
+        queue.hold(0);
+        queue.hold(1);
+        assert_eq!((queue.take(), queue.take()), (Some(2), None));
+        queue.release(0);
+        assert_eq!(queue.take(), None);
+        queue.release(0);
+        assert_eq!(queue.take(), Some(0));
+        queue.finish(0);
+        assert_eq!(queue.take(), None);
+        queue.release(1);
+        assert_eq!(queue.take(), Some(1));
     }
 
     #[test]
@@ -291,6 +379,6 @@ mod tests {
         let steps = [step(1, &[2], &[], 0), step(2, &[1], &[], 0)];
         let mut queue = StepQueue::new(&steps);
         assert_eq!(queue.take(), None);
-        assert!(!queue.is_done());
+        assert_eq!(queue.unfinished(), 2);
     }
 }

@@ -9,11 +9,15 @@ use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
 use crate::error::Outlook;
 use crate::event::{Event, Events, Phase};
 use crate::failpoint::failpoint;
+use crate::objects::Kind;
 use crate::{Error, ErrorKind, Result};
 
 use super::durable::{DURABLY, WRITES};
+use super::gates::Gates;
 use super::journal::{Done, Journal, Work};
-use super::plan::{Load, PlanSummary};
+use super::load::LoadContext;
+use super::meanwhile::{Meanwhile, StepWork, wait_for_our_own};
+use super::plan::{Load, PlanSummary, RestorePlan};
 use super::progress::RunState;
 use super::retry::Patience;
 use super::{Prepared, RestoreOptions, RestoreReport, verify_rows};
@@ -171,7 +175,7 @@ impl Prepared {
             return Ok(None);
         };
         let journal = journal.map(Arc::new);
-        let left = self.plan.without(&done);
+        let mut left = self.plan.without(&done);
 
         // Their owners are roles that the first transaction made; the privileges on them come later.
         tablespaces::create(&first, &left.tablespaces, &self.texts).await?;
@@ -188,31 +192,12 @@ impl Prepared {
             post_data::run_steps(&sessions[..1], steps, &self.texts, journal, state, events)
                 .await?;
         }
+        let mut is_post_data_begun = false;
         if left.member_count() > 0 {
-            let comes_again = left.steps_after_rows() < self.plan.steps_after_rows();
-            if comes_again {
-                quieten_triggers(&sessions, events).await?;
-            }
-            events.phase(Phase::Data);
-            events.emit(Event::Planned {
-                items: left.member_count(),
-                bytes: left.loads.iter().map(Load::bytes_of_members).sum(),
-            });
-            for loads in self.order.groups(&left.loads) {
-                sessions = load::load_members(
-                    sessions,
-                    &self.reader,
-                    &loads,
-                    self.options.rows.as_ref(),
-                    journal.as_ref(),
-                    state,
-                    events,
-                )
+            let journal = journal.as_ref();
+            (sessions, is_post_data_begun) = self
+                .load_left(sessions, &mut left, journal, state, events)
                 .await?;
-            }
-            if comes_again {
-                wake_triggers(&sessions).await?;
-            }
         }
 
         // Nobody waits for indexes on rows that are not the archive's.
@@ -221,14 +206,18 @@ impl Prepared {
             verify_rows::verify_rows(&sessions, &self.plan.loads, encoding, events).await?;
         }
 
-        events.phase(Phase::PostData);
         if self.options.lock_wait_timeout_ms.is_some() {
-            wait_for_our_own(&sessions).await?;
+            for session in &sessions {
+                wait_for_our_own(session).await?;
+            }
         }
-        events.emit(Event::Planned {
-            items: left.steps_after_rows(),
-            bytes: 0,
-        });
+        if !is_post_data_begun {
+            events.phase(Phase::PostData);
+            events.emit(Event::Planned {
+                items: left.steps_after_rows(),
+                bytes: 0,
+            });
+        }
         let journal = journal.as_deref();
         for steps in left.passes() {
             post_data::run_steps(&sessions, steps, &self.texts, journal, state, events).await?;
@@ -244,6 +233,74 @@ impl Prepared {
         failpoint("restore.before_end");
         self.end(&sessions[0], journal, state).await?;
         Ok(side_job)
+    }
+
+    /// Loads the members that are left. Tells whether the first pass of post-data was done along with it.
+    async fn load_left(
+        &self,
+        mut sessions: Vec<Session>,
+        left: &mut RestorePlan,
+        journal: Option<&Arc<Journal>>,
+        state: &Arc<RunState>,
+        events: &Events,
+    ) -> Result<(Vec<Session>, bool)> {
+        let comes_again = self.plan.has_waiting_done(left);
+        if comes_again {
+            quieten_triggers(&sessions, events).await?;
+        }
+        events.phase(Phase::Data);
+        events.emit(Event::Planned {
+            items: left.member_count(),
+            bytes: left.loads.iter().map(Load::bytes_of_members).sum(),
+        });
+        let groups = self.order.groups(&left.loads);
+        // Nobody waits for indexes on rows that are not the archive's.
+        let has_time =
+            sessions.len() > 1 && groups.len() == 1 && !comes_again && !self.options.verify_rows;
+        let context = LoadContext {
+            reader: Arc::clone(&self.reader),
+            journal: journal.cloned(),
+            meanwhile: has_time
+                .then(|| self.take_post_data(left, journal, state, events))
+                .flatten(),
+            state: Arc::clone(state),
+            events: events.clone(),
+        };
+        for loads in groups {
+            let rows = self.options.rows.as_ref();
+            sessions = load::load_members(sessions, &loads, rows, &context).await?;
+        }
+        if comes_again {
+            wake_triggers(&sessions).await?;
+        }
+        Ok((sessions, context.meanwhile.is_some()))
+    }
+
+    /// Takes the first pass of post-data out of the plan, if some of it need not wait for all rows.
+    fn take_post_data(
+        &self,
+        left: &mut RestorePlan,
+        journal: Option<&Arc<Journal>>,
+        state: &Arc<RunState>,
+        events: &Events,
+    ) -> Option<Arc<Meanwhile>> {
+        let tables = (self.plan.pre_data.iter()).filter(|step| step.kind == Kind::Table);
+        let made = tables.map(|step| step.id).collect();
+        let gates = Gates::new(self.reader.index(), &made, &left.post_data, &left.loads);
+        if !gates.has_early() {
+            return None;
+        }
+        let steps = std::mem::take(&mut left.post_data);
+        let work = StepWork {
+            steps,
+            texts: Arc::clone(&self.texts),
+            journal: journal.cloned(),
+            state: Arc::clone(state),
+            events: events.clone(),
+            steps_behind: left.steps_after_rows(),
+            has_lock_timeout: self.options.lock_wait_timeout_ms.is_some(),
+        };
+        Some(Arc::new(Meanwhile::new(work, gates)))
     }
 
     /// As many sessions as there are jobs, or as the server takes.
@@ -549,18 +606,6 @@ async fn has_ended(settings: &ConnectSettings, journal: &Journal) -> bool {
     };
     let looked = tokio::time::timeout(CANCEL_TIMEOUT * 2, look).await;
     looked.ok().flatten() == Some(true)
-}
-
-/// From here on our sessions may wait for each other, however long an index takes.
-async fn wait_for_our_own(sessions: &[Session]) -> Result<()> {
-    for session in sessions {
-        let set = session.batch_execute("SET lock_timeout = 0").await;
-        set.map_err(|error| {
-            let what = "could not set up the session";
-            Error::from_server(ErrorKind::Restore, what, error)
-        })?;
-    }
-    Ok(())
 }
 
 /// Removes the journal of a restore that did nothing else. Best effort: `--abandon` does it, too.

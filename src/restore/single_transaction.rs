@@ -17,6 +17,7 @@ use crate::{Error, ErrorKind, Result};
 use super::check::cannot_check;
 use super::doubt::{SETTLE_PATIENCE, is_refusal};
 use super::findings::{Check, Findings};
+use super::load::LoadContext;
 use super::plan::{Load, RestorePlan, Step};
 use super::progress::{Commit, RunState};
 use super::retry::Patience;
@@ -202,12 +203,17 @@ impl Prepared {
             items: self.plan.member_count(),
             bytes: self.plan.loads.iter().map(Load::bytes_of_members).sum(),
         });
+        let context = LoadContext {
+            reader: Arc::clone(&self.reader),
+            journal: None,
+            meanwhile: None,
+            state: Arc::clone(state),
+            events: events.clone(),
+        };
         let mut sessions = vec![session];
         for loads in self.order.groups(&self.plan.loads) {
             let rows = self.options.rows.as_ref();
-            sessions =
-                load::load_members(sessions, &self.reader, &loads, rows, None, state, events)
-                    .await?;
+            sessions = load::load_members(sessions, &loads, rows, &context).await?;
         }
         Ok(sessions)
     }

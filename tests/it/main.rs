@@ -37,6 +37,7 @@ mod kinds;
 mod large_objects;
 mod lost_servers;
 mod managed;
+mod meanwhile;
 mod offsite;
 mod operations;
 mod options;
