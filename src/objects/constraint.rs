@@ -184,37 +184,15 @@ impl Constraint {
         let mut out = vec![match &self.making {
             Making::ByItself => add("ONLY "),
             Making::WithPartitions => add(""),
-            Making::ByParent { name, .. } => self.render_find(name, &add("ONLY ")),
+            Making::ByParent { name, .. } => {
+                render_find(&self.index.table.sql(), &self.name, name, &add("ONLY "))
+            }
         }];
         if let Some(tablespace) = self.index.tablespace.as_ref().filter(|_| self.is_exclusion) {
             out.push(self.index.render_set_tablespace(tablespace));
         }
         out.extend(self.index.render_settings());
         out
-    }
-
-    /// Gives the constraint that the parent's made here its own name. Without the parent's it is made by itself.
-    fn render_find(&self, parent: &str, add: &str) -> String {
-        let table = self.index.table.sql();
-        let rename = format!("ALTER TABLE ONLY {} RENAME CONSTRAINT ", table);
-        let body = format!(
-            "DECLARE made pg_catalog.name; \
-             BEGIN \
-             SELECT k.conname INTO made FROM pg_catalog.pg_constraint AS k \
-             JOIN pg_catalog.pg_constraint AS p ON p.oid = k.conparentid \
-             WHERE k.conrelid = {table}::pg_catalog.regclass AND p.conname = {parent}; \
-             IF made IS NULL THEN {add} \
-             ELSIF made <> {name} THEN \
-             EXECUTE {rename} || pg_catalog.quote_ident(made) || {to}; \
-             END IF; \
-             END",
-            table = quote::literal(&table),
-            parent = quote::literal(parent),
-            name = quote::literal(&self.name),
-            rename = quote::literal(&rename),
-            to = quote::literal(&format!(" TO {}", quote::ident(&self.name))),
-        );
-        format!("DO LANGUAGE plpgsql {};", quote::literal(&body))
     }
 
     /// The definition with the index's parameters and tablespace, which the server leaves out of
@@ -251,6 +229,29 @@ impl Constraint {
         });
         own.into_iter().chain(self.index.render_comment()).collect()
     }
+}
+
+/// Gives the constraint that the parent's made on a table its own name. Without the parent's it is made by itself, by `add`.
+pub(crate) fn render_find(table: &str, name: &str, parent: &str, add: &str) -> String {
+    let rename = format!("ALTER TABLE ONLY {table} RENAME CONSTRAINT ");
+    let body = format!(
+        "DECLARE made pg_catalog.name; \
+         BEGIN \
+         SELECT k.conname INTO made FROM pg_catalog.pg_constraint AS k \
+         JOIN pg_catalog.pg_constraint AS p ON p.oid = k.conparentid \
+         WHERE k.conrelid = {table}::pg_catalog.regclass AND p.conname = {parent}; \
+         IF made IS NULL THEN {add} \
+         ELSIF made <> {name} THEN \
+         EXECUTE {rename} || pg_catalog.quote_ident(made) || {to}; \
+         END IF; \
+         END",
+        table = quote::literal(table),
+        parent = quote::literal(parent),
+        name = quote::literal(name),
+        rename = quote::literal(&rename),
+        to = quote::literal(&format!(" TO {}", quote::ident(name))),
+    );
+    format!("DO LANGUAGE plpgsql {};", quote::literal(&body))
 }
 
 impl DumpObject for Constraint {

@@ -14,6 +14,7 @@ use crate::objects::{Kind, Oid, quote};
 use super::bytes::{Fault, damaged};
 use super::kinds::{alter_object, drop_words, kind_of, name_of};
 use super::names::{drop_if_exists, of_database, option_of, parse_copy, set_value, take_name};
+use super::partition_keys::make_with_partitions;
 use super::toc::{RawEntry, RawSection, Toc};
 
 /// An archive's contents in pgstow's terms.
@@ -114,12 +115,12 @@ impl PgDumpHeader {
 }
 
 /// An entry that becomes one of ours.
-struct Kept<'a> {
+pub(super) struct Kept<'a> {
     raw: &'a RawEntry,
-    kind: Option<Kind>,
-    schema: Option<String>,
+    pub(super) kind: Option<Kind>,
+    pub(super) schema: Option<String>,
     tag: String,
-    definition: String,
+    pub(super) definition: String,
     drop: String,
     owner: Option<String>,
 }
@@ -161,6 +162,7 @@ pub(super) fn contents_of(
     }
     let mut header = header_of(toc, form, &settings, &database, encoding)?;
     header.partial = partial_of(&kept);
+    make_with_partitions(&mut kept, settings.strings);
     let mut builder = Builder {
         places: (0..)
             .zip(&kept)

@@ -19,6 +19,7 @@ mod directory;
 mod files;
 mod kinds;
 mod names;
+mod partition_keys;
 mod pieces;
 mod tar;
 #[cfg(test)]

@@ -531,3 +531,39 @@ fn rows_come_without_their_oids() {
         expect_equal("the table", &Snapshot::of(&database).unwrap(), &restored);
     });
 }
+
+/// pg_restore stops at ALTER INDEX ... ATTACH PARTITION: the source is the reference.
+#[test]
+fn keys_that_partitions_cannot_be_attached_to_come_back() {
+    on_newest(|server| {
+        let fixture = include_str!("../../fixtures/objects/constraint/without_attachment.sql");
+        let source = Database::filled(server, fixture);
+        let before = Snapshot::of(&source).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.dump");
+        let archive = archive.to_str().unwrap();
+        let dump = client_dir().join("pg_dump");
+        run(&dump, server, &["-Fc", "-d", &source.name, "-f", archive]);
+        pgstow(["verify", archive]).expect_status(0);
+        for options in [["-j2", "--yes"], ["-1", "--yes"]] {
+            let target = Database::empty(server);
+            pgstow([&["restore", archive, &target.url()], &options[..]].concat()).expect_status(0);
+            expect_equal("the target", &before, &target);
+        }
+        // A partition alone makes its own.
+        let target = Database::empty(server);
+        let alone = [
+            "restore",
+            archive,
+            &target.url(),
+            "--yes",
+            "-t",
+            "e1",
+            "-e",
+            "btree_gist",
+        ];
+        pgstow(alone).expect_status(0);
+        let keys = "SELECT conname FROM pg_constraint WHERE contype = 'x'";
+        assert_eq!(target.sql(keys), source.sql("SELECT conname FROM pg_constraint WHERE contype = 'x' AND conrelid = 'e1'::regclass"));
+    });
+}
