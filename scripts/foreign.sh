@@ -48,6 +48,16 @@ sql() { "$clients/psql" -X -q -A -t -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
 databases() { sql postgres "SELECT datname FROM pg_database WHERE datname NOT IN ('template0', 'template1', 'postgres') ORDER BY 1"; }
 quoted() { printf '"%s"' "${1//\"/\"\"}"; }
 
+# Some files make some servers crash: they are back after a moment.
+await_server() {
+    for _ in $(seq 300); do
+        if sql postgres "SELECT 1" >/dev/null 2>&1; then return; fi
+        sleep 0.1
+    done
+    echo "the server does not come back" >&2
+    return 1
+}
+
 # Drops a database, whatever a file has left in it or tied to it.
 drop_database() {
     local name=$1 literal="'${1//\'/\'\'}'" other
@@ -159,6 +169,7 @@ while IFS= read -r file <&4; do
     for script in ${setup:+"$setup"} "$file"; do
         (cd "$(dirname "$script")" && timeout 300 "$clients/psql" -X -q -d foreign_source -f "$script") </dev/null >"$out/$(basename "$script").log" 2>&1 || true
     done
+    await_server
     errors=$(grep -c -e 'ERROR: ' -e 'FATAL: ' "$out/$base.sql.log" || true)
     sources=$(databases)
     while IFS= read -r source <&3; do
