@@ -21,7 +21,7 @@ use super::catalog::{Catalog, describe, extension_members, read_catalog};
 use super::column_order::ColumnOrder;
 use super::parts::Parts;
 use super::selection::{Inheritance, Selection};
-use super::sweep::{sweep, unsupported};
+use super::sweep::{passing, sweep, unsupported};
 use super::wanted;
 
 /// Which parts of the selected objects are wanted.
@@ -134,8 +134,14 @@ pub(super) async fn read_contents(
         return Err(unsupported(&leftovers.lines));
     }
     let mut wanted = wanted::choose(&catalog, &selection, options);
+    // A function, say, whose argument has the type of a session's temporary table.
+    let of_sessions = wanted::leave_out(&catalog, &passing(&catalog, &swept), &mut wanted);
     let crippled = wanted::leave_out(&catalog, &leftovers.rows, &mut wanted);
-    let ordered = order_objects(&catalog, &wanted, &crippled)?;
+    let ordered = order_objects(
+        &catalog,
+        &wanted,
+        &[&of_sessions[..], &crippled[..]].concat(),
+    )?;
     let mut without: Vec<String> = crippled
         .iter()
         .map(|&index| describe(&catalog.objects[index]))
@@ -147,6 +153,8 @@ pub(super) async fn read_contents(
             .into_iter()
             .map(|name| format!("{name} (needs one of these)")),
     );
+    let mut warnings = lost_passwords(&catalog, &wanted);
+    warnings.extend(needing_passing(&catalog, &of_sessions));
     let labels = swept.labels.iter();
     let members = extension_members(&catalog);
     // A label on a member of an extension can be set once the extension is there.
@@ -165,7 +173,7 @@ pub(super) async fn read_contents(
     let contents = Contents {
         entries: render(session.version(), &catalog, &ordered, &about, options)?,
         unsupported: lines,
-        warnings: lost_passwords(&catalog, &wanted),
+        warnings,
     };
     // Of 50 000 tables these are ten million pieces of memory: they are freed while the script is written.
     tokio::task::spawn_blocking(move || drop((catalog, ordered)));
@@ -211,6 +219,17 @@ fn lost_passwords(catalog: &Catalog, wanted: &[bool]) -> Vec<String> {
             format!("{subscription}: its password is left out; --subscription-passwords keeps it")
         })
         .collect()
+}
+
+/// Tells of what is left out because it will go with a session.
+fn needing_passing(catalog: &Catalog, of_sessions: &[usize]) -> Vec<String> {
+    let mut lines: Vec<String> = of_sessions
+        .iter()
+        .map(|&index| describe(&catalog.objects[index]))
+        .map(|name| format!("{name}: left out, for it needs something temporary of a session"))
+        .collect();
+    lines.sort_unstable();
+    lines
 }
 
 /// Statements about objects that their kinds do not render, by object.

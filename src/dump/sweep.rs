@@ -137,10 +137,22 @@ struct SweptRow {
     passing: bool,
 }
 
+/// Temporary rows, which go with their session, and so does what needs them.
+pub(super) fn passing(found: &Catalog, swept: &Swept) -> OidSet<CatalogId> {
+    let mut passing: OidMap<CatalogId, ()> =
+        passing_rows(&swept.rows).map(|row| (row, ())).collect();
+    spread(found, &mut passing);
+    passing.into_keys().collect()
+}
+
+fn passing_rows(rows: &[SweptRow]) -> impl Iterator<Item = CatalogId> {
+    rows.iter().filter(|row| row.passing).map(|row| row.id)
+}
+
 /// Rows that are part of an extension or of something temporary.
 fn covered(found: &Catalog, rows: &[SweptRow]) -> OidMap<CatalogId, ()> {
     let members = extension_members(found).into_keys();
-    let passing = rows.iter().filter(|row| row.passing).map(|row| row.id);
+    let passing = passing_rows(rows);
     let mut covered: OidMap<CatalogId, ()> = members.chain(passing).map(|row| (row, ())).collect();
     spread(found, &mut covered);
     covered

@@ -55,3 +55,40 @@ fn what_cannot_be_dumped_stops_create_by_name() {
         assert!(failures.is_empty(), "{}", failures.join("\n"));
     });
 }
+
+#[test]
+fn what_needs_a_temporary_table_of_a_session_goes_with_it_and_is_told() {
+    on_every_major(|server| {
+        let source = Database::filled(server, "CREATE TABLE t (a int); INSERT INTO t VALUES (1)");
+        let _session = source.hold(
+            "CREATE TEMP TABLE scratch (a int); CREATE TEMP SEQUENCE numbers;
+             CREATE FUNCTION public.f(scratch) RETURNS int LANGUAGE sql AS 'SELECT 1';
+             CREATE DOMAIN public.d AS scratch[]; CREATE TABLE public.u (d public.d, a int);
+             ALTER TABLE t ALTER a SET DEFAULT nextval('numbers')",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql.gz");
+        let archive = archive.to_str().unwrap();
+        let told = pgstow(["create", &source.url(), "-o", archive])
+            .expect_status(0)
+            .stderr();
+        for name in [
+            "FUNCTION public.f(",
+            "DOMAIN public.d",
+            "TABLE public.u",
+            "DEFAULT public.t a",
+        ] {
+            assert!(
+                told.lines()
+                    .any(|line| line.contains(name) && line.contains("temporary")),
+                "{name}: {told}"
+            );
+        }
+        let copy = Database::empty(server);
+        pgstow(["restore", archive, &copy.url(), "--yes"]).expect_status(0);
+        assert_eq!(
+            copy.sql("SELECT a FROM t; SELECT to_regclass('u') IS NULL"),
+            "1\nt\n"
+        );
+    });
+}
