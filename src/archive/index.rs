@@ -4,8 +4,9 @@
 //! object in script order, then one [`Member`] per stored member in file order.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
 use serde::{Deserialize, Serialize};
 
 use super::{InsertColumns, InsertStyle, InsertTarget, InsertText, TextEncoding};
@@ -551,34 +552,23 @@ struct FormatOnly {
     format: u32,
 }
 
-/// Documents for which a thread of its own is worth its while.
-const LINES_PER_THREAD: usize = 1 << 12;
-
 /// Adds a line for each document, made on all cores.
 fn push_lines<T: Serialize + Sync>(text: &mut Vec<u8>, documents: &[T]) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let share = documents.len().div_ceil(cores).max(LINES_PER_THREAD);
-    let (first, others) = documents.split_at(share.min(documents.len()));
-    std::thread::scope(|scope| {
-        let others: Vec<_> = others
-            .chunks(share)
-            .map(|share| {
-                scope.spawn(move || {
-                    let mut text = Vec::new();
-                    share.iter().try_for_each(|it| push_line(&mut text, it))?;
-                    Ok::<_, Error>(text)
-                })
-            })
-            .collect();
-        first.iter().try_for_each(|it| push_line(text, it))?;
-        for other in others {
-            let joined = other
-                .join()
-                .map_err(|_| Error::internal("could not write the index"))?;
-            text.append(&mut joined?);
-        }
-        Ok(())
-    })
+    let share = documents
+        .len()
+        .div_ceil(rayon::current_num_threads())
+        .max(1);
+    let lines_of = |share: &[T]| {
+        let mut lines = Vec::new();
+        share.iter().try_for_each(|it| push_line(&mut lines, it))?;
+        Ok(lines)
+    };
+    let shares = documents.par_chunks(share).map(lines_of);
+    let shares: Vec<Vec<u8>> = shares.collect::<Result<_>>()?;
+    for mut lines in shares {
+        text.append(&mut lines);
+    }
+    Ok(())
 }
 
 fn push_line(text: &mut Vec<u8>, document: &impl Serialize) -> Result<()> {

@@ -4,11 +4,14 @@
 use std::collections::HashMap;
 
 use futures::future::{BoxFuture, join_all};
+use rayon::iter::{
+    IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
+};
 use tokio_postgres::error::SqlState;
 
 use crate::conn::Session;
-use crate::objects::attribute::Attributes;
-use crate::objects::plain_definition::{Deparser, read_deparser};
+use crate::objects::attribute::{self, Additions, Attributes, Columns};
+use crate::objects::plain_definition::{Deparser, Rules, read_rules};
 use crate::objects::quote::one_line;
 use crate::objects::table::Check;
 use crate::objects::table_data::Rows;
@@ -108,6 +111,7 @@ impl DependencyType {
 /// What needs neither columns nor locks.
 pub(super) struct Ahead {
     objects: Vec<Object>,
+    additions: Additions,
     dependencies: Vec<Dependency>,
     swept: Swept,
 }
@@ -124,20 +128,23 @@ pub(super) async fn read_catalog(
 ) -> Result<(Catalog, Swept)> {
     let helped = async {
         match aide {
-            Some(aide) => aide.join().await,
+            Some(aide) => without_circle(aide.join().await),
             None => Ok(None),
         }
     };
-    let (deparser, helped) = futures::try_join!(read_columns(leader), helped)?;
+    let ((columns, rules), helped) = futures::try_join!(read_columns(leader), helped)?;
     let (aide, ahead) = match helped {
         Some((session, ahead)) => (Some(session), ahead),
         None => (None, read_ahead(leader).await?),
     };
     let Ahead {
         mut objects,
+        additions,
         dependencies,
         swept,
     } = ahead;
+    let attributes = attribute::complete(leader, columns, additions).await?;
+    let deparser = Deparser::new(attributes, rules);
     let helper = aide.as_ref().unwrap_or(leader);
     let reads = futures::join!(
         read_definitions(leader, &deparser, parts),
@@ -159,21 +166,21 @@ pub(super) async fn read_catalog(
     drop(aide);
     objects.extend(definitions);
     give_checks_to_tables(&mut objects);
-    let mut folded = Vec::new();
     for object in &mut objects {
         if let Object::Sequence(sequence) = object {
             sequence.fill_columns(deparser.attributes());
         }
-        folded.extend(parts_of(object, deparser.attributes())?);
     }
-    objects.extend(folded);
+    let parts_of = |object: &Object| parts_of(object, deparser.attributes());
+    let folded: Vec<Vec<Object>> = objects.par_iter().map(parts_of).collect::<Result<_>>()?;
+    objects.extend(folded.into_iter().flatten());
     objects.extend(dependents);
     if parts.wants_statistics() {
         let statistics = objects::relation_statistics::read(leader).await?;
         objects.extend((statistics.into_iter().map(Box::new)).map(Object::RelationStatistics));
     }
-    let by_id = index_ids(&objects)?;
-    let by_claim = index_claims(&objects);
+    let (by_id, by_claim) = rayon::join(|| index_ids(&objects), || index_claims(&objects));
+    let by_id = by_id?;
     let mut catalog = Catalog {
         depends_on: vec![Vec::new(); objects.len()],
         parts: vec![Vec::new(); objects.len()],
@@ -192,10 +199,20 @@ pub(super) async fn read_catalog(
     Ok((catalog, swept))
 }
 
+/// What the aide waits for may wait for our leader, a circle that the server cannot see: then the leader reads all.
+fn without_circle<T>(helped: Result<Option<T>>) -> Result<Option<T>> {
+    match helped {
+        Err(error) if error.kind() == ErrorKind::LockTimeout => Ok(None),
+        helped => helped,
+    }
+}
+
 /// Columns, and what else plain definitions are made of.
-async fn read_columns(s: &Session) -> Result<Deparser> {
-    let attributes = objects::attribute::read(s).await?;
-    read_deparser(s, attributes).await
+async fn read_columns(s: &Session) -> Result<(Columns, Rules)> {
+    match futures::join!(attribute::read(s), read_rules(s)) {
+        (Ok(columns), Ok(rules)) => Ok((columns, rules)),
+        (columns, rules) => Err(cause([columns.err(), rules.err()].into_iter().flatten())),
+    }
 }
 
 /// Reads who depends on whom, what there is at all, and the kinds that are read neither by columns nor with locks.
@@ -268,15 +285,26 @@ pub(super) async fn read_ahead(s: &Session) -> Result<Ahead> {
             Object::LargeObjectData,
         ),
     ];
-    let reads = futures::join!(pipeline(reads), read_depend(s), read_swept(s));
+    let reads = futures::join!(
+        pipeline(reads),
+        attribute::read_additions(s),
+        read_depend(s),
+        read_swept(s)
+    );
     match reads {
-        (Ok(objects), Ok(dependencies), Ok(swept)) => Ok(Ahead {
+        (Ok(objects), Ok(additions), Ok(dependencies), Ok(swept)) => Ok(Ahead {
             objects,
+            additions,
             dependencies,
             swept,
         }),
-        (objects, dependencies, swept) => {
-            let failures = [objects.err(), dependencies.err(), swept.err()];
+        (objects, additions, dependencies, swept) => {
+            let failures = [
+                objects.err(),
+                additions.err(),
+                dependencies.err(),
+                swept.err(),
+            ];
             Err(cause(failures.into_iter().flatten()))
         }
     }
@@ -490,22 +518,25 @@ fn index_claims(objects: &[Object]) -> OidMap<CatalogId, usize> {
 /// Fills in who depends on whom.
 fn connect(catalog: &mut Catalog) {
     let members = extension_members(catalog);
-    for at in 0..catalog.dependencies.len() {
-        let dependency = catalog.dependencies[at];
+    let ends_of = |dependency: &Dependency| {
         if dependency.deptype == DependencyType::Extension {
-            continue;
+            return None;
         }
-        let Some(dependent) = catalog.claimant(dependency.dependent) else {
-            continue;
-        };
+        let dependent = catalog.claimant(dependency.dependent)?;
         let referenced = catalog.claimant(dependency.referenced).or_else(|| {
             let extension = members.get(&dependency.referenced)?;
             catalog.claimant(CatalogId::new(catalog::PG_EXTENSION, *extension))
-        });
-        let Some(referenced) = referenced else {
-            continue;
-        };
-        if is_ownership(&catalog.objects[dependent], &dependency) {
+        })?;
+        let is_ownership = is_ownership(&catalog.objects[dependent], dependency);
+        Some((dependent, referenced, is_ownership))
+    };
+    let ends: Vec<_> = catalog
+        .dependencies
+        .par_iter()
+        .filter_map(ends_of)
+        .collect();
+    for (dependent, referenced, is_ownership) in ends {
+        if is_ownership {
             catalog.sequence_owners.insert(dependent, referenced);
         } else {
             catalog.depends_on[dependent].push(referenced);
@@ -513,11 +544,12 @@ fn connect(catalog: &mut Catalog) {
     }
     connect_parts(catalog);
     connect_shells(catalog);
-    for (index, needed) in catalog.depends_on.iter_mut().enumerate() {
+    let of_objects = catalog.depends_on.par_iter_mut().enumerate();
+    of_objects.for_each(|(index, needed)| {
         needed.retain(|&other| other != index);
         needed.sort_unstable();
         needed.dedup();
-    }
+    });
     connect_refreshes(catalog);
 }
 
@@ -532,18 +564,18 @@ fn is_ownership(dependent: &Object, dependency: &Dependency) -> bool {
 
 /// What objects need beyond `pg_depend`; parts of a row need its definition.
 fn connect_parts(catalog: &mut Catalog) {
-    for index in 0..catalog.objects.len() {
-        let object = catalog.objects[index].as_dump_object();
+    let needed_by = |object: &Object| {
+        let object = object.as_dump_object();
         let id = object.id();
-        let mut needed: Vec<usize> = object
-            .extra_dependencies()
-            .into_iter()
-            .filter_map(|id| catalog.find(id))
-            .collect();
-        if matches!(id.part, Part::Data | Part::Attach) {
-            needed.extend(catalog.exact(id.with_part(Part::Definition)));
-        }
-        catalog.depends_on[index].extend(needed);
+        let definition = matches!(id.part, Part::Data | Part::Attach)
+            .then(|| catalog.exact(id.with_part(Part::Definition)));
+        let needed = object.extra_dependencies().into_iter();
+        let needed = needed.filter_map(|id| catalog.find(id));
+        needed.chain(definition.flatten()).collect()
+    };
+    let needed: Vec<Vec<usize>> = catalog.objects.par_iter().map(needed_by).collect();
+    for (all, mut needed) in catalog.depends_on.iter_mut().zip(needed) {
+        all.append(&mut needed);
     }
 }
 

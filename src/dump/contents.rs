@@ -1,8 +1,8 @@
 //! Everything that will be dumped, rendered and in order. Read from the catalogs by [`read_contents`].
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use tokio_postgres::Row;
 
 use crate::archive::{DumpId, Section};
@@ -377,7 +377,7 @@ fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Resu
         node_of[index] = Some(node);
     }
     let nodes: Vec<Node<'_>> = chosen
-        .iter()
+        .par_iter()
         .map(|&index| node(catalog, &node_of, index))
         .collect();
     let ordering = order(&nodes).map_err(|e| order_error(catalog, &chosen, e))?;
@@ -491,56 +491,29 @@ fn render(
     };
     let of_sections = ordered.sequence.iter().copied().filter(is_of_sections);
     let rank = |index: &usize| rank_of_last(&catalog.objects[*index]);
-    let (mut last, mut sequence): (Vec<usize>, Vec<usize>) =
+    let (mut last, regular): (Vec<usize>, Vec<usize>) =
         of_sections.partition(|index| rank(index).is_some());
     last.sort_by_key(rank);
-    let regular = sequence.len();
-    sequence.append(&mut last);
 
     let mut script = Script {
         catalog,
         ordered,
+        about,
         options,
-        entries: Vec::with_capacity(sequence.len()),
+        entries: Vec::with_capacity(regular.len() + last.len()),
+        privileges: Vec::new(),
         entry_of: vec![None; catalog.objects.len()],
         stands_for: vec![StandsFor::Nothing; catalog.objects.len()],
     };
-    let mut privileges = Vec::new();
-    let mut place = 0;
-    // A stretch at a time: what is rendered waits for its turn, and has to wait somewhere. Meanwhile the next is rendered.
-    let mut stretches = sequence.chunks(RENDERED_AT_ONCE);
-    std::thread::scope(|scope| {
-        let mut begin_next = || {
-            let stretch = stretches.next()?;
-            let rendering = scope.spawn(|| render_all(catalog, stretch, &context, options));
-            Some((stretch, rendering))
-        };
-        let mut next = begin_next();
-        while let Some((stretch, rendering)) = next {
-            let rendered = rendering.join().map_err(|_| rendering_failed())??;
-            next = begin_next();
-            for (&index, rendered) in stretch.iter().zip(rendered) {
-                if place == regular {
-                    script.add_privileges(&mut privileges)?;
-                }
-                let Rendered { acl, .. } = script.add_object(index, rendered, about)?;
-                if !acl.is_empty() {
-                    privileges.push((index, acl));
-                }
-                place += 1;
-            }
-        }
-        Ok::<_, Error>(())
-    })?;
-    script.add_privileges(&mut privileges)?;
+    for sequence in [regular, last] {
+        script.add_all(&sequence, &context)?;
+        script.add_privileges()?;
+    }
     Ok(script.entries)
 }
 
 /// Objects that are rendered before the first of them is put into the script.
 const RENDERED_AT_ONCE: usize = 1 << 14;
-
-/// Objects for which a thread of its own is worth its while.
-const RENDERED_PER_THREAD: usize = 1 << 10;
 
 /// Renders objects on all cores, and passes each statement through the lexical guard.
 fn render_all(
@@ -549,32 +522,10 @@ fn render_all(
     context: &RenderContext<'_>,
     options: &ContentOptions,
 ) -> Result<Vec<Rendered>> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let share = indexes.len().div_ceil(cores).max(RENDERED_PER_THREAD);
-    let render_share = |share: &[usize]| -> Result<Vec<Rendered>> {
-        let objects = share.iter().map(|&index| &catalog.objects[index]);
-        objects
-            .map(|object| render_one(object, context, options))
-            .collect()
-    };
-    std::thread::scope(|scope| {
-        let mut shares = indexes.chunks(share);
-        let first = shares.next().unwrap_or_default();
-        let others: Vec<_> = shares
-            .map(|share| scope.spawn(move || render_share(share)))
-            .collect();
-        let mut rendered = render_share(first)?;
-        for other in others {
-            let joined = other.join();
-            let joined = joined.map_err(|_| rendering_failed())?;
-            rendered.append(&mut joined?);
-        }
-        Ok(rendered)
-    })
-}
-
-fn rendering_failed() -> Error {
-    Error::internal("rendering failed")
+    let objects = indexes.par_iter().map(|&index| &catalog.objects[index]);
+    objects
+        .map(|object| render_one(object, context, options))
+        .collect()
 }
 
 fn render_one(
@@ -634,8 +585,11 @@ fn rank_of_last(object: &Object) -> Option<u8> {
 struct Script<'a> {
     catalog: &'a Catalog,
     ordered: &'a Ordered,
+    about: &'a About,
     options: &'a ContentOptions,
     entries: Vec<ContentEntry>,
+    /// By object: what is said of its privileges, still to be added.
+    privileges: Vec<(usize, Vec<String>)>,
     /// By object: its entry.
     entry_of: Vec<Option<DumpId>>,
     /// By object: the entries that must have been restored before its dependents.
@@ -663,21 +617,45 @@ impl StandsFor {
 }
 
 impl Script<'_> {
-    /// Adds an object with its comments and labels; its privileges, which come later, are left.
-    fn add_object(
-        &mut self,
-        index: usize,
-        mut rendered: Rendered,
-        about: &About,
-    ) -> Result<Rendered> {
+    /// Adds objects, a stretch at a time: what is rendered has to wait somewhere. Meanwhile the next is rendered.
+    fn add_all(&mut self, sequence: &[usize], context: &RenderContext<'_>) -> Result<()> {
+        let (catalog, options) = (self.catalog, self.options);
+        let render = |stretch| render_all(catalog, stretch, context, options);
+        let mut stretches = sequence.chunks(RENDERED_AT_ONCE);
+        let mut next = stretches.next().map(|stretch| (stretch, render(stretch)));
+        while let Some((stretch, rendered)) = next {
+            let rendered = rendered?;
+            let following = stretches.next();
+            let (added, rendering) = rayon::join(
+                || self.add_stretch(stretch, rendered),
+                || following.map(|stretch| (stretch, render(stretch))),
+            );
+            added?;
+            next = rendering;
+        }
+        Ok(())
+    }
+
+    fn add_stretch(&mut self, stretch: &[usize], rendered: Vec<Rendered>) -> Result<()> {
+        for (&index, rendered) in stretch.iter().zip(rendered) {
+            self.add_object(index, rendered)?;
+        }
+        Ok(())
+    }
+
+    /// Adds an object with its comments and labels; its privileges, which come later, are kept.
+    fn add_object(&mut self, index: usize, mut rendered: Rendered) -> Result<()> {
         self.add(index, &mut rendered)?;
         let section = self.ordered.section[index];
         let mut comments = std::mem::take(&mut rendered.comments);
-        comments.extend(self.statements_about(index, &about.comments)?);
+        comments.extend(self.statements_about(index, &self.about.comments)?);
         self.add_about(index, Kind::Comment, section, comments)?;
-        let labels = self.statements_about(index, &about.labels)?;
+        let labels = self.statements_about(index, &self.about.labels)?;
         self.add_about(index, Kind::SecurityLabel, section, labels)?;
-        Ok(rendered)
+        if !rendered.acl.is_empty() {
+            self.privileges.push((index, rendered.acl));
+        }
+        Ok(())
     }
 
     fn statements_about(
@@ -692,8 +670,8 @@ impl Script<'_> {
         Ok(statements.clone())
     }
 
-    fn add_privileges(&mut self, privileges: &mut Vec<(usize, Vec<String>)>) -> Result<()> {
-        for (index, acl) in privileges.drain(..) {
+    fn add_privileges(&mut self) -> Result<()> {
+        for (index, acl) in std::mem::take(&mut self.privileges) {
             self.add_about(index, Kind::Acl, Section::PostData, acl)?;
         }
         Ok(())

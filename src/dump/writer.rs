@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::num::NonZeroUsize;
 
+use rayon::iter::{
+    IndexedParallelIterator, IntoParallelIterator, IntoParallelRefMutIterator, ParallelIterator,
+};
 use tokio::sync::mpsc;
 
 use crate::archive::{
@@ -56,8 +58,7 @@ impl<W: Write> ScriptWriter<W> {
         entries: usize,
         events: Events,
     ) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let encoders = (0..cores).map(|_| MemberEncoder::new(compression));
+        let encoders = (0..rayon::current_num_threads()).map(|_| MemberEncoder::new(compression));
         ScriptWriter {
             archive: ArchiveWriter::new(sink, compression),
             encoders: encoders.collect(),
@@ -102,23 +103,13 @@ impl<W: Write> ScriptWriter<W> {
         }
     }
 
-    /// Encodes texts of statements, each on a thread of its own but for the first; no more than there are encoders.
+    /// Encodes texts of statements side by side; no more than there are encoders.
     fn encode_all(&mut self, texts: Vec<Vec<u8>>, section: Section) -> Vec<Result<EncodedMember>> {
-        let encode = |(encoder, text): (&mut MemberEncoder, Vec<u8>)| {
+        let encoders = self.encoders.par_iter_mut();
+        let encoded = encoders.zip(texts).map(|(encoder, text)| {
             encoder.encode(MemberRole::Statements, section, text, None, None)
-        };
-        std::thread::scope(|scope| {
-            let mut pairs = self.encoders.iter_mut().zip(texts);
-            let first = pairs.next();
-            let others: Vec<_> = pairs
-                .map(|pair| scope.spawn(move || encode(pair)))
-                .collect();
-            let others = others.into_iter().map(|other| {
-                let failed = |_| Err(Error::internal("encoding failed"));
-                other.join().unwrap_or_else(failed)
-            });
-            first.map(encode).into_iter().chain(others).collect()
-        })
+        });
+        encoded.collect()
     }
 
     /// The last lines of the script, if there are any.
@@ -149,7 +140,7 @@ impl<W: Write> ScriptWriter<W> {
         header: Header,
         entries: Vec<ContentEntry>,
     ) -> Result<WrittenArchive<W>> {
-        let toc = (entries.into_iter())
+        let toc = (entries.into_par_iter())
             .zip(&self.spans)
             .map(|(entry, spans)| {
                 let totals = self.totals.get(&entry.id).copied();

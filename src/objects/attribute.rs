@@ -1,14 +1,15 @@
 //! Attributes (`pg_attribute`) of tables, views and materialized views.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::acl::Acl;
-use super::catalog_query::{Row, RowError, read_all, since, unexpected};
+use super::catalog_query::{Row, RowError, read_all, read_all_with, since, unexpected};
 use super::relation::RelationName;
 use super::sequence::SequenceOptions;
 use super::{Oid, OidMap, quote};
-use crate::Result;
 use crate::conn::{ServerVersion, Session};
+use crate::{Error, Result};
 
 /// A column.
 #[derive(Clone, Debug)]
@@ -149,45 +150,169 @@ impl FromIterator<(Oid, Vec<Attribute>)> for Attributes {
     }
 }
 
+/// Columns without what other catalogs hold of them, by relation and number.
+pub(crate) struct Columns(Vec<Column>);
+
+/// A column without what other catalogs hold of it.
+struct Column {
+    relation: Oid,
+    /// Whether it is a system column or a sequence's.
+    is_beside: bool,
+    attribute: Attribute,
+    /// What its expression is for, if it has one.
+    expression_kind: ExpressionKind,
+}
+
+/// What other catalogs hold of columns. It is read beside them: joined by the server it would take three times as long.
+pub(crate) struct Additions {
+    expressions: Vec<Addition<(Oid, Option<String>)>>,
+    not_nulls: Vec<Addition<NotNull>>,
+}
+
+/// Something of a column.
+struct Addition<T> {
+    relation: Oid,
+    number: i16,
+    what: T,
+}
+
 /// Reads the columns of all tables, views and materialized views at once, extension members included: they may be
 /// parents. Of system columns and of sequences only those with privileges.
-pub(crate) async fn read(session: &Session) -> Result<Attributes> {
-    let mut attributes = Attributes::default();
-    for (relation, is_beside, attribute) in
-        read_all(session, "columns", &query(session.version()), from_row).await?
+pub(crate) async fn read(session: &Session) -> Result<Columns> {
+    let query = query(session.version());
+    Ok(Columns(
+        read_all(session, "columns", &query, from_row).await?,
+    ))
+}
+
+/// Reads defaults and constraints of all columns, without locks.
+pub(crate) async fn read_additions(session: &Session) -> Result<Additions> {
+    let not_nulls = async {
+        match session.version() >= ServerVersion::major(18) {
+            true => {
+                read_all(
+                    session,
+                    "not-null constraints",
+                    NOT_NULLS_QUERY,
+                    not_null_from_row,
+                )
+                .await
+            }
+            false => Ok(Vec::new()),
+        }
+    };
+    let expressions = read_all(session, "defaults", EXPRESSIONS_QUERY, |row| {
+        let expression = (row.try_get("oid")?, row.try_get("expression")?);
+        addition_from_row(row, expression)
+    });
+    let (expressions, not_nulls) = futures::try_join!(expressions, not_nulls)?;
+    Ok(Additions {
+        expressions,
+        not_nulls,
+    })
+}
+
+/// An expression without columns needs no relation to be deparsed, and locks none. Others are left to [`complete`].
+const EXPRESSIONS_QUERY: &str = "SELECT ad.adrelid AS relation, ad.adnum AS number, ad.oid, \
+       CASE WHEN pg_catalog.strpos(ad.adbin::pg_catalog.text, '{VAR ') = 0 \
+         THEN pg_catalog.pg_get_expr(ad.adbin, 0) END AS expression \
+     FROM pg_catalog.pg_attrdef ad WHERE ad.adrelid >= 16384";
+
+/// Not-null constraints have rows of their own since 18. One that is not valid yet is printed by itself.
+const NOT_NULLS_QUERY: &str = "SELECT nn.conrelid AS relation, nn.conkey[1] AS number, nn.oid, nn.conname, nn.conislocal, \
+       nn.connoinherit, d.description \
+     FROM pg_catalog.pg_constraint nn \
+     LEFT JOIN pg_catalog.pg_description d ON d.objoid = nn.oid \
+       AND d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objsubid = 0 \
+     WHERE nn.contype = 'n' AND nn.convalidated AND nn.conrelid >= 16384";
+
+fn addition_from_row<T>(row: &Row, what: T) -> Result<Addition<T>, RowError> {
+    Ok(Addition {
+        relation: row.try_get("relation")?,
+        number: row.try_get("number")?,
+        what,
+    })
+}
+
+/// Puts columns and what belongs to them together; the server deparses expressions that name columns.
+pub(crate) async fn complete(
+    session: &Session,
+    mut columns: Columns,
+    additions: Additions,
+) -> Result<Attributes> {
+    let (printed, to_print): (Vec<_>, Vec<_>) =
+        (additions.expressions.into_iter()).partition(|expression| expression.what.1.is_some());
+    let oids: Vec<Oid> = to_print
+        .iter()
+        .map(|expression| expression.what.0)
+        .collect();
+    let mut texts = read_expressions_of_columns(session, &oids).await?;
+    for Addition {
+        relation,
+        number,
+        what: (oid, text),
+    } in printed.into_iter().chain(to_print)
     {
-        let relations = match is_beside {
-            true => &mut attributes.granted_beside,
-            false => &mut attributes.by_relation,
-        };
-        let of_relation = relations.entry(relation).or_default();
-        of_relation.push(Arc::new(attribute));
+        let expression = text.or_else(|| texts.remove(&oid));
+        let expression = expression.ok_or_else(|| Error::internal("an expression was left out"))?;
+        if let Some(column) = columns.get_mut(relation, number) {
+            let kind = column.expression_kind;
+            column.attribute.default = Some(AttributeExpression {
+                oid,
+                expression,
+                kind,
+            });
+        }
     }
-    Ok(attributes)
+    for not_null in additions.not_nulls {
+        if let Some(column) = columns.get_mut(not_null.relation, not_null.number) {
+            column.attribute.not_null = Some(not_null.what);
+        }
+    }
+    Ok(columns.by_relation())
+}
+
+/// The server opens the table of each.
+async fn read_expressions_of_columns(
+    session: &Session,
+    oids: &[Oid],
+) -> Result<HashMap<Oid, String>> {
+    if oids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = "SELECT ad.oid, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid) AS expression \
+               FROM pg_catalog.pg_attrdef ad WHERE ad.oid = ANY ($1)";
+    let expressions = read_all_with(session, "expressions", sql, &[&oids], |row| {
+        Ok((row.try_get("oid")?, row.try_get("expression")?))
+    })
+    .await?;
+    Ok(expressions.into_iter().collect())
+}
+
+impl Columns {
+    fn get_mut(&mut self, relation: Oid, number: i16) -> Option<&mut Column> {
+        let key = |column: &Column| (column.relation, column.attribute.number);
+        let place = self.0.binary_search_by_key(&(relation, number), key).ok()?;
+        Some(&mut self.0[place])
+    }
+
+    fn by_relation(self) -> Attributes {
+        let mut attributes = Attributes::default();
+        for column in self.0 {
+            let relations = match column.is_beside {
+                true => &mut attributes.granted_beside,
+                false => &mut attributes.by_relation,
+            };
+            let of_relation = relations.entry(column.relation).or_default();
+            of_relation.push(Arc::new(column.attribute));
+        }
+        attributes
+    }
 }
 
 fn query(server: ServerVersion) -> String {
     let generated = since(server, 12, "a.attgenerated", "''::\"char\"");
     let compression = since(server, 14, "a.attcompression", "''::\"char\"");
-    // A default names no column, and without a relation the server need not open one. Generated ones came with 12.
-    let context = since(
-        server,
-        12,
-        "CASE WHEN a.attgenerated <> '' THEN ad.adrelid ELSE 0 END",
-        "0",
-    );
-    // Not-null constraints have rows of their own since 18. One that is not valid yet is printed by itself.
-    let not_null = since(
-        server,
-        18,
-        "LEFT JOIN pg_catalog.pg_constraint nn ON a.attnotnull AND nn.conrelid = a.attrelid \
-           AND nn.contype = 'n' AND nn.conkey[1] = a.attnum AND nn.convalidated \
-         LEFT JOIN pg_catalog.pg_description nd ON nd.objoid = nn.oid \
-           AND nd.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND nd.objsubid = 0",
-        "LEFT JOIN (SELECT NULL::oid AS oid, NULL::name AS conname, NULL::bool AS conislocal, \
-           NULL::bool AS connoinherit) nn ON false \
-         LEFT JOIN (SELECT NULL::text AS description) nd ON false",
-    );
     // LATERAL with OFFSET: looked up by an index for each identity column, and never without one; pg_depend is large.
     let unnamed_not_null = since(server, 18, "false", "a.attnotnull");
     format!(
@@ -195,9 +320,6 @@ fn query(server: ServerVersion) -> String {
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, \
            cn.nspname AS collation_schema, co.collname AS collation_name, \
            a.attislocal, {unnamed_not_null} AS attnotnull, \
-           nn.oid AS notnull_oid, nn.conname AS notnull_name, nn.conislocal AS notnull_islocal, \
-           nn.connoinherit AS notnull_noinherit, nd.description AS notnull_comment, \
-           ad.oid AS attrdef, pg_catalog.pg_get_expr(ad.adbin, {context}) AS expression, \
            {generated} AS attgenerated, a.attidentity, \
            a.attstorage, a.attstorage <> t.typstorage AS has_own_storage, \
            {compression} AS attcompression, \
@@ -211,10 +333,8 @@ fn query(server: ServerVersion) -> String {
          LEFT JOIN pg_catalog.pg_collation co \
            ON co.oid = a.attcollation AND a.attcollation <> t.typcollation \
          LEFT JOIN pg_catalog.pg_namespace cn ON cn.oid = co.collnamespace \
-         LEFT JOIN pg_catalog.pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum \
          LEFT JOIN pg_catalog.pg_description d ON d.objoid = a.attrelid \
            AND d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objsubid = a.attnum \
-         {not_null} \
          LEFT JOIN LATERAL (SELECT sc.oid AS sequence_oid, sn.nspname AS sequence_schema, \
              sc.relname AS sequence_name, sc.relpersistence = 'u' AS sequence_unlogged, \
              pg_catalog.format_type(sq.seqtypid, NULL) AS seqtype, sq.seqstart, sq.seqincrement, \
@@ -233,10 +353,11 @@ fn query(server: ServerVersion) -> String {
     )
 }
 
-fn from_row(row: &Row) -> Result<(Oid, bool, Attribute), RowError> {
+fn from_row(row: &Row) -> Result<Column, RowError> {
     let name: String = row.try_get("attname")?;
     let collation: Option<String> = row.try_get("collation_name")?;
     let relation = row.try_get("attrelid")?;
+    let expression_kind = expression_kind_from_row(row, &name)?;
     let attribute = Attribute {
         number: row.try_get("attnum")?,
         type_oid: row.try_get("atttypid")?,
@@ -250,8 +371,11 @@ fn from_row(row: &Row) -> Result<(Oid, bool, Attribute), RowError> {
             None => None,
         },
         is_local: row.try_get("attislocal")?,
-        not_null: not_null_from_row(row)?,
-        default: expression_from_row(row, &name)?,
+        not_null: match row.try_get("attnotnull")? {
+            true => Some(NotNull::Unnamed),
+            false => None,
+        },
+        default: None,
         is_identity_always: row.try_get_letter("attidentity")? == Some('a'),
         identity: identity_from_row(row, &name)?,
         storage: row.try_get_letter("attstorage")?,
@@ -268,40 +392,32 @@ fn from_row(row: &Row) -> Result<(Oid, bool, Attribute), RowError> {
         acl: Acl::from_row(row)?,
         name,
     };
-    Ok((relation, row.try_get("is_beside")?, attribute))
+    Ok(Column {
+        relation,
+        is_beside: row.try_get("is_beside")?,
+        attribute,
+        expression_kind,
+    })
 }
 
-fn not_null_from_row(row: &Row) -> Result<Option<NotNull>, RowError> {
-    if row.try_get("attnotnull")? {
-        return Ok(Some(NotNull::Unnamed));
-    }
-    let Some(oid) = row.try_get("notnull_oid")? else {
-        return Ok(None);
+fn not_null_from_row(row: &Row) -> Result<Addition<NotNull>, RowError> {
+    let constraint = NotNull::Constraint {
+        oid: row.try_get("oid")?,
+        name: row.try_get("conname")?,
+        is_local: row.try_get("conislocal")?,
+        no_inherit: row.try_get("connoinherit")?,
+        comment: row.try_get("description")?,
     };
-    Ok(Some(NotNull::Constraint {
-        oid,
-        name: row.try_get("notnull_name")?,
-        is_local: row.try_get("notnull_islocal")?,
-        no_inherit: row.try_get("notnull_noinherit")?,
-        comment: row.try_get("notnull_comment")?,
-    }))
+    addition_from_row(row, constraint)
 }
 
-fn expression_from_row(row: &Row, name: &str) -> Result<Option<AttributeExpression>, RowError> {
-    let Some(oid) = row.try_get("attrdef")? else {
-        return Ok(None);
-    };
-    let generated = row.try_get_letter("attgenerated")?;
-    Ok(Some(AttributeExpression {
-        oid,
-        expression: row.try_get("expression")?,
-        kind: match generated {
-            None => ExpressionKind::Default,
-            Some('s') => ExpressionKind::Stored,
-            Some('v') => ExpressionKind::Virtual,
-            Some(other) => return Err(unexpected(name, "attgenerated", &other.to_string()).into()),
-        },
-    }))
+fn expression_kind_from_row(row: &Row, name: &str) -> Result<ExpressionKind, RowError> {
+    Ok(match row.try_get_letter("attgenerated")? {
+        None => ExpressionKind::Default,
+        Some('s') => ExpressionKind::Stored,
+        Some('v') => ExpressionKind::Virtual,
+        Some(other) => return Err(unexpected(name, "attgenerated", &other.to_string()).into()),
+    })
 }
 
 fn identity_from_row(row: &Row, name: &str) -> Result<Option<Box<Identity>>, RowError> {

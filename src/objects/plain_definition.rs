@@ -17,6 +17,12 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Deparser {
     attributes: Attributes,
+    rules: Rules,
+}
+
+/// How the server deparses.
+#[derive(Debug)]
+pub(crate) struct Rules {
     default_opclasses: HashMap<Oid, DefaultOpclass>,
     quoting: Quoting,
 }
@@ -48,7 +54,7 @@ pub(super) struct PlainIndex {
 }
 
 /// Reads what a [`Deparser`] needs beside the columns.
-pub(crate) async fn read_deparser(session: &Session, attributes: Attributes) -> Result<Deparser> {
+pub(crate) async fn read_rules(session: &Session) -> Result<Rules> {
     let (opclasses, keywords, settings) = futures::try_join!(
         read_all(session, "operator classes", OPCLASSES_QUERY, |row| {
             let opclass = DefaultOpclass {
@@ -64,8 +70,7 @@ pub(crate) async fn read_deparser(session: &Session, attributes: Attributes) -> 
             Ok(row.try_get("quotes_all")?)
         }),
     )?;
-    Ok(Deparser {
-        attributes,
+    Ok(Rules {
         default_opclasses: opclasses.into_iter().collect(),
         quoting: Quoting {
             keywords: keywords.into_iter().collect(),
@@ -95,6 +100,10 @@ const SETTING_QUERY: &str =
     "SELECT pg_catalog.current_setting('quote_all_identifiers')::bool AS quotes_all";
 
 impl Deparser {
+    pub(crate) fn new(attributes: Attributes, rules: Rules) -> Self {
+        Deparser { attributes, rules }
+    }
+
     /// The columns that definitions are made of.
     pub(crate) fn attributes(&self) -> &Attributes {
         &self.attributes
@@ -110,7 +119,7 @@ impl Deparser {
         let parts = index.opclasses.iter().zip(&index.collations);
         for (&number, (opclass, &collation)) in index.columns.iter().zip(parts) {
             let attribute = self.attributes.numbered(table.oid, number)?;
-            let default = self.default_opclasses.get(opclass)?;
+            let default = self.rules.default_opclasses.get(opclass)?;
             let is_default = default.type_oid == attribute.type_oid
                 || (default.is_for_varchar && attribute.type_oid == VARCHAR);
             if !is_default || (collation != Oid(0) && collation != attribute.collation_oid) {
@@ -120,9 +129,9 @@ impl Deparser {
         Some(format!(
             "CREATE {}INDEX {} ON {} USING {} {}",
             if index.is_unique { "UNIQUE " } else { "" },
-            self.quoting.ident(&name.name),
+            self.rules.quoting.ident(&name.name),
             self.relation(table),
-            self.quoting.ident(&index.access_method),
+            self.rules.quoting.ident(&index.access_method),
             self.columns(table.oid, &index.columns)?
         ))
     }
@@ -135,7 +144,7 @@ impl Deparser {
                 out.push_str(", ");
             }
             let attribute = self.attributes.numbered(relation, number)?;
-            out.push_str(&self.quoting.ident(&attribute.name));
+            out.push_str(&self.rules.quoting.ident(&attribute.name));
         }
         out.push(')');
         Some(out)
@@ -145,8 +154,8 @@ impl Deparser {
     pub(super) fn relation(&self, relation: &RelationName) -> String {
         format!(
             "{}.{}",
-            self.quoting.ident(&relation.schema),
-            self.quoting.ident(&relation.name)
+            self.rules.quoting.ident(&relation.schema),
+            self.rules.quoting.ident(&relation.name)
         )
     }
 }

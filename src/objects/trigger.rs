@@ -3,7 +3,7 @@
 //! A row trigger of a partitioned table has a clone on each partition. Clones come with it; only where one
 //! is enabled or disabled otherwise than its parent is there something to say.
 
-use super::catalog_query::{read_all, unexpected};
+use super::catalog_query::{read_all, since, unexpected};
 use super::relation::{
     IS_USER_RELATION, RelationName, extensions_expression, render_depends_on_extensions,
 };
@@ -113,6 +113,13 @@ fn query(server: ServerVersion) -> String {
     } else {
         "NULL::oid"
     };
+    // Without looking for a parent: the triggers of foreign keys are many.
+    let may_be_users = since(
+        server,
+        13,
+        "(NOT t.tgisinternal OR t.tgparentid <> 0)",
+        "true",
+    );
     format!(
         "SELECT t.oid, t.tgname, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
@@ -128,7 +135,7 @@ fn query(server: ServerVersion) -> String {
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_catalog.pg_trigger parent ON parent.oid = {parent} \
          LEFT JOIN pg_catalog.pg_constraint co ON co.oid = t.tgconstraint \
-         WHERE (NOT t.tgisinternal OR parent.oid IS NOT NULL) \
+         WHERE {may_be_users} AND (NOT t.tgisinternal OR parent.oid IS NOT NULL) \
          AND (co.oid IS NULL OR co.contype = 't') \
          AND c.relkind IN ('r', 'p', 'v', 'f') AND {IS_USER_RELATION} \
          ORDER BY n.nspname, c.relname, t.tgname",

@@ -17,6 +17,11 @@ mod repair;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use rayon::iter::{
+    IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
+};
+use rayon::slice::ParallelSliceMut;
+
 use crate::archive::Section;
 
 /// One object to be ordered, known by its place in the slice.
@@ -191,7 +196,7 @@ impl<'a> Graph<'a> {
 
 fn ranks(nodes: &[Node<'_>]) -> Vec<usize> {
     let mut sorted: Vec<usize> = (0..nodes.len()).collect();
-    sorted.sort_by_key(|&node| (nodes[node].priority, &nodes[node].key));
+    sorted.par_sort_by_key(|&node| (nodes[node].priority, &nodes[node].key));
     let mut rank = vec![0; nodes.len()];
     for (place, &node) in sorted.iter().enumerate() {
         rank[node] = place;
@@ -202,28 +207,27 @@ fn ranks(nodes: &[Node<'_>]) -> Vec<usize> {
 /// The edges while everything that can be folded is: owners need what is folded into them,
 /// and who needs a folded node needs its owner, whose statement makes it.
 fn folded_edges(nodes: &[Node<'_>], is_shell: &[bool]) -> Vec<Vec<usize>> {
-    let mut edges: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
-    for (index, node) in nodes.iter().enumerate() {
+    let edges_of = |(index, node): (usize, &Node<'_>)| {
         let owner = node.fold.map(|fold| fold.owner);
-        for &needed in &node.depends_on {
-            let needed_owner = nodes[needed].fold.map(|fold| fold.owner);
-            edges[index].push(needed);
-            edges[index].extend(needed_owner);
-        }
-        edges[index].retain(|&needed| {
-            needed != index && Some(needed) != owner && nodes[needed].shell != Some(index)
-        });
-        edges[index].retain(|&needed| !is_shell[needed]);
-    }
+        let owner_of = |needed: usize| nodes[needed].fold.map(|fold| fold.owner);
+        let needed = node.depends_on.iter();
+        let needed = needed.flat_map(|&needed| std::iter::once(needed).chain(owner_of(needed)));
+        let is_edge = |&needed: &usize| {
+            let is_its_shell = nodes[needed].shell == Some(index);
+            needed != index && Some(needed) != owner && !is_its_shell && !is_shell[needed]
+        };
+        needed.filter(is_edge).collect()
+    };
+    let mut edges: Vec<Vec<usize>> = nodes.par_iter().enumerate().map(edges_of).collect();
     for (index, node) in nodes.iter().enumerate() {
         if let Some(fold) = node.fold {
             edges[fold.owner].push(index);
         }
     }
-    for needed in &mut edges {
+    edges.par_iter_mut().for_each(|needed| {
         needed.sort_unstable();
         needed.dedup();
-    }
+    });
     edges
 }
 
