@@ -6,6 +6,7 @@
 //! PGSTOW_BENCH_SCALE=0.1 PGSTOW_BENCH_ROUNDS=1 PGSTOW_BENCH_ONLY=two,schema cargo bench --bench end_to_end
 //! PGSTOW_BENCH_TABLES=50000 PGSTOW_BENCH_ONLY=schema cargo bench --bench end_to_end
 //! PGHOST=localhost PGPORT=5499 PGUSER=postgres PGPASSWORD=pgstow cargo bench --bench end_to_end
+//! cargo bench --features isal --bench end_to_end   # gzip by ISA-L; without it, by libdeflate
 //! ```
 //!
 //! Contenders take turns within a round; figures are medians of rounds. `peak` is the highest sum of resident memory

@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/postgres.sh
+. scripts/features.sh
 
 bold=$(tput bold 2>/dev/null || true)
 plain=$(tput sgr0 2>/dev/null || true)
@@ -15,8 +16,10 @@ run() { printf '%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
 
 say "building pgstow, finding a server"
 if ! command -v cc >/dev/null 2>&1; then need_command gcc gcc libc6-dev; fi
-cargo build --release --quiet
+choose_features
+cargo build --release --quiet "${features[@]}"
 PATH=$PWD/${CARGO_TARGET_DIR:-target}/release:$PATH
+pgstow --version
 bin=$(server_bin "${DEMO_MAJOR:-18}")
 clients=$(client_bin)
 "$bin/postgres" --version

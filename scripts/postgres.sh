@@ -71,15 +71,23 @@ cache_dir() {
     (cd "$dir" && pwd)
 }
 
+may_install_packages() {
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1
+}
+
 # Installs Debian packages when a command is missing and we may.
 need_command() {
     local command=$1
     shift
     if command -v "$command" >/dev/null 2>&1; then return; fi
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    if ! may_install_packages; then
         echo "$command is missing; install it ($*) and run again" >&2
         return 1
     fi
+    install_packages "$@"
+}
+
+install_packages() {
     echo "installing $*" >&2
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } \
         >/dev/null </dev/null
@@ -89,9 +97,7 @@ need_pip() {
     need_command python3 python3-minimal
     if ! python3 -m pip --version >/dev/null 2>&1; then
         if [ "$(id -u)" -ne 0 ]; then echo "python3's pip is missing; install python3-pip and run again" >&2; return 1; fi
-        echo "installing python3-pip" >&2
-        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-pip; } \
-            >/dev/null </dev/null
+        install_packages python3-pip
     fi
 }
 

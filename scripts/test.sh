@@ -7,11 +7,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/postgres.sh
+. scripts/features.sh
 
 if ! command -v cc >/dev/null 2>&1; then need_command gcc gcc libc6-dev; fi
 # Outside judges of the service and of prompts.
 need_command curl curl
 need_command script bsdutils
+choose_features
 
 majors=${PGSTOW_TEST_MAJORS:-15 18}
 if [ "$majors" = all ]; then majors="10 11 12 13 14 15 16 17 18"; fi
@@ -27,4 +29,4 @@ client_17_bin >/dev/null
 echo "clients: $("$clients/psql" --version), $clients"
 
 export PGSTOW_TEST_MAJORS=$majors PGSTOW_TEST_SERVERS=$servers PGSTOW_TEST_CLIENT=$clients
-exec cargo test "$@"
+exec cargo test "${features[@]}" "$@"

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::MAX_MEMBER_LENGTH;
 use super::buffers::{Buffer, Buffers};
+use super::gzip::{GzipEncoder, gunzip};
 use crate::{Error, Result};
 
 /// How members are stored.
@@ -11,7 +12,7 @@ use crate::{Error, Result};
 pub enum Compression {
     /// Plain `.sql`.
     None,
-    /// `.sql.gz`, libdeflate levels 1 to 12.
+    /// `.sql.gz`, levels 1 to 12 of libdeflate; 1 is ISA-L's if the feature `isal` is in.
     Gzip(i32),
     /// `.sql.zst`, levels 1 to 19.
     Zstd(i32),
@@ -128,13 +129,6 @@ impl Codec {
 }
 
 /// Gives the number of bytes.
-fn gunzip(stored: &[u8], text: &mut [u8]) -> Result<usize, String> {
-    libdeflater::Decompressor::new()
-        .gzip_decompress(stored, text)
-        .map_err(|e| format!("gzip: {e}"))
-}
-
-/// Gives the number of bytes.
 fn unzstd(stored: &[u8], text: &mut [u8]) -> Result<usize, String> {
     zstd::bulk::Decompressor::new()
         .and_then(|mut decompressor| decompressor.decompress_to_buffer(stored, text))
@@ -149,7 +143,7 @@ pub(super) struct PieceEncoder {
 
 enum Compressor {
     None,
-    Gzip(libdeflater::Compressor),
+    Gzip(GzipEncoder),
     Zstd(i32, Option<zstd::bulk::Compressor<'static>>),
 }
 
@@ -158,11 +152,7 @@ impl PieceEncoder {
     pub(super) fn new(compression: Compression) -> Self {
         let compressor = match compression {
             Compression::None => Compressor::None,
-            Compression::Gzip(level) => {
-                let level = libdeflater::CompressionLvl::new(level.clamp(1, 12))
-                    .unwrap_or_else(|_| libdeflater::CompressionLvl::default());
-                Compressor::Gzip(libdeflater::Compressor::new(level))
-            }
+            Compression::Gzip(level) => Compressor::Gzip(GzipEncoder::new(level)),
             Compression::Zstd(level) => Compressor::Zstd(level.clamp(1, 19), None),
         };
         PieceEncoder {
@@ -183,12 +173,7 @@ impl PieceEncoder {
         let scratch = &mut self.scratch;
         let length = match &mut self.compressor {
             Compressor::None => return Ok(text.into_owned()),
-            Compressor::Gzip(compressor) => {
-                scratch.resize(compressor.gzip_compress_bound(text.len()), 0);
-                compressor
-                    .gzip_compress(&text, scratch)
-                    .map_err(|e| Error::internal("could not compress a member").caused_by(e))?
-            }
+            Compressor::Gzip(encoder) => encoder.compress(&text, scratch)?,
             Compressor::Zstd(level, compressor) => {
                 scratch.resize(zstd::zstd_safe::compress_bound(text.len()), 0);
                 zstd_compressor(*level, compressor)

@@ -92,6 +92,7 @@ mod copy_text;
 mod digest;
 mod encoding;
 mod footer;
+mod gzip;
 mod index;
 mod insert_text;
 mod member;

@@ -59,9 +59,15 @@ Exit status:
   130  interrupted (SIGINT)
   143  terminated (SIGTERM)";
 
+/// Which library compresses with gzip is decided when pgstow is built.
+#[cfg(feature = "isal")]
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (gzip: isa-l)");
+#[cfg(not(feature = "isal"))]
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (gzip: libdeflate)");
+
 /// Backup and restore for PostgreSQL without pg_dump, pg_restore or psql
 #[derive(Parser)]
-#[command(name = "pgstow", version, after_help = EXIT_STATUSES, propagate_version = false)]
+#[command(name = "pgstow", version = VERSION, after_help = EXIT_STATUSES, propagate_version = false)]
 struct Cli {
     #[command(flatten)]
     log: log::LogArgs,
@@ -292,6 +298,18 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn version_names_the_library_for_gzip() {
+        let library = if cfg!(feature = "isal") {
+            "isa-l"
+        } else {
+            "libdeflate"
+        };
+        let version = format!("pgstow {} (gzip: {library})\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(Cli::command().render_version(), version);
+        assert_eq!(Cli::command().render_long_version(), version);
     }
 
     #[test]
