@@ -240,19 +240,15 @@ pub(crate) async fn complete(
     mut columns: Columns,
     additions: Additions,
 ) -> Result<Attributes> {
-    let (printed, to_print): (Vec<_>, Vec<_>) =
-        (additions.expressions.into_iter()).partition(|expression| expression.what.1.is_some());
-    let oids: Vec<Oid> = to_print
-        .iter()
-        .map(|expression| expression.what.0)
-        .collect();
+    let to_print = (additions.expressions.iter()).filter(|expression| expression.what.1.is_none());
+    let oids: Vec<Oid> = to_print.map(|expression| expression.what.0).collect();
     let mut texts = read_expressions_of_columns(session, &oids).await?;
-    for Addition {
-        relation,
-        number,
-        what: (oid, text),
-    } in printed.into_iter().chain(to_print)
-    {
+    for expression in additions.expressions {
+        let Addition {
+            relation,
+            number,
+            what: (oid, text),
+        } = expression;
         let expression = text.or_else(|| texts.remove(&oid));
         let expression = expression.ok_or_else(|| Error::internal("an expression was left out"))?;
         if let Some(column) = columns.get_mut(relation, number) {

@@ -215,8 +215,9 @@ impl<'a> Relations<'a> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::archive::{MemberId, Section, TocEntry};
-    use crate::restore::plan::{LoadTarget, PlannedMember};
+    use crate::archive::tests::entry;
+    use crate::archive::{Section, TocEntry};
+    use crate::restore::plan::PlannedMember;
 
     /// An entry of a kind; its number is its place.
     struct Contents {
@@ -234,23 +235,10 @@ mod tests {
 
         fn add(&mut self, kind: Kind, relation: Option<u32>, depends_on: &[u32]) -> u32 {
             let number = u32::try_from(self.index.entries.len() + 1).unwrap();
-            let id = DumpId(number);
             self.index.entries.push(TocEntry {
-                id,
-                kind: kind.as_str().to_owned(),
-                schema: None,
-                name: String::new(),
                 relation: relation.map(DumpId),
-                subject: None,
-                owner: None,
-                section: Section::PostData,
                 depends_on: depends_on.iter().copied().map(DumpId).collect(),
-                locks: Vec::new(),
-                drop: None,
-                create: None,
-                alter_owner: None,
-                give_to_owner: None,
-                rows: None,
+                ..entry(number, kind.as_str(), "", Section::PostData)
             });
             number
         }
@@ -265,23 +253,8 @@ mod tests {
             let entry = DumpId(self.add(Kind::TableData, table, table.as_slice()));
             Load {
                 entry,
-                label: String::new(),
-                target: LoadTarget::LargeObjects,
-                columns: Vec::new(),
-                digest: String::new(),
-                through_root: false,
-                of_extension: false,
-                copy: None,
-                skips_conflicts: false,
-                through_policies: false,
-                rows_as_statements: false,
-                rows: 0,
-                bytes: 0,
-                members: vec![PlannedMember {
-                    id: MemberId(0),
-                    rows: 0,
-                    length: 0,
-                }],
+                members: vec![PlannedMember::numbered(0, 0)],
+                ..Load::named("")
             }
         }
 

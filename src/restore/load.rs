@@ -580,34 +580,14 @@ pub(super) fn copy_line(context: &str) -> Option<u64> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::archive::MemberId;
 
     fn load(id: u32, members: &[(u32, u64)]) -> Load {
+        let numbered = |&(id, length): &(u32, u64)| PlannedMember::numbered(id, length);
         Load {
-            entry: crate::archive::DumpId(id),
-            label: format!("t{id}"),
-            target: LoadTarget::Table {
-                schema: String::new(),
-                name: String::new(),
-            },
-            columns: Vec::new(),
-            digest: String::new(),
-            through_root: false,
-            of_extension: false,
-            copy: None,
-            skips_conflicts: false,
-            through_policies: false,
-            rows_as_statements: false,
-            rows: 0,
+            entry: DumpId(id),
             bytes: members.iter().map(|(_, length)| length).sum(),
-            members: members
-                .iter()
-                .map(|(id, length)| PlannedMember {
-                    id: MemberId(*id),
-                    rows: 0,
-                    length: *length,
-                })
-                .collect(),
+            members: members.iter().map(numbered).collect(),
+            ..Load::named(&format!("t{id}"))
         }
     }
 

@@ -152,6 +152,42 @@ impl Load {
     pub(crate) fn bytes_of_members(&self) -> u64 {
         self.members.iter().map(|member| member.length).sum()
     }
+
+    /// Of a table of schema `s`, without members, for tests.
+    #[cfg(test)]
+    pub(super) fn named(name: &str) -> Load {
+        Load {
+            entry: DumpId(1),
+            label: name.to_owned(),
+            target: LoadTarget::Table {
+                schema: "s".to_owned(),
+                name: name.to_owned(),
+            },
+            columns: Vec::new(),
+            digest: String::new(),
+            through_root: false,
+            of_extension: false,
+            copy: None,
+            skips_conflicts: false,
+            through_policies: false,
+            rows_as_statements: false,
+            rows: 0,
+            bytes: 0,
+            members: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl PlannedMember {
+    /// One of this number and length, for tests.
+    pub(super) fn numbered(id: u32, length: u64) -> PlannedMember {
+        PlannedMember {
+            id: MemberId(id),
+            rows: 0,
+            length,
+        }
+    }
 }
 
 /// What members are loaded into.

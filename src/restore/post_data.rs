@@ -266,18 +266,10 @@ mod tests {
     fn step(id: u32, depends_on: &[u32], locks: &[(u32, bool)], weight: u64) -> Step {
         Step {
             id: DumpId(id),
-            kind: Kind::Index,
-            label: String::new(),
-            schema: None,
-            name: String::new(),
-            owner: None,
-            drop_first: None,
-            create: None,
-            alter_owner: None,
-            give_to_owner: None,
             depends_on: depends_on.iter().copied().map(DumpId).collect(),
             locks: locks.iter().map(|(t, e)| (DumpId(*t), *e)).collect(),
             weight,
+            ..Step::named(Kind::Index, "")
         }
     }
 

@@ -523,35 +523,17 @@ fn table_of(load: &Load) -> Option<TableName> {
 mod tests {
     use super::super::plan::PlannedMember;
     use super::*;
-    use crate::archive::MemberId;
 
     fn name(table: &str) -> TableName {
         ("s".to_owned(), table.to_owned())
     }
 
     fn load(table: &str, members: u32) -> Load {
-        let (schema, name) = name(table);
         Load {
-            label: table.to_owned(),
-            target: LoadTarget::Table { schema, name },
-            columns: Vec::new(),
-            digest: String::new(),
-            through_root: false,
-            of_extension: false,
-            copy: None,
-            skips_conflicts: false,
-            through_policies: false,
-            rows_as_statements: false,
-            rows: 0,
-            bytes: 0,
-            entry: crate::archive::DumpId(1),
             members: (0..members)
-                .map(|id| PlannedMember {
-                    id: MemberId(id),
-                    rows: 0,
-                    length: 0,
-                })
+                .map(|id| PlannedMember::numbered(id, 0))
                 .collect(),
+            ..Load::named(table)
         }
     }
 

@@ -387,27 +387,15 @@ fn mismatch(different: &[RowDifference]) -> Error {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::archive::DumpId;
 
     fn load(name: &str, columns: &[&str]) -> Load {
         Load {
-            entry: DumpId(1),
             label: format!("TABLE DATA {name}"),
-            target: LoadTarget::Table {
-                schema: "s".to_owned(),
-                name: name.to_owned(),
-            },
             columns: columns.iter().map(|&name| name.to_owned()).collect(),
             digest: "0".repeat(31) + "7",
-            through_root: false,
-            of_extension: false,
-            copy: None,
-            skips_conflicts: false,
-            through_policies: false,
-            rows_as_statements: false,
             rows: 3,
             bytes: 30,
-            members: Vec::new(),
+            ..Load::named(name)
         }
     }
 
