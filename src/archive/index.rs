@@ -552,21 +552,22 @@ struct FormatOnly {
     format: u32,
 }
 
+/// Documents of which a core makes lines at a time: enough to be worth the change, and little memory beside the text.
+const LINES_AT_ONCE: usize = 1 << 12;
+
 /// Adds a line for each document, made on all cores.
 fn push_lines<T: Serialize + Sync>(text: &mut Vec<u8>, documents: &[T]) -> Result<()> {
-    let share = documents
-        .len()
-        .div_ceil(rayon::current_num_threads())
-        .max(1);
     let lines_of = |share: &[T]| {
         let mut lines = Vec::new();
         share.iter().try_for_each(|it| push_line(&mut lines, it))?;
         Ok(lines)
     };
-    let shares = documents.par_chunks(share).map(lines_of);
-    let shares: Vec<Vec<u8>> = shares.collect::<Result<_>>()?;
-    for mut lines in shares {
-        text.append(&mut lines);
+    for documents in documents.chunks(LINES_AT_ONCE * rayon::current_num_threads()) {
+        let shares = documents.par_chunks(LINES_AT_ONCE).map(lines_of);
+        let shares: Vec<Vec<u8>> = shares.collect::<Result<_>>()?;
+        for mut lines in shares {
+            text.append(&mut lines);
+        }
     }
     Ok(())
 }

@@ -1,0 +1,362 @@
+//! What is measured.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::bench::{Bench, Contender, RESTORED};
+use crate::data;
+use crate::report::{Comparison, Figure};
+
+/// Something to do, by several contenders.
+pub(crate) struct Case {
+    /// For `PGSTOW_BENCH_ONLY`.
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&Bench) -> Vec<Comparison>,
+}
+
+/// In the order of the report.
+pub(crate) const ALL: &[Case] = &[
+    case("two", two_large_tables),
+    case("workers", workers),
+    case("one", one_large_table),
+    case("text", text_and_jsonb),
+    case("numbers", numbers),
+    case("binary", binary),
+    case("wide", wide),
+    case("partitions", partitions),
+    case("schema", small_tables),
+    case("schema_many", many_small_tables),
+    case("restore_one", restore_of_one_table),
+    case("restore_two", restore_of_two_tables),
+    case("resume", resume_after_a_cut),
+    case("copy", copy_of_a_database),
+];
+
+const fn case(name: &'static str, run: fn(&Bench) -> Vec<Comparison>) -> Case {
+    Case { name, run }
+}
+
+/// When a restore is cut off, as a share of the time that a whole one takes.
+const CUT: f64 = 0.9;
+
+const PG_DUMP_ZSTD: &str = "pg_dump -Fd -j2 -Z zstd (17)";
+
+/// 480 MB of text and jsonb, 420 MB of numbers.
+fn two_large_tables(bench: &Bench) -> Vec<Comparison> {
+    fill_two(bench);
+    let contenders = [
+        bench.pg_dump(&["-Fd", "-j2"]),
+        bench.pg_dump_gzip(),
+        bench.pg_dump(&["-Fc"]),
+        bench.pg_dump(&["-Fd", "-j2", "-Z1"]),
+        bench.pg_dump_17(&["-Fd", "-j2", "-Z", "lz4"]),
+        bench.pg_dump_17(&["-Fd", "-j2", "-Z", "zstd"]),
+        bench.create(&["-j2"]),
+        bench.create(&["-j2", "-Z", "zstd:1"]),
+        bench.create(&["-j2", "-Z", "zstd:3"]),
+        bench.floor(&["texts", "numbers"]),
+    ];
+    let floor = "COPY TO, 2 connections (floor)";
+    vec![
+        bench
+            .compare("bench_two", "Two large tables", &contenders)
+            .goal("pgstow create -j2", "pg_dump -Fd -j2", Figure::Time, 0.24)
+            .goal("pgstow create -j2", "pg_dump -Fd -j2", Figure::Size, 1.03)
+            .goal(
+                "pgstow create -j2 -Z zstd:3",
+                PG_DUMP_ZSTD,
+                Figure::Time,
+                0.75,
+            )
+            .goal(
+                "pgstow create -j2 -Z zstd:3",
+                PG_DUMP_ZSTD,
+                Figure::Size,
+                1.0,
+            )
+            .goal("pgstow create -j2 -Z zstd:1", floor, Figure::Time, 1.25),
+    ]
+}
+
+/// The same by more and fewer workers.
+fn workers(bench: &Bench) -> Vec<Comparison> {
+    fill_two(bench);
+    let of_ours = ["-j1", "-j2", "-j4", "-j8"].map(|jobs| bench.create(&[jobs]));
+    let of_theirs = ["-j1", "-j2", "-j4", "-j8"].map(|jobs| bench.pg_dump(&["-Fd", jobs]));
+    let contenders: Vec<Contender> = of_theirs.into_iter().chain(of_ours).collect();
+    vec![bench.compare("bench_two", "Two large tables by workers", &contenders)]
+}
+
+/// Only ranges of a table can serve more than one core.
+fn one_large_table(bench: &Bench) -> Vec<Comparison> {
+    bench.fill("bench_one", &[data::numbers(bench.number_rows())]);
+    let pages: u64 = bench
+        .sql("bench_one", "SELECT pg_relation_size('numbers') / 8192")
+        .parse()
+        .unwrap();
+    let half = pages / 2;
+    let contenders = [
+        bench.pg_dump(&["-Fc"]),
+        bench.create(&["-j2"]),
+        bench.create(&["-j2", "-Z", "zstd:1"]),
+        bench.floor(&[
+            &format!("(SELECT * FROM numbers WHERE ctid < '({half},0)')"),
+            &format!("(SELECT * FROM numbers WHERE ctid >= '({half},0)')"),
+        ]),
+    ];
+    vec![
+        bench
+            .compare("bench_one", "One large table", &contenders)
+            .goal("pgstow create -j2", "pg_dump -Fc", Figure::Time, 0.15),
+    ]
+}
+
+fn text_and_jsonb(bench: &Bench) -> Vec<Comparison> {
+    fill_two(bench);
+    vec![one_of(
+        bench,
+        "bench_two",
+        "Text and jsonb",
+        &["-t", "texts"],
+    )]
+}
+
+fn numbers(bench: &Bench) -> Vec<Comparison> {
+    fill_two(bench);
+    vec![one_of(
+        bench,
+        "bench_two",
+        "Numbers and timestamps",
+        &["-t", "numbers"],
+    )]
+}
+
+fn binary(bench: &Bench) -> Vec<Comparison> {
+    bench.fill("bench_binary", &[data::binary(bench.scaled(400.0))]);
+    vec![one_of(
+        bench,
+        "bench_binary",
+        "bytea and large objects that do not compress",
+        &[],
+    )]
+}
+
+fn wide(bench: &Bench) -> Vec<Comparison> {
+    bench.fill("bench_wide", &[data::wide(bench.scaled(80_000.0))]);
+    vec![one_of(bench, "bench_wide", "Rows of 200 columns", &[])]
+}
+
+fn partitions(bench: &Bench) -> Vec<Comparison> {
+    bench.fill("bench_parted", &[data::partitions(bench.number_rows())]);
+    vec![one_of(bench, "bench_parted", "64 partitions", &[])]
+}
+
+/// The usual contenders for a part of a database.
+fn one_of(bench: &Bench, database: &str, title: &str, part: &[&str]) -> Comparison {
+    let with = |options: &[&'static str]| -> Vec<String> {
+        let all = options.iter().chain(part);
+        all.map(|option| (*option).to_owned()).collect()
+    };
+    fn borrowed(options: &[String]) -> Vec<&str> {
+        options.iter().map(String::as_str).collect()
+    }
+    let contenders = [
+        bench.pg_dump(&borrowed(&with(&["-Fd", "-j2"]))),
+        bench.pg_dump_17(&borrowed(&with(&["-Fd", "-j2", "-Z", "zstd"]))),
+        bench.create(&borrowed(&with(&["-j2"]))),
+        bench.create(&borrowed(&with(&["-j2", "-Z", "zstd:3"]))),
+    ];
+    bench.compare(database, title, &contenders)
+}
+
+/// 2 000 tables without rows, or as many as `PGSTOW_BENCH_TABLES` says.
+fn small_tables(bench: &Bench) -> Vec<Comparison> {
+    vec![schema_of(bench, bench.tables)]
+}
+
+/// What takes a lock for each relation needs a server with room for them.
+fn many_small_tables(bench: &Bench) -> Vec<Comparison> {
+    let room = bench.sql(
+        "postgres",
+        "SELECT current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int",
+    );
+    if room.parse::<u32>().unwrap() < 4 * MANY {
+        println!(
+            "\nno room for {MANY} tables in the server's lock table: see PGSTOW_TEST_SERVER_OPTIONS"
+        );
+        return Vec::new();
+    }
+    vec![schema_of(bench, MANY).goal("pgstow create -s", "pg_dump -Fp -s", Figure::Time, 0.4)]
+}
+
+const MANY: u32 = 50_000;
+
+fn schema_of(bench: &Bench, tables: u32) -> Comparison {
+    let database = format!("bench_schema_{tables}");
+    bench.fill(&database, &[data::many_tables(tables)]);
+    let contenders = [bench.pg_dump(&["-Fp", "-s"]), bench.create(&["-s"])];
+    bench.compare(
+        &database,
+        &format!("{tables} tables, schema only"),
+        &contenders,
+    )
+}
+
+/// Five million rows and four indexes on them.
+fn restore_of_one_table(bench: &Bench) -> Vec<Comparison> {
+    bench.fill("bench_indexed", &[data::indexed(bench.indexed_rows())]);
+    let half = bench.indexed_rows() / 2;
+    let parts = [
+        format!("(SELECT * FROM numbers WHERE id <= {half})"),
+        format!("(SELECT * FROM numbers WHERE id > {half})"),
+    ];
+    let files = ["one", "other"].map(|name| bench.dir.path().join(name));
+    for (rows, file) in parts.iter().zip(&files) {
+        bench.rows_into("bench_indexed", rows, file);
+    }
+    let loads = files.each_ref().map(|file| load_from("numbers", file));
+    let [a, b, c, d] = data::INDEXES;
+    let after = [format!("{a}; {d}"), format!("{b}; {c}")];
+    let comparison = restores(
+        bench,
+        "bench_indexed",
+        "Restore of one table with four indexes",
+        loads,
+        after,
+    );
+    files
+        .iter()
+        .for_each(|file| std::fs::remove_file(file).unwrap());
+    vec![comparison]
+}
+
+/// The two large tables.
+fn restore_of_two_tables(bench: &Bench) -> Vec<Comparison> {
+    fill_two(bench);
+    let tables = ["texts", "numbers"];
+    let files = tables.map(|name| bench.dir.path().join(name));
+    for (table, file) in tables.iter().zip(&files) {
+        bench.rows_into("bench_two", table, file);
+    }
+    let loads = [0, 1].map(|at| load_from(tables[at], &files[at]));
+    let nothing = ["SELECT".to_owned(), "SELECT".to_owned()];
+    let comparison = restores(
+        bench,
+        "bench_two",
+        "Restore of two large tables",
+        loads,
+        nothing,
+    );
+    files
+        .iter()
+        .for_each(|file| std::fs::remove_file(file).unwrap());
+    vec![comparison]
+}
+
+fn load_from(table: &str, file: &Path) -> String {
+    format!("-c \"COPY {table} FROM STDIN\" < '{}'", file.display())
+}
+
+/// Of what pg_dump and pgstow made of the database: without statistics, and with.
+fn restores(
+    bench: &Bench,
+    database: &str,
+    title: &str,
+    loads: [String; 2],
+    after: [String; 2],
+) -> Comparison {
+    let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
+    let archive = archive(bench, database, dir.path());
+    bench.run(&bench.pg_dump(&["-Fd", "-j2"]), database, dir.path());
+    let directory = dir.path().join("out");
+    let tables = "CREATE TABLE texts (id bigint, author int, body text, meta jsonb, sent_at timestamptz); \
+                  CREATE TABLE numbers (id bigint, a int, b bigint, f float8, n numeric(12, 2), at timestamptz, day date, small smallint)";
+    let contenders = [
+        bench.pg_restore(directory.clone()),
+        bench.restore(&archive, &["-j2", "--no-analyze"]),
+        bench.restore_floor(tables, loads, after),
+        bench.pg_restore_and_analyze(&directory),
+        bench.restore(&archive, &["-j2"]),
+    ];
+    let ours = "pgstow restore -j2 --no-analyze";
+    let floor = "COPY FROM and indexes, 2 connections (floor)";
+    bench
+        .compare_restores(database, title, &contenders)
+        .goal(ours, "pg_restore -j2", Figure::Time, 0.99)
+        .goal(ours, floor, Figure::Time, 1.08)
+}
+
+/// What is left to do after a restore was killed at nine tenths of its time.
+fn resume_after_a_cut(bench: &Bench) -> Vec<Comparison> {
+    bench.fill("bench_indexed", &[data::indexed(bench.indexed_rows())]);
+    fill_two(bench);
+    vec![
+        resumes(
+            bench,
+            "bench_indexed",
+            "Resume, one table with four indexes",
+        ),
+        resumes(bench, "bench_two", "Resume, two large tables"),
+    ]
+}
+
+fn resumes(bench: &Bench, database: &str, title: &str) -> Comparison {
+    let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
+    let archive = archive(bench, database, dir.path());
+    let whole = bench.restore(&archive, &["-j2", "--no-analyze"]);
+    let rest = bench.restore(&archive, &["-j2", "--no-analyze", "--resume"]);
+    let (mut of_whole, mut of_rest) = (Vec::new(), Vec::new());
+    for _ in 0..bench.rounds {
+        bench.fresh(RESTORED);
+        let full = bench.run(&whole, RESTORED, dir.path());
+        bench.fresh(RESTORED);
+        let mut killed = whole.commands(RESTORED, dir.path())[0].spawn().unwrap();
+        std::thread::sleep(Duration::from_secs_f64(full.seconds * CUT));
+        killed.kill().unwrap();
+        assert!(
+            !killed.wait().unwrap().success(),
+            "it was done before the cut"
+        );
+        of_whole.push(full);
+        of_rest.push(bench.run(&rest, RESTORED, dir.path()));
+    }
+    bench.sql("postgres", &format!("DROP DATABASE {RESTORED}"));
+    let about = format!(
+        "{} of tables, cut at 90 % of the time",
+        bench.size(database)
+    );
+    let ours = rest.name.clone();
+    let contenders = vec![(whole.name.clone(), of_whole), (ours.clone(), of_rest)];
+    Comparison::new(title, about, contenders).goal(&ours, &whole.name, Figure::Time, 0.25)
+}
+
+/// From database to database.
+fn copy_of_a_database(bench: &Bench) -> Vec<Comparison> {
+    if !bench.has_pgcopydb() {
+        println!("\nno pgcopydb here: nothing to compare copies with");
+        return Vec::new();
+    }
+    bench.fill("bench_indexed", &[data::indexed(bench.indexed_rows())]);
+    let contenders = [bench.pgcopydb(), bench.copy_of_database()];
+    vec![bench.compare_copies(
+        "bench_indexed",
+        "Copy of one table with four indexes",
+        &contenders,
+    )]
+}
+
+/// An archive of the database.
+fn archive(bench: &Bench, database: &str, dir: &Path) -> PathBuf {
+    bench.run(&bench.create(&["-j2"]), database, dir);
+    dir.join("out.sql.gz")
+}
+
+fn fill_two(bench: &Bench) {
+    bench.fill(
+        "bench_two",
+        &[
+            data::texts(bench.text_rows()),
+            data::numbers(bench.number_rows()),
+        ],
+    );
+}

@@ -1,0 +1,282 @@
+//! Figures as text for the terminal, and as `REPORT.md` with charts.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::bench::Bench;
+use crate::chart::{Bar, Theme, chart};
+use crate::measure::{Run, median, median_run};
+
+/// Contenders that did the same job in turns.
+pub(crate) struct Comparison {
+    title: String,
+    about: String,
+    /// Name and runs, of as many rounds each. Ratios are of the first.
+    contenders: Vec<(String, Vec<Run>)>,
+    goals: Vec<Goal>,
+}
+
+/// What one contender should take at most, as a part of another.
+struct Goal {
+    contender: String,
+    against: String,
+    figure: Figure,
+    at_most: f64,
+}
+
+/// A figure that goals are about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Figure {
+    Time,
+    Size,
+}
+
+impl Comparison {
+    pub(crate) fn new(title: &str, about: String, contenders: Vec<(String, Vec<Run>)>) -> Self {
+        Comparison {
+            title: title.to_owned(),
+            about,
+            contenders,
+            goals: Vec::new(),
+        }
+    }
+
+    /// Adds a goal.
+    pub(crate) fn goal(
+        mut self,
+        contender: &str,
+        against: &str,
+        figure: Figure,
+        at_most: f64,
+    ) -> Self {
+        self.goals.push(Goal {
+            contender: contender.to_owned(),
+            against: against.to_owned(),
+            figure,
+            at_most,
+        });
+        self
+    }
+
+    fn runs(&self, name: &str) -> &[Run] {
+        let mut contenders = self.contenders.iter();
+        let found = contenders.find(|(its_name, _)| its_name == name);
+        &found
+            .unwrap_or_else(|| panic!("{name} does not take part in {}", self.title))
+            .1
+    }
+
+    fn is_met(&self, goal: &Goal) -> (f64, bool) {
+        let reached = ratio_of_rounds(
+            self.runs(&goal.contender),
+            self.runs(&goal.against),
+            goal.figure,
+        );
+        // As it is printed.
+        (reached, (reached * 100.0).round() <= goal.at_most * 100.0)
+    }
+
+    fn rows(&self) -> Vec<[String; 8]> {
+        let first = &self.contenders[0].1;
+        let rows = self.contenders.iter().map(|(name, runs)| {
+            let run = median_run(runs);
+            let has_bytes = run.bytes > 0 && first[0].bytes > 0;
+            [
+                name.trim().to_owned(),
+                format!("{:.2}", run.seconds),
+                format!("{:.2}", ratio_of_rounds(runs, first, Figure::Time)),
+                or_dash(run.bytes > 0, as_ratio(run.bytes, 1_000_000), 1),
+                or_dash(has_bytes, ratio_of_rounds(runs, first, Figure::Size), 2),
+                format!("{:.0}", as_ratio(run.peak_bytes, 1 << 20)),
+                format!("{:.1}", run.client_cpu),
+                or_dash(run.server_cpu > 0.0, run.server_cpu, 1),
+            ]
+        });
+        rows.collect()
+    }
+
+    fn print(&self, rounds: usize) {
+        println!(
+            "\n{}: {}, medians of {rounds} rounds",
+            self.title, self.about
+        );
+        let line = |cells: &[&str]| {
+            print!("  {:<52}", cells[0]);
+            cells[1..].iter().for_each(|cell| print!("{cell:>11}"));
+            println!();
+        };
+        line(&HEAD);
+        for row in self.rows() {
+            line(&row.each_ref().map(String::as_str));
+        }
+        for goal in &self.goals {
+            println!("  {}", self.sentence(goal));
+        }
+    }
+
+    fn sentence(&self, goal: &Goal) -> String {
+        let (reached, is_met) = self.is_met(goal);
+        format!(
+            "{}: `{}`, {} of `{}`: {reached:.2}, goal {}",
+            if is_met { "reached" } else { "NOT reached" },
+            goal.contender,
+            match goal.figure {
+                Figure::Time => "time",
+                Figure::Size => "size",
+            },
+            goal.against,
+            goal.at_most
+        )
+    }
+
+    fn markdown(&self, name: &str) -> String {
+        let mut text = format!("\n## {}\n\n{}.\n\n", self.title, self.about);
+        let _ = writeln!(text, "| {} |", HEAD.join(" | "));
+        let _ = writeln!(text, "|{}", "---|".repeat(HEAD.len()));
+        for mut row in self.rows() {
+            row[0] = format!("`{}`", row[0].replace('|', "\\|"));
+            let _ = writeln!(text, "| {} |", row.join(" | "));
+        }
+        text.push('\n');
+        for goal in &self.goals {
+            let _ = writeln!(text, "- {}", self.sentence(goal));
+        }
+        let _ = writeln!(text, "\n{}", picture(name, &self.title, "charts/"));
+        text
+    }
+
+    fn chart(&self, theme: Theme) -> String {
+        let first = &self.contenders[0].1;
+        let bars = self.contenders.iter().map(|(name, runs)| Bar {
+            label: name.trim(),
+            seconds: median_run(runs).seconds,
+            ratio: ratio_of_rounds(runs, first, Figure::Time),
+        });
+        chart(&self.title, &bars.collect::<Vec<_>>(), theme)
+    }
+}
+
+const HEAD: [&str; 8] = [
+    "",
+    "seconds",
+    "ratio",
+    "MB out",
+    "ratio",
+    "peak MiB",
+    "client CPU",
+    "server CPU",
+];
+
+/// All that was measured.
+pub(crate) struct Report<'a> {
+    bench: &'a Bench,
+    /// File name and comparison.
+    comparisons: Vec<(String, Comparison)>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(bench: &'a Bench) -> Self {
+        Report {
+            bench,
+            comparisons: Vec::new(),
+        }
+    }
+
+    /// Adds what a case found, and prints it.
+    pub(crate) fn add(&mut self, case: &str, comparisons: Vec<Comparison>) {
+        let is_alone = comparisons.len() == 1;
+        for (number, comparison) in comparisons.into_iter().enumerate() {
+            comparison.print(self.bench.rounds);
+            let name = match is_alone {
+                true => case.to_owned(),
+                false => format!("{case}_{}", number + 1),
+            };
+            self.comparisons.push((name, comparison));
+        }
+    }
+
+    /// Writes `REPORT.md` and the charts.
+    pub(crate) fn write(&self, dir: &Path) {
+        let charts = dir.join("charts");
+        std::fs::create_dir_all(&charts).unwrap();
+        let mut text = self.introduction();
+        for (name, comparison) in &self.comparisons {
+            text.push_str(&comparison.markdown(name));
+            for theme in [Theme::Light, Theme::Dark] {
+                let file = charts.join(format!("{name}-{}.svg", theme.as_str()));
+                std::fs::write(file, comparison.chart(theme)).unwrap();
+            }
+        }
+        std::fs::write(dir.join("REPORT.md"), text).unwrap();
+    }
+
+    fn introduction(&self) -> String {
+        let mut text = format!(
+            "# Benchmarks\n\nMade by `scripts/bench.sh` on {}, medians of {} rounds in which contenders take turns, forwards and \
+             backwards. Ratios are of the first line of each table, of the same round. Memory is the highest sum of resident memory \
+             of a contender's processes; CPU is in seconds. A floor is what the server alone takes to send or take the rows.\n\n",
+            jiff::Zoned::now().date(),
+            self.bench.rounds
+        );
+        for line in machine().into_iter().chain(self.bench.versions()) {
+            let _ = writeln!(text, "- {line}");
+        }
+        let goals = self.comparisons.iter().flat_map(|(_, comparison)| {
+            let goals = comparison.goals.iter();
+            goals.map(|goal| format!("{}: {}", comparison.title, comparison.sentence(goal)))
+        });
+        text.push_str("\n## Goals\n\n");
+        for goal in goals {
+            let _ = writeln!(text, "- {goal}");
+        }
+        text
+    }
+}
+
+/// A picture for light pages and for dark ones.
+fn picture(name: &str, title: &str, dir: &str) -> String {
+    format!(
+        "<picture><source media=\"(prefers-color-scheme: dark)\" srcset=\"{dir}{name}-dark.svg\">\
+         <img alt=\"{title}\" src=\"{dir}{name}-light.svg\"></picture>"
+    )
+}
+
+/// What the machine is.
+fn machine() -> Vec<String> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let after = |text: &str, key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    vec![
+        format!(
+            "machine: {cores} cores of {}, {} of memory, Linux {}",
+            after(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".into()),
+            after(&read("/proc/meminfo"), "MemTotal").unwrap_or_else(|| "unknown".into()),
+            read("/proc/sys/kernel/osrelease").trim()
+        ),
+        "the server is on the same machine, fsync off, shared_buffers 256 MB".to_owned(),
+    ]
+}
+
+/// The median of what the rounds say.
+fn ratio_of_rounds(runs: &[Run], against: &[Run], figure: Figure) -> f64 {
+    let ratio = |(run, other): (&Run, &Run)| match figure {
+        Figure::Time => run.seconds / other.seconds,
+        Figure::Size => as_ratio(run.bytes, other.bytes),
+    };
+    median(runs.iter().zip(against).map(ratio).collect())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "three digits are printed")]
+fn as_ratio(value: u64, of: u64) -> f64 {
+    value as f64 / of as f64
+}
+
+fn or_dash(is_known: bool, value: f64, digits: usize) -> String {
+    match is_known {
+        true => format!("{value:.digits$}"),
+        false => "-".into(),
+    }
+}
