@@ -1,10 +1,14 @@
 //! What belongs to the cluster and to none of its databases: `create --globals`.
 
+use std::collections::HashMap;
+
 use crate::archive::{DumpId, Section};
 use crate::conn::Session;
 use crate::lexer;
+use crate::objects::quote::one_line;
 use crate::objects::{
-    DumpObject, Kind, RenderContext, parameter_acl, role, role_membership, role_setting, tablespace,
+    CatalogId, DumpObject, Kind, RenderContext, RenderOptions, catalog, parameter_acl, role,
+    role_membership, role_setting, security_label, tablespace,
 };
 use crate::{Error, Result};
 
@@ -40,6 +44,12 @@ pub(super) async fn read_globals(
     let settings = role_setting::read(session).await?;
     let memberships = role_membership::read(session).await?;
     let parameters = parameter_acl::read(session).await?;
+    let mut labels: HashMap<CatalogId, Vec<String>> = HashMap::new();
+    if options.parts.includes_about(Kind::SecurityLabel) {
+        for label in security_label::read_of_cluster(session).await? {
+            labels.entry(label.row).or_default().push(label.statement);
+        }
+    }
     let none = crate::objects::OidSet::default();
     let mut script = Script {
         context: RenderContext {
@@ -47,6 +57,7 @@ pub(super) async fn read_globals(
             separate: &none,
         },
         options,
+        labels,
         entries: Vec::new(),
     };
     script.add_all(&roles)?;
@@ -55,15 +66,37 @@ pub(super) async fn read_globals(
     script.add_all(&memberships)?;
     script.add_all(&parameters)?;
     Ok(Contents {
+        warnings: labels_of_the_system(script.labels, &options.style),
         entries: script.entries,
         unsupported: Vec::new(),
-        warnings: Vec::new(),
     })
+}
+
+/// Roles and tablespaces that every cluster has are not dumped, and so are their labels not.
+fn labels_of_the_system(
+    left: HashMap<CatalogId, Vec<String>>,
+    style: &RenderOptions,
+) -> Vec<String> {
+    let of_wanted = |row: &CatalogId| row.class != catalog::PG_TABLESPACE || !style.no_tablespaces;
+    let left = left.into_iter().filter(|(row, _)| of_wanted(row));
+    let mut lines: Vec<String> = left
+        .flat_map(|(_, statements)| statements)
+        .map(|statement| {
+            format!(
+                "not dumped, as it is on what the system made: {}",
+                one_line(&statement)
+            )
+        })
+        .collect();
+    lines.sort_unstable();
+    lines
 }
 
 struct Script<'a> {
     context: RenderContext<'a>,
     options: &'a ContentOptions,
+    /// Security labels of what is still to be added.
+    labels: HashMap<CatalogId, Vec<String>>,
     entries: Vec<ContentEntry>,
 }
 
@@ -72,13 +105,18 @@ impl Script<'_> {
         objects.iter().try_for_each(|object| self.add(object))
     }
 
-    /// The object, then its comment, then its privileges.
+    /// The object, then its comment, its labels and its privileges.
     fn add(&mut self, object: &dyn DumpObject) -> Result<()> {
         let rendered = object.render(&self.context);
         let owner = rendered.alter_owner.filter(|_| !self.options.no_owner);
         let subject = self.push(object, object.kind(), None, rendered.create, owner)?;
+        let labels = match object.kind() {
+            Kind::Role | Kind::Tablespace => self.labels.remove(&object.id().catalog),
+            _ => None,
+        };
         for (kind, statements) in [
             (Kind::Comment, rendered.comments),
+            (Kind::SecurityLabel, labels.unwrap_or_default()),
             (Kind::Acl, rendered.acl),
         ] {
             if !statements.is_empty() && self.options.parts.includes_about(kind) {

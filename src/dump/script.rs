@@ -101,6 +101,9 @@ impl Frame {
         if contents.parts.includes_about(Kind::Comment) {
             statements.extend(properties.render_comment(name));
         }
+        if contents.parts.includes_about(Kind::SecurityLabel) {
+            statements.extend(properties.render_labels(name));
+        }
         if contents.parts.includes_about(Kind::Acl) {
             statements.extend(properties.render_acl(name, server)?);
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::catalog_query::{read_all, since};
-use super::quote;
+use super::{quote, security_label};
 use crate::conn::{ServerVersion, Session};
 use crate::{Error, ErrorKind, Result};
 
@@ -15,6 +15,9 @@ pub struct Database {
     owner: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     comment: Option<String>,
+    /// Security labels (`pg_shseclabel`).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    labels: Vec<Label>,
     /// `pg_database.datacl`, if it was ever changed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     acl: Option<Vec<String>>,
@@ -36,6 +39,13 @@ pub struct Database {
     connection_limit: i32,
     is_template: bool,
     settings: Vec<Setting>,
+}
+
+/// SECURITY LABEL ON DATABASE.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Label {
+    provider: String,
+    label: String,
 }
 
 /// ALTER DATABASE ... SET, or ALTER ROLE ... IN DATABASE ... SET.
@@ -190,6 +200,15 @@ impl Database {
         Some(quote::comment_on(&object, comment))
     }
 
+    /// `SECURITY LABEL ON DATABASE`
+    pub fn render_labels(&self, name: &str) -> Vec<String> {
+        let object = format!("DATABASE {}", quote::ident(name));
+        let labels = self.labels.iter();
+        labels
+            .map(|label| security_label::render(&label.provider, &object, &label.label))
+            .collect()
+    }
+
     /// GRANT and REVOKE.
     pub fn render_acl(&self, name: &str, server: ServerVersion) -> Result<Vec<String>> {
         let object = format!("DATABASE {}", quote::ident(name));
@@ -238,6 +257,8 @@ fn query(server: ServerVersion) -> String {
         "SELECT pg_catalog.pg_get_userbyid(d.datdba)::text AS owner, \
          (SELECT c.description FROM pg_catalog.pg_shdescription c WHERE c.objoid = d.oid \
            AND c.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass) AS comment, \
+         ARRAY(SELECT l.provider FROM pg_catalog.pg_shseclabel l WHERE {labelled} ORDER BY l.provider) AS label_providers, \
+         ARRAY(SELECT l.label FROM pg_catalog.pg_shseclabel l WHERE {labelled} ORDER BY l.provider) AS labels, \
          d.datacl::text[] AS acl, pg_catalog.acldefault('d', d.datdba)::text[] AS acl_default, \
          pg_catalog.pg_encoding_to_char(d.encoding)::text AS encoding, \
          {provider} AS provider, d.datcollate::text AS lc_collate, d.datctype::text AS lc_ctype, \
@@ -256,6 +277,8 @@ fn query(server: ServerVersion) -> String {
          WHERE d.datname = pg_catalog.current_database()",
         provider = since(server, 15, "d.datlocprovider::text", "'c'"),
         rules = since(server, 16, "d.daticurules", "NULL"),
+        labelled =
+            "l.objoid = d.oid AND l.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass",
     )
 }
 
@@ -269,9 +292,15 @@ pub(crate) async fn read(session: &Session) -> Result<Database> {
             .zip(&texts)
             .map(|(role, text)| Setting::parse(Some(role).filter(|role| !role.is_empty()), text))
             .collect();
+        let providers: Vec<String> = row.try_get("label_providers")?;
+        let labels: Vec<String> = row.try_get("labels")?;
+        let labels = providers.into_iter().zip(labels);
         Ok(Database {
             owner: row.try_get("owner")?,
             comment: row.try_get("comment")?,
+            labels: labels
+                .map(|(provider, label)| Label { provider, label })
+                .collect(),
             acl: row.try_get("acl")?,
             acl_default: row.try_get("acl_default")?,
             encoding: row.try_get("encoding")?,

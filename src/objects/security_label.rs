@@ -1,4 +1,5 @@
-//! Security labels (`pg_seclabel`). They hang on objects of other kinds, as comments do. Manual: "SECURITY LABEL".
+//! Security labels (`pg_seclabel`, and `pg_shseclabel` for what is in a shared catalog). They hang on objects of other kinds, as
+//! comments do. Manual: "SECURITY LABEL".
 
 use super::catalog_query::read_all;
 use super::{CatalogId, quote};
@@ -14,25 +15,53 @@ pub(crate) struct SecurityLabel {
     pub(crate) statement: String,
 }
 
-const QUERY: &str = "\
-    SELECT l.classoid, l.objoid, l.provider, l.label, i.type, i.identity \
-    FROM pg_catalog.pg_seclabel AS l \
-    CROSS JOIN LATERAL pg_catalog.pg_identify_object(l.classoid, l.objoid, l.objsubid) AS i \
-    ORDER BY i.type, i.identity, l.provider";
+/// Subscriptions belong to databases, though their catalog is shared.
+const OF_DATABASE: &str = "\
+    SELECT l.classoid, l.objoid, l.objsubid, l.provider, l.label FROM pg_catalog.pg_seclabel l \
+    UNION ALL \
+    SELECT l.classoid, l.objoid, 0, l.provider, l.label FROM pg_catalog.pg_shseclabel l \
+    JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database() \
+    JOIN pg_catalog.pg_subscription s ON s.oid = l.objoid AND s.subdbid = d.oid \
+    WHERE l.classoid = 'pg_catalog.pg_subscription'::pg_catalog.regclass";
 
+const OF_CLUSTER: &str = "\
+    SELECT l.classoid, l.objoid, 0 AS objsubid, l.provider, l.label FROM pg_catalog.pg_shseclabel l \
+    WHERE l.classoid IN ('pg_catalog.pg_authid'::pg_catalog.regclass, 'pg_catalog.pg_tablespace'::pg_catalog.regclass)";
+
+/// Those on objects of the database and their columns; those on the database itself are among its properties.
 pub(crate) async fn read(session: &Session) -> Result<Vec<SecurityLabel>> {
-    read_all(session, "security labels", QUERY, |row| {
+    read_labels(session, OF_DATABASE).await
+}
+
+/// Those on roles and tablespaces.
+pub(crate) async fn read_of_cluster(session: &Session) -> Result<Vec<SecurityLabel>> {
+    read_labels(session, OF_CLUSTER).await
+}
+
+async fn read_labels(session: &Session, labels: &str) -> Result<Vec<SecurityLabel>> {
+    let query = format!(
+        "SELECT l.classoid, l.objoid, l.provider, l.label, i.type, i.identity FROM ({labels}) AS l \
+         CROSS JOIN LATERAL pg_catalog.pg_identify_object(l.classoid, l.objoid, l.objsubid) AS i \
+         ORDER BY i.type, i.identity, l.provider"
+    );
+    read_all(session, "security labels", &query, |row| {
         let object = label_target(row.try_get("type")?, row.try_get("identity")?);
+        let (provider, label) = (row.try_get("provider")?, row.try_get("label")?);
         Ok(SecurityLabel {
             row: CatalogId::new(row.try_get("classoid")?, row.try_get("objoid")?),
-            statement: format!(
-                "SECURITY LABEL FOR {} ON {object} IS {};",
-                quote::ident(row.try_get("provider")?),
-                quote::literal(row.try_get("label")?)
-            ),
+            statement: render(provider, &object, label),
         })
     })
     .await
+}
+
+/// `SECURITY LABEL FOR provider ON object IS label`
+pub(super) fn render(provider: &str, object: &str, label: &str) -> String {
+    format!(
+        "SECURITY LABEL FOR {} ON {object} IS {};",
+        quote::ident(provider),
+        quote::literal(label)
+    )
 }
 
 /// What `pg_identify_object` tells of an object, as SECURITY LABEL names it.

@@ -82,7 +82,7 @@ pub(super) async fn create(
     })
 }
 
-/// Comment, privileges and settings: at the end, for they might be in the way before.
+/// Comment, security labels, privileges and settings: at the end, for they might be in the way before.
 ///
 /// # Errors
 /// `SideJob`: everything is restored.
@@ -106,6 +106,9 @@ pub(super) async fn set_properties(
     let mut statements = Vec::new();
     if options.parts.includes_about(Kind::Comment) {
         statements.extend(properties.render_comment(name));
+    }
+    if options.parts.includes_about(Kind::SecurityLabel) {
+        statements.extend(properties.render_labels(name));
     }
     if options.parts.includes_about(Kind::Acl) {
         statements.extend(properties.render_acl(name, session.version())?);

@@ -628,7 +628,7 @@ impl Exchange {
         }
     }
 
-    /// Owner, privileges and settings of the old database. The comment comes with the exchange.
+    /// Owner, privileges, security labels and settings of the old database. The comment comes with the exchange.
     async fn give_properties(&self, maintenance: &Session) -> Result<()> {
         let new = &self.names.new;
         let given = render_properties(&self.properties, new, maintenance.version())?;

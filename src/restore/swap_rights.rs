@@ -54,13 +54,14 @@ pub(super) async fn check(
     Ok(denied)
 }
 
-/// What gives a database privileges and settings of another one. The comment comes with the exchange.
+/// What gives a database privileges, security labels and settings of another one. The comment comes with the exchange.
 pub(super) fn render_properties(
     properties: &Database,
     name: &str,
     server: ServerVersion,
 ) -> Result<Vec<String>> {
     let mut statements = properties.render_acl(name, server)?;
+    statements.extend(properties.render_labels(name));
     statements.extend(properties.render_settings(name));
     Ok(statements)
 }

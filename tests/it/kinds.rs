@@ -1,6 +1,6 @@
 //! Every catalog that can hold objects is swept, or known to hold none that a dump of one database is about.
 
-use crate::harness::{Database, on_every_major, on_newest, pgstow};
+use crate::harness::{Database, Server, on_every_major, on_newest, pgstow};
 
 /// Catalogs whose rows have OIDs and are no objects of a dump of their own, with the reason.
 const NOT_SWEPT: &[(&str, &str)] = &[
@@ -87,6 +87,53 @@ fn security_labels_are_dumped_whoever_provides_them() {
             );
         }
         assert!(!script(&["--no-security-labels"]).contains("SECURITY LABEL"));
+    });
+}
+
+#[test]
+fn labels_of_databases_roles_and_subscriptions_stand_in_the_shared_catalog() {
+    on_newest(|server| {
+        // Nobody else dumps its roles.
+        let server: &'static Server = Box::leak(Box::new(Server::alone(server.major)));
+        let role = "labelled";
+        let source = Database::filled(
+            server,
+            &format!(
+                "CREATE ROLE {role}; CREATE SUBSCRIPTION sub CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE);
+                 SET allow_system_table_mods = on;
+                 INSERT INTO pg_shseclabel (objoid, classoid, provider, label) VALUES
+                     ((SELECT oid FROM pg_database WHERE datname = current_database()), 'pg_database'::regclass, 'it''s', 'of the database'),
+                     ('{role}'::regrole, 'pg_authid'::regclass, 'p', 'of the role'),
+                     ('pg_monitor'::regrole, 'pg_authid'::regclass, 'p', 'of the system'),
+                     ((SELECT oid FROM pg_subscription WHERE subname = 'sub'), 'pg_subscription'::regclass, 'p', 'of the subscription')"
+            ),
+        );
+        let url = source.url();
+        let create = |options: &[&str]| {
+            let arguments = ["create", url.as_str(), "-Z", "none", "-o", "-"];
+            pgstow(arguments.iter().chain(options)).expect_status(0)
+        };
+        let of_database = format!(
+            "SECURITY LABEL FOR \"it's\" ON DATABASE \"{}\" IS 'of the database';",
+            source.name
+        );
+        let of_subscription =
+            "SECURITY LABEL FOR \"p\" ON SUBSCRIPTION sub IS 'of the subscription';";
+        let whole = create(&["-C"]).stdout();
+        assert!(whole.contains(&of_database), "{whole}");
+        assert!(whole.contains(of_subscription), "{whole}");
+        assert!(!create(&[]).stdout().contains(&of_database));
+        assert!(
+            !create(&["-C", "--no-security-labels"])
+                .stdout()
+                .contains("SECURITY LABEL")
+        );
+
+        let globals = create(&["--globals"]);
+        let of_role = format!("SECURITY LABEL FOR \"p\" ON ROLE {role} IS 'of the role';");
+        assert!(globals.stdout().contains(&of_role), "{}", globals.stdout());
+        let told = "SECURITY LABEL FOR \"p\" ON ROLE pg_monitor IS 'of the system';";
+        assert!(globals.stderr().contains(told), "{}", globals.stderr());
     });
 }
 
