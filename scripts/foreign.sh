@@ -83,8 +83,10 @@ drop_all() {
     databases | while IFS= read -r name; do drop_database "$name"; done
 }
 
-# Without the lines that differ between equal databases.
-comparable() { grep -v -e '^\\restrict ' -e '^\\unrestrict ' -e '^-- Dumped '; }
+# Without what differs between equal databases; new servers keep versions among the options of columns.
+comparable() {
+    grep -v -e '^\\restrict ' -e '^\\unrestrict ' -e '^-- Dumped ' -e ' SET (pg_attver=[0-9]*);$' | sed 's/ SET (pg_attver=[0-9]*, / SET (/'
+}
 
 # What a database holds, as two files: $2.schema and $2.rows.
 write_down() {

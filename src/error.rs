@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Restore,
     /// The restore stopped after it had changed the target for good.
     RestoreIncomplete,
+    /// Everything was restored, and a crash of the server has emptied unlogged tables before anybody could say so.
+    RowsLost,
     /// Another run holds the lock.
     Locked,
     /// A side job failed after the main one was done.
@@ -61,7 +63,7 @@ impl ErrorKind {
             ErrorKind::SideJob => 3,
             ErrorKind::Damaged => 4,
             ErrorKind::NotFound => 5,
-            ErrorKind::RestoreIncomplete => 6,
+            ErrorKind::RestoreIncomplete | ErrorKind::RowsLost => 6,
             ErrorKind::Locked => 11,
             ErrorKind::Connect => 20,
             ErrorKind::LockTimeout => 21,

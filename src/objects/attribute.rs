@@ -109,6 +109,14 @@ pub(crate) struct Identity {
     pub(crate) options: SequenceOptions,
 }
 
+/// Whether an option of a column is the number by which the server tells old definitions of it from new ones: releases since November
+/// 2026 of majors that have no column of the catalog for it (15.20 and its kin) keep it there. It is no user's; pg_dump leaves it out, too.
+/// Source: `catalog/pg_attribute.h`, ATTRIBUTE_VERSION_ATTOPTION.
+pub(crate) fn is_attribute_version(option: &str) -> bool {
+    let number = option.strip_prefix("pg_attver=");
+    number.is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// The columns of relations, in attribute order, without dropped ones.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
@@ -380,7 +388,10 @@ fn from_row(row: &Row) -> Result<Column, RowError> {
         statistics: row.try_get("attstattarget")?,
         options: row
             .try_get::<_, Option<Vec<String>>>("attoptions")?
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|option| !is_attribute_version(option))
+            .collect(),
         foreign_options: row
             .try_get::<_, Option<Vec<String>>>("foreign_options")?
             .unwrap_or_default(),

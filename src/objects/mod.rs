@@ -85,6 +85,7 @@ pub use crate::archive::Section;
 use crate::conn::ServerVersion;
 pub use access_method::AccessMethod;
 pub use aggregate::Aggregate;
+pub(crate) use attribute::is_attribute_version;
 pub use attribute_default::AttributeDefault;
 pub use base_type::BaseType;
 pub use cast::Cast;

@@ -11,6 +11,7 @@ use crate::lexer::{self, StringSyntax};
 use crate::objects::large_object::{render_alter_owner, render_create, render_unlink};
 use crate::objects::{Kind, Oid, quote};
 
+use super::attribute_version;
 use super::bytes::{Fault, damaged};
 use super::kinds::{alter_object, drop_words, kind_of, name_of};
 use super::names::{drop_if_exists, of_database, option_of, parse_copy, set_value, take_name};
@@ -587,6 +588,9 @@ impl Builder<'_> {
             // pg_dump leaves the word as the server deparses it, and to psql's rules it opens a body that nothing closes.
             Some(Kind::Function | Kind::Procedure) => {
                 lexer::quote_names_spelled_begin(&entry.definition).into_owned()
+            }
+            Some(Kind::Table | Kind::ForeignTable | Kind::MaterializedView) => {
+                attribute_version::without(&entry.definition, self.settings.strings).into_owned()
             }
             _ => entry.definition.clone(),
         };

@@ -11,6 +11,7 @@
 //! The crate libpgdump reads these forms, too. It is not used: it holds a tar archive or a directory in memory as a whole, reads no
 //! archive that went through a pipe, takes lengths from the file for true, and demands UTF-8.
 
+mod attribute_version;
 mod bytes;
 mod compression;
 mod contents;

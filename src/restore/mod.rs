@@ -23,6 +23,7 @@ mod dependencies;
 mod disabled;
 mod doubt;
 mod durable;
+mod emptied;
 mod exact;
 mod extensions;
 mod findings;

@@ -22,7 +22,7 @@ use super::progress::RunState;
 use super::retry::Patience;
 use super::{Prepared, RestoreOptions, RestoreReport, verify_rows};
 use super::{
-    clean, connect_for_create, database, disabled, drop_database, finish, journal, load,
+    clean, connect_for_create, database, disabled, drop_database, emptied, finish, journal, load,
     open_another, open_session, post_data, single_transaction, tablespaces, turn,
 };
 
@@ -64,7 +64,7 @@ impl Prepared {
             state.all_done();
         }
         let result = result.map_err(|error| match error.kind() {
-            ErrorKind::SideJob => error,
+            ErrorKind::SideJob | ErrorKind::RowsLost => error,
             _ => state.explain(error),
         });
         if result.is_err() {
@@ -396,7 +396,10 @@ impl Prepared {
                 state.recall(&done);
                 return Ok(Some((Some(journal), done)));
             }
-            None if state.is_ending() => return Ok(None),
+            None if state.is_ending() => {
+                emptied::check(session, &self.plan.loads).await?;
+                return Ok(None);
+            }
             None if self.options.resume => {
                 return Err(Error::new(
                     ErrorKind::Restore,

@@ -22,7 +22,7 @@ use super::plan::{Load, RestorePlan, Step};
 use super::progress::{Commit, RunState};
 use super::retry::Patience;
 use super::run::{render_beginning, warn_and_wait};
-use super::{Prepared, RestoreReport, clean, doubt, finish, load, turn, verify_rows};
+use super::{Prepared, RestoreReport, clean, doubt, emptied, finish, load, turn, verify_rows};
 
 /// Finds what cannot be in a transaction, or is not undone with it.
 ///
@@ -117,7 +117,11 @@ impl Prepared {
             };
             let patience_to_ask = self.options.retry_for.max(SETTLE_PATIENCE);
             match settle(&self.settings, state, patience_to_ask).await {
-                Some(Commit::Done) => break self.open_session().await?,
+                Some(Commit::Done) => {
+                    let session = self.open_session().await?;
+                    emptied::check(&session, &self.plan.loads).await?;
+                    break session;
+                }
                 Some(Commit::Sent(_)) => return Err(error),
                 Some(Commit::Open) | None => {}
             }

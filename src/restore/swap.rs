@@ -35,7 +35,8 @@ use super::progress::Commit;
 use super::sessions::other_sessions;
 use super::swap_rights::{self, MAY_END, SESSIONS, render_properties};
 use super::{
-    Prepared, RestoreOptions, RestoreReport, connect_for_create, look, open_another, verify_rows,
+    Prepared, RestoreOptions, RestoreReport, connect_for_create, emptied, look, open_another,
+    verify_rows,
 };
 
 /// How often the exchange is tried while sessions of the target do not end.
@@ -406,6 +407,7 @@ impl PreparedSwap {
             let signal = interrupt.await;
             *heard.get_or_init(|| signal)
         };
+        let loads = self.build.plan.loads.clone();
         let report = match self.build_and_check(&new, interrupt, events).await {
             Ok(report) => report,
             Err(error) => {
@@ -425,7 +427,8 @@ impl PreparedSwap {
         }
         failpoint("swap.before_exchange");
         match exchange.run(&maintenance, &settings).await {
-            Ok(()) => {}
+            Ok(Seen::Yes) => {}
+            Ok(Seen::No) => check_after_doubt(&settings, &loads).await?,
             // Nobody knows which database is which.
             Err(error) if error.kind() == ErrorKind::RestoreIncomplete => return Err(error),
             Err(error) => return Err(undo(error, &new).await),
@@ -468,6 +471,19 @@ impl PreparedSwap {
         }
         Ok(report)
     }
+}
+
+/// Whether the end of the exchange was seen, or asked about later.
+enum Seen {
+    Yes,
+    No,
+}
+
+/// The server may have crashed behind the exchange.
+async fn check_after_doubt(settings: &ConnectSettings, loads: &[Load]) -> Result<()> {
+    let session = connect(settings).await;
+    let session = session.map_err(|error| error.with_kind(ErrorKind::SideJob))?;
+    emptied::check(&session, loads).await
 }
 
 /// Drops what was built. The target is as it was.
@@ -655,17 +671,17 @@ impl Exchange {
     }
 
     /// Exchanges the names, or changes nothing.
-    async fn run(&self, maintenance: &Session, settings: &ConnectSettings) -> Result<()> {
+    async fn run(&self, maintenance: &Session, settings: &ConnectSettings) -> Result<Seen> {
         let mut attempt = 1;
         loop {
             let Err(Broken { error, commit }) = self.exchange(maintenance, settings).await else {
-                return Ok(());
+                return Ok(Seen::Yes);
             };
             let process = maintenance.backend_pid();
             if let Some(number) = commit {
                 let asked = || self.ask(settings, process, number);
                 return match doubt::settle(self.patience, asked).await {
-                    Some(Commit::Done) => Ok(()),
+                    Some(Commit::Done) => Ok(Seen::No),
                     Some(Commit::Open) => Err(cannot_exchange(error)),
                     Some(Commit::Sent(_)) | None => Err(self.in_doubt(number, error)),
                 };

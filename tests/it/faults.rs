@@ -291,8 +291,9 @@ impl Trial {
             options.extend(self.is_unfinished().then_some("--resume"));
             let (end, said) = self.disturbed(way, &options, fault, random);
             story.push_str(&format!("{fault:?} {options:?}: {end:?}\n{said}"));
-            if let (End::Done, Fault::Crash) = (&end, fault)
-                && !said.contains("Trying again")
+            let is_over = end == End::Done && !said.contains("Trying again");
+            if matches!(fault, Fault::Crash) && is_over
+                || said.contains("has emptied unlogged tables")
             {
                 // The restore was over, and the crash emptied the unlogged table. Once more, then.
                 break;

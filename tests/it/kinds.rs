@@ -138,6 +138,29 @@ fn labels_of_databases_roles_and_subscriptions_stand_in_the_shared_catalog() {
 }
 
 #[test]
+fn versions_of_columns_are_no_options_of_the_users() {
+    on_every_major(|server| {
+        // What releases since 15.20 do by themselves.
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t (a int, b int, c int); ALTER TABLE t ALTER a SET (n_distinct = 5), ALTER c SET (n_distinct = 6);
+             UPDATE pg_attribute SET attoptions = '{pg_attver=7,n_distinct=5}' WHERE attrelid = 't'::regclass AND attname = 'a';
+             UPDATE pg_attribute SET attoptions = '{pg_attver=7}' WHERE attrelid = 't'::regclass AND attname = 'b'",
+        );
+        let script = pgstow(["create", &source.url(), "-Z", "none", "-o", "-"])
+            .expect_status(0)
+            .stdout();
+        assert!(!script.contains("pg_attver"), "{script}");
+        for set in [
+            "\"a\" SET (\"n_distinct\"='5');",
+            "\"c\" SET (\"n_distinct\"='6');",
+        ] {
+            assert!(script.contains(set), "{set} is not in:\n{script}");
+        }
+    });
+}
+
+#[test]
 fn a_member_of_a_family_whose_type_is_gone_stops_no_dump() {
     on_every_major(|server| {
         // Servers up to 12 keep the row, and later ones what they were upgraded with.

@@ -244,6 +244,23 @@ fn a_commit_whose_answer_is_lost_is_asked_about() {
 }
 
 #[test]
+fn rows_that_a_crash_takes_behind_the_commit_are_told() {
+    let newest = wanted_majors().into_iter().max().unwrap();
+    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let slow = SlowCommit::new(server);
+    slow.target.sql("ALTER TABLE t SET UNLOGGED");
+    let mut held = slow.hold();
+    let child = slow.start(&[]);
+    slow.commit_unheard(&mut held);
+    server.crash();
+    slow.proxy.cut();
+    let said = ended_with(6, child);
+    assert!(said.contains("has emptied unlogged tables"), "{said}");
+    assert!(said.contains("\"public\".\"t\" (2 rows)"), "{said}");
+    assert_eq!(slow.target.sql("SELECT count(*) FROM t"), "0\n");
+}
+
+#[test]
 fn a_commit_that_is_cut_off_is_undone_and_made_again() {
     on_every_major(|server| {
         let slow = SlowCommit::new(server);

@@ -6,6 +6,22 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use super::{Failure, Server, server};
 
+/// A line of pg_dump without the version that new servers keep among a column's options, and old clients take for the user's.
+fn without_attribute_version(line: &str) -> Option<String> {
+    let Some((head, rest)) = line.rsplit_once(" SET (") else {
+        return Some(line.to_owned());
+    };
+    let options = rest.strip_suffix(");").unwrap_or(rest).split(", ");
+    let others: Vec<&str> = options.filter(|it| !it.starts_with("pg_attver=")).collect();
+    match others.is_empty() {
+        true => None,
+        false if rest.contains("pg_attver=") => {
+            Some(format!("{head} SET ({});", others.join(", ")))
+        }
+        false => Some(line.to_owned()),
+    }
+}
+
 /// A database, dropped when it goes out of scope.
 pub(crate) struct Database {
     pub(crate) server: &'static Server,
@@ -92,6 +108,7 @@ impl Database {
                     && !line.starts_with("\\unrestrict ")
                     && !line.starts_with("-- Dumped ")
             })
+            .filter_map(without_attribute_version)
             .map(|line| format!("{line}\n"))
             .collect())
     }
