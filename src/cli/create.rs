@@ -17,7 +17,7 @@ use super::selection::{PartsArgs, SelectionArgs};
 use super::{signal_error, until_signal};
 use crate::archive::{Codec, Compression, TextEncoding};
 use crate::backup::{GLOBALS_OPTION, Kind, Meta, dump_into, parse_set_name, publish, run_backup};
-use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Valued};
+use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Rate, Valued};
 use crate::conn::{ConnectArgs, ConnectSettings, connect};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::dump::{
@@ -65,6 +65,9 @@ pub(crate) struct CreateArgs {
     /// Connections that copy rows [default: number of cores, at most 8]
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroU32>,
+    /// Take no more than so many bytes of rows a second, over all connections together: 10MiB, 500kB... [default: no limit]
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = parse_rate)]
+    max_rate: Option<Rate>,
     /// gzip:1..12, zstd:1..19 or none; a number alone is gzip's level, 0 none [default: gzip:1]
     #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = parse_method)]
     compress: Option<Method>,
@@ -214,6 +217,11 @@ fn parse_method(text: &str) -> Result<Method, String> {
     text.parse()
 }
 
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    text.parse()
+        .map_err(|()| "give bytes a second such as 10MiB".to_owned())
+}
+
 /// psql takes letters and digits only.
 fn parse_restrict_key(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric()) {
@@ -293,6 +301,7 @@ impl CreateArgs {
         };
         let flags = DatabaseSettings {
             jobs: self.jobs.map(|jobs| Valued::flag("--jobs", jobs)),
+            max_rate: self.max_rate.map(|rate| Valued::flag("--max-rate", rate)),
             compression: self
                 .compress
                 .map(|method| Valued::flag("--compress", method)),
@@ -436,6 +445,7 @@ impl CreateArgs {
         let patterns = self.patterns()?;
         Ok(CreateOptions {
             jobs: profile.jobs(),
+            max_rate: profile.max_rate(),
             compression: self.compression(profile)?,
             selection: match self.globals {
                 true => Selection::nothing(),

@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::setting::{
-    ByteSize, DatabaseUrl, HttpUrl, List, Method, Percent, Setting, ShellCommand, TimeLimit, When,
-    Within, Zone,
+    ByteSize, DatabaseUrl, HttpUrl, List, Method, Percent, Rate, Setting, ShellCommand, TimeLimit,
+    When, Within, Zone,
 };
 use super::valued::{Given, Origin, Valued};
 use crate::logging::LogFormat;
@@ -85,6 +85,8 @@ settings! {
         timezone: Zone = "timezone", "PGSTOW_TIMEZONE";
         /// Connections that copy rows.
         jobs: NonZeroU32 = "jobs", "PGSTOW_JOBS";
+        /// How many bytes of rows may come in a second, over all connections together.
+        max_rate: Rate = "max_rate", "PGSTOW_MAX_RATE";
         /// `gzip:1` to `gzip:12`, `zstd:1` to `zstd:19`, `none`.
         compression: Method = "compression", "PGSTOW_COMPRESSION";
         /// When daily sets are made.

@@ -17,8 +17,8 @@ pub use environment::Environment;
 pub use layers::{DatabaseSettings, LogSettings, ServiceSettings, ShownSetting};
 pub use profile::{ConnectSource, Profile, Task};
 pub use setting::{
-    ByteSize, CronExpression, DatabaseUrl, HttpUrl, List, Method, Percent, ShellCommand, TimeLimit,
-    When, Within, Zone, read_secret_file,
+    ByteSize, CronExpression, DatabaseUrl, HttpUrl, List, Method, Percent, Rate, ShellCommand,
+    TimeLimit, When, Within, Zone, read_secret_file,
 };
 pub use valued::{Origin, Valued};
 

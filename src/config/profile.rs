@@ -1,6 +1,6 @@
 //! What holds for one database, as the engine takes it.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
@@ -302,6 +302,11 @@ impl Profile {
         }
     }
 
+    /// How many bytes of rows a dump may take in a second.
+    pub fn max_rate(&self) -> Option<NonZeroU64> {
+        self.settings.max_rate.as_ref().map(|rate| rate.value.0)
+    }
+
     /// A backup of the whole database.
     ///
     /// # Errors
@@ -312,6 +317,7 @@ impl Profile {
             settings: self.connect_settings()?,
             options: CreateOptions {
                 compression: compression.map_or_else(Default::default, |method| method.value.0),
+                max_rate: self.max_rate(),
                 ..CreateOptions::whole(self.jobs())
             },
             repository: self.repository()?,

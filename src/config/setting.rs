@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -54,6 +54,7 @@ from_text! {
     Zone: "give a time zone such as Europe/Berlin or UTC",
     TimeLimit: "give a time such as 90s, 5m or 1h",
     ByteSize: "give a size such as 10MiB",
+    Rate: "give bytes a second such as 10MiB",
     DatabaseUrl: "give a connection URI (postgresql://...) or a keyword string",
     HttpUrl: "give a URL that begins with http:// or https://",
     Within: "give a span such as 30d, 8w or 1y6mo",
@@ -351,6 +352,25 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// Bytes a second, written as a [`ByteSize`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub NonZeroU64);
+
+impl FromStr for Rate {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let ByteSize(bytes) = text.parse()?;
+        NonZeroU64::new(bytes).map(Rate).ok_or(())
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ByteSize(self.0.get()).fmt(f)
+    }
+}
+
 /// A connection string. Printing it never shows a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
@@ -524,6 +544,8 @@ mod tests {
         }
         assert_eq!(ByteSize(10 << 20).show(), "10MiB");
         assert_eq!(ByteSize(1001).show(), "1001");
+        assert_eq!(Rate::read(&text("10MiB")).unwrap().show(), "10MiB");
+        assert!(Rate::read(&text("0MiB")).is_err());
     }
 
     #[test]

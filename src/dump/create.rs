@@ -1,7 +1,7 @@
 //! The life of a dump: snapshot, catalogs, pre-data, rows over many connections, post-data, index.
 
 use std::io::Write;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +20,8 @@ use crate::{Error, ErrorKind, Result};
 use super::aide::Aide;
 use super::contents::read_contents;
 use super::globals::{GlobalOptions, read_globals};
-use super::member_stream::{DataMember, MemberStream};
+use super::member_stream::{DataMember, Encoders, MemberStream};
+use super::pace::Pace;
 use super::plan::{TableSize, WorkItem, plan_items};
 pub use super::script::ScriptOptions;
 use super::script::{Frame, Heading, closing, preamble};
@@ -41,6 +42,8 @@ const MEMBERS_IN_FLIGHT: usize = 2;
 pub struct CreateOptions {
     /// Connections that copy rows, beside the one that holds the snapshot.
     pub jobs: NonZeroU32,
+    /// `--max-rate`: bytes of rows a second, over all connections together.
+    pub max_rate: Option<NonZeroU64>,
     /// How members are stored.
     pub compression: Compression,
     /// `-t -T -n -N --exclude-table-data`.
@@ -70,6 +73,7 @@ impl CreateOptions {
     pub fn whole(jobs: NonZeroU32) -> CreateOptions {
         CreateOptions {
             jobs,
+            max_rate: None,
             compression: Compression::default(),
             selection: Selection::default(),
             contents: ContentOptions::default(),
@@ -223,7 +227,11 @@ pub async fn create<W: Write + Send + 'static>(
     let shared = Arc::new(Shared {
         settings: leader.settings_of_this_server(),
         snapshot: header.snapshot.clone(),
-        compression: options.compression,
+        encoders: Arc::new(Encoders::new(
+            options.compression,
+            rayon::current_num_threads(),
+        )),
+        pace: Arc::new(Pace::new(options.max_rate)),
         encoding: text_encoding,
         inserts: options.inserts,
         items,
@@ -428,7 +436,8 @@ fn work_items(entries: &[ContentEntry], sizes: &[TableSize], jobs: NonZeroU32) -
 struct Shared {
     settings: ConnectSettings,
     snapshot: String,
-    compression: Compression,
+    encoders: Arc<Encoders>,
+    pace: Arc<Pace>,
     encoding: TextEncoding,
     inserts: Option<InsertStyle>,
     entries: Arc<Vec<ContentEntry>>,
@@ -501,7 +510,7 @@ async fn copy_items(
 ) -> Result<()> {
     pass_bytes_through(session).await?;
     snapshot::import(session, &shared.snapshot).await?;
-    let mut stream = MemberStream::new(shared.compression, writer);
+    let mut stream = shared.stream(writer);
     table_data::prepare_locks(session).await?;
     let mut locked = None;
     while let Some(item) = shared
@@ -535,7 +544,7 @@ async fn copy_what_waits(
         return Ok(());
     }
     pass_bytes_through(leader).await?;
-    let mut stream = MemberStream::new(shared.compression, writer);
+    let mut stream = shared.stream(writer);
     for item in &items {
         copy_item(shared, leader, 0, item, &mut stream).await?;
     }
@@ -559,6 +568,10 @@ fn is_foreign(entries: &[ContentEntry], item: &WorkItem) -> bool {
 }
 
 impl Shared {
+    fn stream(&self, writer: mpsc::Sender<DataMember>) -> MemberStream {
+        MemberStream::new(Arc::clone(&self.encoders), writer, Arc::clone(&self.pace))
+    }
+
     fn entry(&self, item: &WorkItem) -> Result<&ContentEntry> {
         entry_of(&self.entries, item).ok_or_else(|| Error::internal("a work item has no entry"))
     }

@@ -113,6 +113,7 @@ async fn put(
         return Ok(());
     }
     stream.push_call(&put_statement(oid, offset, chunk));
+    stream.pace().take(chunk.len() as u64).await;
     if stream.is_full() {
         close(stream, worker, entry, events).await?;
     }

@@ -1,12 +1,16 @@
 //! Turns a stream of text into encoded members: one block fills while the last one is compressed.
 
-use tokio::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::archive::{
     Compression, DumpId, EncodedMember, MemberEncoder, MemberRole, RowDigest, Section,
 };
 use crate::{Error, ErrorKind, Result};
+
+use super::pace::Pace;
 
 /// Rows gather up to here before they become a member (DESIGN section 2).
 pub(crate) const BLOCK_BYTES: usize = 4 << 20;
@@ -51,23 +55,73 @@ impl Block {
     }
 }
 
-/// One worker's way to the writer. It has two blocks: memory does not grow with the tables.
+/// What makes members of full blocks, for all workers together: with more of them than cores they would only take memory.
+pub(crate) struct Encoders {
+    compression: Compression,
+    idle: Mutex<Vec<(Block, MemberEncoder)>>,
+    free: Arc<Semaphore>,
+}
+
+impl Encoders {
+    /// No more than `limit` at a time.
+    pub(crate) fn new(compression: Compression, limit: usize) -> Encoders {
+        Encoders {
+            compression,
+            idle: Mutex::default(),
+            free: Arc::new(Semaphore::new(limit.max(1))),
+        }
+    }
+
+    /// Waits for one, and for an empty block that takes the place of the full one.
+    async fn take(&self) -> Result<(OwnedSemaphorePermit, Block, MemberEncoder)> {
+        let permit = Arc::clone(&self.free).acquire_owned().await;
+        let permit = permit.map_err(|e| Error::internal("no encoder").caused_by(e))?;
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let (block, encoder) =
+            idle.unwrap_or_else(|| (Block::new(), MemberEncoder::new(self.compression)));
+        Ok((permit, block, encoder))
+    }
+
+    fn give_back(&self, permit: OwnedSemaphorePermit, mut block: Block, encoder: MemberEncoder) {
+        block.clear();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push((block, encoder));
+        drop(permit);
+    }
+}
+
+/// One worker's way to the writer. It has one block, and another while that is compressed: memory does not grow with the tables.
 pub(crate) struct MemberStream {
     filling: Block,
-    encoding: Option<JoinHandle<(Block, MemberEncoder, Result<DataMember>)>>,
-    idle: Option<(Block, MemberEncoder)>,
+    encoding: Option<JoinHandle<Result<DataMember>>>,
+    encoders: Arc<Encoders>,
     writer: mpsc::Sender<DataMember>,
+    pace: Arc<Pace>,
 }
 
 impl MemberStream {
-    /// A stream whose members go to `writer`.
-    pub(crate) fn new(compression: Compression, writer: mpsc::Sender<DataMember>) -> Self {
+    /// A stream whose members go to `writer`, filled no faster than `pace` allows.
+    pub(crate) fn new(
+        encoders: Arc<Encoders>,
+        writer: mpsc::Sender<DataMember>,
+        pace: Arc<Pace>,
+    ) -> Self {
         MemberStream {
             filling: Block::new(),
             encoding: None,
-            idle: Some((Block::new(), MemberEncoder::new(compression))),
+            encoders,
             writer,
+            pace,
         }
+    }
+
+    /// How fast it may be filled.
+    pub(crate) fn pace(&self) -> Arc<Pace> {
+        Arc::clone(&self.pace)
     }
 
     /// Whether the block is full, so that it should be closed.
@@ -116,28 +170,24 @@ impl MemberStream {
     /// Closes the block: it is compressed in the background while the next one fills.
     pub(crate) async fn close_member(&mut self, entry: DumpId) -> Result<()> {
         self.settle().await?;
-        let (next, mut encoder) = self
-            .idle
-            .take()
-            .ok_or_else(|| Error::internal("a member stream lost its encoder"))?;
-        let mut block = std::mem::replace(&mut self.filling, next);
+        let encoders = Arc::clone(&self.encoders);
+        let (permit, next, mut encoder) = encoders.take().await?;
+        let block = std::mem::replace(&mut self.filling, next);
         self.encoding = Some(spawn_blocking(move || {
             let contained = block.contained;
-            let member = encoder
-                .encode(
-                    MemberRole::Data,
-                    Section::Data,
-                    &block.text,
-                    Some(entry),
-                    Some(contained.rows),
-                )
-                .map(|member| DataMember {
-                    entry,
-                    contained,
-                    member,
-                });
-            block.clear();
-            (block, encoder, member)
+            let member = encoder.encode(
+                MemberRole::Data,
+                Section::Data,
+                &block.text,
+                Some(entry),
+                Some(contained.rows),
+            );
+            encoders.give_back(permit, block, encoder);
+            Ok(DataMember {
+                entry,
+                contained,
+                member: member?,
+            })
         }));
         Ok(())
     }
@@ -147,10 +197,9 @@ impl MemberStream {
         let Some(encoding) = self.encoding.take() else {
             return Ok(());
         };
-        let (block, encoder, member) = encoding
+        let member = encoding
             .await
             .map_err(|e| Error::internal("compressing a member failed").caused_by(e))?;
-        self.idle = Some((block, encoder));
         // The writer hangs up only after an error of its own, which is the one to report.
         self.writer
             .send(member?)

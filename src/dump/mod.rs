@@ -10,6 +10,7 @@ pub mod filter_file;
 mod globals;
 mod large_objects;
 mod member_stream;
+mod pace;
 pub(crate) mod part_patterns;
 pub mod parts;
 mod plan;

@@ -15,9 +15,6 @@ use crate::{Error, ErrorKind, Result};
 use super::member_stream::MemberStream;
 use super::plan::BlockRange;
 
-/// Progress is told after this many bytes.
-const REPORT_BYTES: u64 = 1 << 20;
-
 /// The COPY that reads a table, or a range of its blocks.
 ///
 /// A plain COPY reads the table alone, without children. Extension conditions and ranges need a query. The server converts
@@ -238,17 +235,20 @@ pub(crate) async fn copy_table(
         .await
         .map_err(failed)?;
     pin_mut!(rows);
-    let mut told = 0;
+    let pace = stream.pace();
+    let mut paced = 0;
     while let Some(row) = rows.next().await {
         let row: Bytes = row.map_err(failed)?;
         text.push_row(stream, &row);
-        if stream.contained().bytes - told >= REPORT_BYTES {
-            told = stream.contained().bytes;
-            tokio::task::yield_now().await;
+        let bytes = stream.contained().bytes - paced;
+        if bytes >= pace.step() {
+            paced += bytes;
+            pace.take(bytes).await;
         }
         if stream.is_full() {
+            pace.take(stream.contained().bytes - paced).await;
             close(stream, &text, worker, entry, events).await?;
-            told = 0;
+            paced = 0;
         }
     }
     // A COPY stream that merely stops looks like one that ended: the next statement proves it.

@@ -27,6 +27,7 @@ mod exact;
 mod extract;
 mod faults;
 mod foreign_data;
+mod gentle;
 mod harness;
 mod harness_check;
 mod hostile;
