@@ -3,14 +3,14 @@
 //! One of a partitioned table has a clone on each partition, and one that references a partitioned table
 //! a clone for each of its partitions. They come with it and are not created.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::catalog_query::{Row, RowError, comment_join, read_all, since};
 use super::plain_definition::{Deparser, define};
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
-    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,
-    Section, catalog, quote,
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, OidMap, Part, RenderContext,
+    Rendered, Section, catalog, quote,
 };
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -122,16 +122,23 @@ fn plain_definition(
 
 /// Children by their parent. Read as a whole and followed here: a recursive query for each foreign key would read the
 /// catalog as often as there are foreign keys.
-type Tree = HashMap<Oid, Vec<Oid>>;
+type Tree = OidMap<Oid, Vec<Oid>>;
 
+/// In the order of the query. There are four triggers for each foreign key: as rows they would cost more than their content.
 async fn read_tree(session: &Session, what: &str, sql: &str) -> Result<Tree> {
-    let edges: Vec<(Oid, Oid)> = read_all(session, what, sql, |row| {
-        Ok((row.try_get("parent")?, row.try_get("child")?))
+    let query = format!(
+        "SELECT COALESCE(pg_catalog.array_agg(e.parent), '{{}}') AS parents, \
+         COALESCE(pg_catalog.array_agg(e.child), '{{}}') AS children FROM ({sql}) e"
+    );
+    let edges: Vec<(Vec<Oid>, Vec<Oid>)> = read_all(session, what, &query, |row| {
+        Ok((row.try_get("parents")?, row.try_get("children")?))
     })
     .await?;
-    let mut tree = Tree::new();
-    for (parent, child) in edges {
-        tree.entry(parent).or_default().push(child);
+    let mut tree = Tree::default();
+    for (parents, children) in edges {
+        for (parent, child) in parents.into_iter().zip(children) {
+            tree.entry(parent).or_default().push(child);
+        }
     }
     Ok(tree)
 }
