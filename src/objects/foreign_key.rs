@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn descend_finds_each_descendant_once_after_the_roots() {
-        let tree = Tree::from([
+        let tree = Tree::from_iter([
             (Oid(1), vec![Oid(3), Oid(4)]),
             (Oid(2), vec![Oid(4)]),
             (Oid(4), vec![Oid(5)]),
