@@ -71,13 +71,12 @@ pub(crate) fn binary(megabytes: u64) -> String {
         megabytes * 1_000_000 / 2 / 65_536,
     );
     format!(
-        "CREATE TEMP TABLE noise AS
-             SELECT k, (SELECT string_agg(sha256(convert_to(k || '.' || n, 'UTF8')), '') FROM generate_series(1, 256) n) AS piece
-             FROM generate_series(0, 63) k;
-         CREATE TABLE files (id bigint, content bytea);
+        "CREATE TABLE files (id bigint PRIMARY KEY, content bytea);
          ALTER TABLE files ALTER content SET STORAGE EXTERNAL;
-         INSERT INTO files SELECT n, set_byte(piece, (n / 64 % 8192)::int, (n % 256)::int) FROM generate_series(1, {rows}) n JOIN noise ON k = n % 64;
-         SELECT count(lo_from_bytea(0, (SELECT string_agg(piece, '' ORDER BY (k + n) % 64) FROM noise WHERE (k + n) % 64 < 8)))
+         INSERT INTO files
+             SELECT n, (SELECT string_agg(sha256(convert_to(n || '.' || k, 'UTF8')), '') FROM generate_series(1, 256) k)
+             FROM generate_series(1, {rows}) n;
+         SELECT count(lo_from_bytea(0, (SELECT string_agg(content, '' ORDER BY id) FROM files WHERE id BETWEEN 8 * n - 7 AND 8 * n)))
              FROM generate_series(1, {objects}) n;"
     )
 }
