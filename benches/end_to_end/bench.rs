@@ -235,17 +235,15 @@ impl Bench {
 
     /// What the server alone takes to send rows: statements side by side, to nowhere.
     pub(crate) fn floor(&self, copies: &[&str]) -> Contender {
-        let psql: Vec<(PathBuf, String)> = copies
-            .iter()
-            .map(|rows| (client_dir().join("psql"), format!("COPY {rows} TO STDOUT")))
-            .collect();
-        let template = self.command("psql");
+        let statement = |rows: &&str| format!("COPY {rows} TO STDOUT");
+        let statements: Vec<String> = copies.iter().map(statement).collect();
+        let template = self.command(client_dir().join("psql"));
         Contender {
             name: format!("COPY TO, {} connections (floor)", copies.len()),
             commands: Box::new(move |database, _| {
-                let of_each = psql.iter().map(|(program, copy)| {
-                    let mut psql = like(&template, program);
-                    psql.args(["-Xq", "-d", database, "-c", copy]);
+                let of_each = statements.iter().map(|statement| {
+                    let mut psql = like(&template);
+                    psql.args(["-Xq", "-d", database, "-c", statement]);
                     psql
                 });
                 of_each.collect()
@@ -510,16 +508,16 @@ fn one(
     Contender {
         name,
         commands: Box::new(move |database, dir| {
-            let mut command = like(&template, template.get_program());
+            let mut command = like(&template);
             arguments(&mut command, database, dir);
             vec![command]
         }),
     }
 }
 
-/// With the environment of a template.
-fn like(template: &Command, program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
+/// The program and the environment of a template.
+fn like(template: &Command) -> Command {
+    let mut command = Command::new(template.get_program());
     for (name, value) in template.get_envs() {
         if let Some(value) = value {
             command.env(name, value);

@@ -152,19 +152,13 @@ fn partitions(bench: &Bench) -> Vec<Comparison> {
 }
 
 /// The usual contenders for a part of a database.
-fn one_of(bench: &Bench, database: &str, title: &str, part: &[&str]) -> Comparison {
-    let with = |options: &[&'static str]| -> Vec<String> {
-        let all = options.iter().chain(part);
-        all.map(|option| (*option).to_owned()).collect()
-    };
-    fn borrowed(options: &[String]) -> Vec<&str> {
-        options.iter().map(String::as_str).collect()
-    }
+fn one_of(bench: &Bench, database: &str, title: &str, part: &[&'static str]) -> Comparison {
+    let with = |options: &[&'static str]| [options, part].concat();
     let contenders = [
-        bench.pg_dump(&borrowed(&with(&["-Fd", "-j2"]))),
-        bench.pg_dump_17(&borrowed(&with(&["-Fd", "-j2", "-Z", "zstd"]))),
-        bench.create(&borrowed(&with(&["-j2"]))),
-        bench.create(&borrowed(&with(&["-j2", "-Z", "zstd:3"]))),
+        bench.pg_dump(&with(&["-Fd", "-j2"])),
+        bench.pg_dump_17(&with(&["-Fd", "-j2", "-Z", "zstd"])),
+        bench.create(&with(&["-j2"])),
+        bench.create(&with(&["-j2", "-Z", "zstd:3"])),
     ];
     bench.compare(database, title, &contenders)
 }
@@ -269,12 +263,11 @@ fn restores(
     let archive = archive(bench, database, dir.path());
     bench.run(&bench.pg_dump(&["-Fd", "-j2"]), database, dir.path());
     let directory = dir.path().join("out");
-    let tables = "CREATE TABLE texts (id bigint, author int, body text, meta jsonb, sent_at timestamptz); \
-                  CREATE TABLE numbers (id bigint, a int, b bigint, f float8, n numeric(12, 2), at timestamptz, day date, small smallint)";
+    let tables = format!("{} {}", data::CREATE_TEXTS, data::CREATE_NUMBERS);
     let contenders = [
         bench.pg_restore(directory.clone()),
         bench.restore(&archive, &["-j2", "--no-analyze"]),
-        bench.restore_floor(tables, loads, after),
+        bench.restore_floor(&tables, loads, after),
         bench.pg_restore_and_analyze(&directory),
         bench.restore(&archive, &["-j2"]),
     ];

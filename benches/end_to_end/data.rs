@@ -14,6 +14,13 @@ pub(crate) fn many_tables(tables: u32) -> String {
     )
 }
 
+/// What [`texts`] fills.
+pub(crate) const CREATE_TEXTS: &str =
+    "CREATE TABLE texts (id bigint, author int, body text, meta jsonb, sent_at timestamptz);";
+
+/// What [`numbers`] fills.
+pub(crate) const CREATE_NUMBERS: &str = "CREATE TABLE numbers (id bigint, a int, b bigint, f float8, n numeric(12, 2), at timestamptz, day date, small smallint);";
+
 /// Sentences of made-up words: each row holds some of many, so that nothing repeats within a compressor's window.
 pub(crate) fn texts(rows: u64) -> String {
     format!(
@@ -23,7 +30,7 @@ pub(crate) fn texts(rows: u64) -> String {
              SELECT p.n, string_agg(w.word, ' ') AS sentence
              FROM (SELECT n / 9 AS n, 1 + floor(power(random(), 3) * 3999)::int AS pick FROM generate_series(0, 1800000 - 1) n) p
              JOIN words w ON w.n = p.pick GROUP BY 1;
-         CREATE TABLE texts (id bigint, author int, body text, meta jsonb, sent_at timestamptz);
+         {CREATE_TEXTS}
          INSERT INTO texts
              SELECT p.n, (random() * 50000)::int, string_agg(s.sentence, '. '),
                  jsonb_build_object('client', left(md5(random()::text), 12), 'score', round(random()::numeric, 4), 'tags', ARRAY['t' || (random() * 99)::int, 'common'], 'seen', random() < 0.5),
@@ -37,7 +44,7 @@ pub(crate) fn texts(rows: u64) -> String {
 pub(crate) fn numbers(rows: u64) -> String {
     format!(
         "SELECT setseed(0.42);
-         CREATE TABLE numbers (id bigint, a int, b bigint, f float8, n numeric(12, 2), at timestamptz, day date, small smallint);
+         {CREATE_NUMBERS}
          INSERT INTO numbers {};",
         number_rows(rows)
     )
@@ -106,7 +113,9 @@ pub(crate) fn wide(rows: u64) -> String {
 pub(crate) fn partitions(rows: u64) -> String {
     format!(
         "SELECT setseed(0.42);
-         CREATE TABLE parted (id bigint, a int, b bigint, f float8, n numeric(12, 2), at timestamptz, day date, small smallint) PARTITION BY HASH (id);
+         {CREATE_NUMBERS}
+         CREATE TABLE parted (LIKE numbers) PARTITION BY HASH (id);
+         DROP TABLE numbers;
          SELECT format('CREATE TABLE parted_%s PARTITION OF parted FOR VALUES WITH (MODULUS 64, REMAINDER %s)', n, n) FROM generate_series(0, 63) n \\gexec
          INSERT INTO parted {};",
         number_rows(rows)

@@ -236,12 +236,13 @@ pub(crate) async fn copy_table(
         .map_err(failed)?;
     pin_mut!(rows);
     let pace = stream.pace();
+    let step = pace.step();
     let mut paced = 0;
     while let Some(row) = rows.next().await {
         let row: Bytes = row.map_err(failed)?;
         text.push_row(stream, &row);
         let bytes = stream.contained().bytes - paced;
-        if bytes >= pace.step() {
+        if bytes >= step {
             paced += bytes;
             pace.take(bytes).await;
         }

@@ -1,12 +1,11 @@
 //! Unlogged tables that a crash of the server has emptied behind the last COMMIT of a restore, before it was heard of. Nothing is left then
 //! that a resumed restore could tell it by.
 
-use std::collections::HashSet;
-
 use crate::conn::Session;
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
+use super::journal::read_unlogged;
 use super::plan::{Load, LoadTarget};
 
 /// Asks the target, after a last COMMIT whose end was not seen.
@@ -14,7 +13,7 @@ use super::plan::{Load, LoadTarget};
 /// # Errors
 /// `RowsLost` with the tables that are empty and should not be; `Restore`.
 pub(super) async fn check(session: &Session, loads: &[Load]) -> Result<()> {
-    let unlogged = read_unlogged(session).await?;
+    let unlogged = read_unlogged(session).await.map_err(failed)?;
     let tables = loads.iter().filter(|load| load.rows > 0);
     let mut emptied = Vec::new();
     for load in tables {
@@ -40,17 +39,6 @@ pub(super) async fn check(session: &Session, loads: &[Load]) -> Result<()> {
         .fold(Error::new(ErrorKind::RowsLost, what), Error::detail);
     Err(error
         .hint("Run the restore again, or restore their rows alone: -a, and -t with each table."))
-}
-
-async fn read_unlogged(session: &Session) -> Result<HashSet<(String, String)>> {
-    let query = "SELECT n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname \
-                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE c.relpersistence = 'u' AND c.relkind = 'r'";
-    let rows = session.query(query, &[]).await.map_err(failed)?;
-    let names = rows.into_iter();
-    Ok(names
-        .map(|row| (row.get("nspname"), row.get("relname")))
-        .collect())
 }
 
 async fn is_empty(session: &Session, (schema, name): &(String, String)) -> Result<bool> {

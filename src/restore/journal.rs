@@ -370,19 +370,7 @@ impl Journal {
     /// # Errors
     /// `Restore`.
     pub(crate) async fn read(&mut self, session: &Session) -> Result<Done> {
-        let rows = session
-            .query(
-                "SELECT n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname \
-                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'S')",
-                &[],
-            )
-            .await
-            .map_err(failed)?;
-        self.unlogged = rows
-            .into_iter()
-            .map(|row| (row.get("nspname"), row.get("relname")))
-            .collect();
+        self.unlogged = read_unlogged(session).await.map_err(failed)?;
         read_done(session, &self.schema).await
     }
 
@@ -408,6 +396,19 @@ impl Journal {
         }
         Err(error.hint("Give the options that it was begun with, and --resume."))
     }
+}
+
+/// The unlogged tables and sequences by schema and name: what a crash of the server empties.
+pub(super) async fn read_unlogged(
+    session: &Session,
+) -> Result<HashSet<(String, String)>, tokio_postgres::Error> {
+    let query = "SELECT n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname \
+                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'S')";
+    let names = session.query(query, &[]).await?.into_iter();
+    Ok(names
+        .map(|row| (row.get("nspname"), row.get("relname")))
+        .collect())
 }
 
 /// The statements that remove a journal, and enable the triggers that its restore disabled.

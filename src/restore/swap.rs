@@ -408,7 +408,7 @@ impl PreparedSwap {
             *heard.get_or_init(|| signal)
         };
         let loads = self.build.plan.loads.clone();
-        let report = match self.build_and_check(&new, interrupt, events).await {
+        let report = match self.build_and_check(&new, &loads, interrupt, events).await {
             Ok(report) => report,
             Err(error) => {
                 let error = match heard.get() {
@@ -455,15 +455,15 @@ impl PreparedSwap {
     async fn build_and_check(
         self,
         new: &ConnectSettings,
+        loads: &[Load],
         interrupt: impl Future<Output = u8>,
         events: &Events,
     ) -> Result<RestoreReport> {
         let mut interrupt = pin!(interrupt);
-        let loads = self.build.plan.loads.clone();
         let report = self.build.run(interrupt.as_mut(), events).await?;
         failpoint("swap.built");
         tokio::select! {
-            checked = check_rows(new, &self.reader, &self.options, &loads, events) => checked?,
+            checked = check_rows(new, &self.reader, &self.options, loads, events) => checked?,
             signal = interrupt => return Err(Error::new(
                 ErrorKind::Interrupted(signal),
                 "the restore was interrupted",
