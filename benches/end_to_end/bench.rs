@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::harness::Server;
 use crate::harness::server::{client_dir, client_dir_17, wanted_majors};
+use crate::link;
 use crate::measure::{Run, run, size_below};
 use crate::report::Comparison;
 
@@ -28,6 +29,21 @@ type Commands = dyn Fn(&str, &Path) -> Vec<Command>;
 impl Contender {
     pub(crate) fn commands(&self, database: &str, dir: &Path) -> Vec<Command> {
         (self.commands)(database, dir)
+    }
+
+    /// The same by way of another port.
+    fn through(self, port: u16) -> Contender {
+        let commands = self.commands;
+        Contender {
+            name: self.name,
+            commands: Box::new(move |database, dir| {
+                let mut commands = commands(database, dir);
+                for command in &mut commands {
+                    command.env("PGPORT", port.to_string());
+                }
+                commands
+            }),
+        }
     }
 }
 
@@ -371,6 +387,12 @@ impl Bench {
         let copy = format!("COPY {rows} TO STDOUT");
         let status = psql.args(["-c", &copy]).stdout(to).status().unwrap();
         assert!(status.success(), "psql failed");
+    }
+
+    /// The same over a slow line.
+    pub(crate) fn far_away<const N: usize>(&self, contenders: [Contender; N]) -> [Contender; N] {
+        let port = link::start((self.host.clone(), self.port.parse().unwrap()));
+        contenders.map(|contender| contender.through(port))
     }
 
     /// Runs dumps in turns; the first contender is 1.00.

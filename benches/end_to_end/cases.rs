@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::bench::{Bench, Contender, RESTORED};
 use crate::data;
+use crate::link;
 use crate::report::{Comparison, Figure};
 
 /// Something to do, by several contenders.
@@ -30,6 +31,7 @@ pub(crate) const ALL: &[Case] = &[
     case("restore_two", restore_of_two_tables),
     case("resume", resume_after_a_cut),
     case("copy", copy_of_a_database),
+    case("far", far_away),
 ];
 
 const fn case(name: &'static str, run: fn(&Bench) -> Vec<Comparison>) -> Case {
@@ -334,6 +336,44 @@ fn copy_of_a_database(bench: &Bench) -> Vec<Comparison> {
         "Copy of one table with four indexes",
         &contenders,
     )]
+}
+
+/// A server at the other end of a slow line: 200 small tables, and one of which the line takes a few seconds.
+fn far_away(bench: &Bench) -> Vec<Comparison> {
+    let scripts = [
+        data::numbers(bench.number_rows() / 2),
+        data::many_tables(200),
+    ];
+    bench.fill("bench_far", &scripts);
+    let line = format!(
+        "{} ms there and back, {} Mbit/s",
+        link::ROUND_TRIP.as_millis(),
+        link::BYTES_PER_SECOND * 8 / 1_000_000
+    );
+    let dumps = bench.far_away([
+        bench.pg_dump(&["-Fd", "-j2"]),
+        bench.create(&["-j2"]),
+        bench.create(&["-j2", "-Z", "zstd:3"]),
+    ]);
+    let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
+    let archive = archive(bench, "bench_far", dir.path());
+    bench.run(&bench.pg_dump(&["-Fd", "-j2"]), "bench_far", dir.path());
+    let restores = bench.far_away([
+        bench.pg_restore(dir.path().join("out")),
+        bench.restore(&archive, &["-j2", "--no-analyze"]),
+    ]);
+    vec![
+        bench.compare(
+            "bench_far",
+            &format!("Dump over a slow line ({line})"),
+            &dumps,
+        ),
+        bench.compare_restores(
+            "bench_far",
+            &format!("Restore over a slow line ({line})"),
+            &restores,
+        ),
+    ]
 }
 
 /// An archive of the database.

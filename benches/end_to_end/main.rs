@@ -31,6 +31,7 @@ mod bench;
 mod cases;
 mod chart;
 mod data;
+mod link;
 mod measure;
 mod report;
 

@@ -17,7 +17,9 @@ use super::selection::{PartsArgs, SelectionArgs};
 use super::{signal_error, until_signal};
 use crate::archive::{Codec, Compression, TextEncoding};
 use crate::backup::{GLOBALS_OPTION, Kind, Meta, dump_into, parse_set_name, publish, run_backup};
-use crate::config::{ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Rate, Valued};
+use crate::config::{
+    ByteSize, ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Rate, Valued,
+};
 use crate::conn::{ConnectArgs, ConnectSettings, connect};
 use crate::dump::selection::{Selection, SelectionPatterns};
 use crate::dump::{
@@ -68,6 +70,12 @@ pub(crate) struct CreateArgs {
     /// Take no more than so many bytes of rows a second, over all connections together: 10MiB, 500kB... [default: no limit]
     #[arg(short = 'r', long, value_name = "RATE", value_parser = parse_rate)]
     max_rate: Option<Rate>,
+    /// Read no rows while more than N sessions of others run a statement (those that wait for a lock do not count) [default: no limit]
+    #[arg(long, value_name = "N")]
+    max_load: Option<u32>,
+    /// Read no rows while a standby is more than SIZE of WAL behind; of a standby, while it is itself: 16MiB, 1GB... [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_lag: Option<ByteSize>,
     /// gzip:1..12, zstd:1..19 or none; a number alone is gzip's level, 0 none [default: gzip:1]
     #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = parse_method)]
     compress: Option<Method>,
@@ -222,6 +230,11 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
         .map_err(|()| "give bytes a second such as 10MiB".to_owned())
 }
 
+fn parse_size(text: &str) -> Result<ByteSize, String> {
+    text.parse()
+        .map_err(|()| "give a size such as 16MiB".to_owned())
+}
+
 /// psql takes letters and digits only.
 fn parse_restrict_key(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric()) {
@@ -302,6 +315,8 @@ impl CreateArgs {
         let flags = DatabaseSettings {
             jobs: self.jobs.map(|jobs| Valued::flag("--jobs", jobs)),
             max_rate: self.max_rate.map(|rate| Valued::flag("--max-rate", rate)),
+            max_load: self.max_load.map(|load| Valued::flag("--max-load", load)),
+            max_lag: self.max_lag.map(|lag| Valued::flag("--max-lag", lag)),
             compression: self
                 .compress
                 .map(|method| Valued::flag("--compress", method)),
@@ -446,6 +461,7 @@ impl CreateArgs {
         Ok(CreateOptions {
             jobs: profile.jobs(),
             max_rate: profile.max_rate(),
+            busy: profile.busy_limits(),
             compression: self.compression(profile)?,
             selection: match self.globals {
                 true => Selection::nothing(),

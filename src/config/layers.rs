@@ -87,6 +87,10 @@ settings! {
         jobs: NonZeroU32 = "jobs", "PGSTOW_JOBS";
         /// How many bytes of rows may come in a second, over all connections together.
         max_rate: Rate = "max_rate", "PGSTOW_MAX_RATE";
+        /// With how many active sessions of others no rows are read.
+        max_load: u32 = "max_load", "PGSTOW_MAX_LOAD";
+        /// How many bytes of WAL a standby may be behind while rows are read.
+        max_lag: ByteSize = "max_lag", "PGSTOW_MAX_LAG";
         /// `gzip:1` to `gzip:12`, `zstd:1` to `zstd:19`, `none`.
         compression: Method = "compression", "PGSTOW_COMPRESSION";
         /// When daily sets are made.

@@ -11,7 +11,7 @@ use super::valued::Valued;
 use crate::backup::retention::{Kind, Policy, Scheduled};
 use crate::backup::{BackupJob, Repository, Thresholds, backup_name};
 use crate::conn::{ConnectArgs, ConnectSettings};
-use crate::dump::CreateOptions;
+use crate::dump::{BusyLimits, CreateOptions};
 use crate::hooks::Hooks;
 use crate::storage::{Encryption, Identity, Location};
 use crate::{Error, ErrorKind, Result};
@@ -307,6 +307,14 @@ impl Profile {
         self.settings.max_rate.as_ref().map(|rate| rate.value.0)
     }
 
+    /// When a dump waits for others.
+    pub fn busy_limits(&self) -> BusyLimits {
+        BusyLimits {
+            sessions: self.settings.max_load.as_ref().map(|load| load.value),
+            lag_bytes: self.settings.max_lag.as_ref().map(|lag| lag.value.0),
+        }
+    }
+
     /// A backup of the whole database.
     ///
     /// # Errors
@@ -318,6 +326,7 @@ impl Profile {
             options: CreateOptions {
                 compression: compression.map_or_else(Default::default, |method| method.value.0),
                 max_rate: self.max_rate(),
+                busy: self.busy_limits(),
                 ..CreateOptions::whole(self.jobs())
             },
             repository: self.repository()?,

@@ -2,40 +2,31 @@
 
 use std::io::Write;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use futures::future::join_all;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
 use crate::archive::{
     Compression, FORMAT_VERSION, Header, Index, InsertStyle, Section, TextEncoding, WrittenArchive,
 };
-use crate::conn::{Canceler, ConnectSettings, ServerVersion, Session, connect};
+use crate::conn::{ConnectSettings, ServerVersion, Session, connect};
 use crate::event::{Event, Events, Phase};
-use crate::objects::{Oid, database, quote};
+use crate::objects::{Oid, database};
 use crate::{Error, ErrorKind, Result};
 
 use super::aide::Aide;
+use super::busy::{BusyLimits, BusyWatch};
 use super::contents::read_contents;
 use super::globals::{GlobalOptions, read_globals};
-use super::member_stream::{DataMember, Encoders, MemberStream};
+use super::member_stream::Encoders;
 use super::pace::Pace;
 use super::plan::{TableSize, WorkItem, plan_items};
 pub use super::script::ScriptOptions;
 use super::script::{Frame, Heading, closing, preamble};
 use super::selection::Selection;
 pub use super::snapshot::SnapshotOptions;
-use super::table_data::TableCopy;
-use super::writer::{ScriptWriter, spawn_data_phase, writer_result};
-use super::{
-    ContentEntry, ContentOptions, Contents, DataSource, encoding, large_objects, snapshot,
-    table_data,
-};
-
-/// Members that may wait for the writer. Together with two blocks per worker this bounds memory.
-const MEMBERS_IN_FLIGHT: usize = 2;
+use super::workers::{Shared, copy_all, is_foreign, tell_why_it_ended};
+use super::writer::{ScriptWriter, writer_result};
+use super::{ContentEntry, ContentOptions, Contents, DataSource, encoding, snapshot};
 
 /// What the user chose.
 #[derive(Clone, Debug)]
@@ -44,6 +35,8 @@ pub struct CreateOptions {
     pub jobs: NonZeroU32,
     /// `--max-rate`: bytes of rows a second, over all connections together.
     pub max_rate: Option<NonZeroU64>,
+    /// When to wait for others.
+    pub busy: BusyLimits,
     /// How members are stored.
     pub compression: Compression,
     /// `-t -T -n -N --exclude-table-data`.
@@ -74,6 +67,7 @@ impl CreateOptions {
         CreateOptions {
             jobs,
             max_rate: None,
+            busy: BusyLimits::default(),
             compression: Compression::default(),
             selection: Selection::default(),
             contents: ContentOptions::default(),
@@ -224,6 +218,15 @@ pub async fn create<W: Write + Send + 'static>(
     let (foreign, items) = items
         .into_iter()
         .partition(|item| is_foreign(&entries, item));
+    let pace = Arc::new(Pace::new(options.max_rate));
+    let busy = BusyWatch::start(
+        &leader.settings_of_this_server(),
+        options.busy,
+        leader.backend_pid(),
+        Arc::clone(&pace),
+        events.clone(),
+    )
+    .await?;
     let shared = Arc::new(Shared {
         settings: leader.settings_of_this_server(),
         snapshot: header.snapshot.clone(),
@@ -231,7 +234,7 @@ pub async fn create<W: Write + Send + 'static>(
             options.compression,
             rayon::current_num_threads(),
         )),
-        pace: Arc::new(Pace::new(options.max_rate)),
+        pace,
         encoding: text_encoding,
         inserts: options.inserts,
         items,
@@ -243,6 +246,7 @@ pub async fn create<W: Write + Send + 'static>(
         events: events.clone(),
     });
     let writer = copy_all(shared, &leader, options.jobs, writer).await?;
+    busy.end().await;
     // The locks held to here; a leader that lost its connection cannot vouch for them.
     leader
         .batch_execute("COMMIT")
@@ -430,227 +434,4 @@ fn work_items(entries: &[ContentEntry], sizes: &[TableSize], jobs: NonZeroU32) -
             }),
     );
     items
-}
-
-/// What all workers share.
-struct Shared {
-    settings: ConnectSettings,
-    snapshot: String,
-    encoders: Arc<Encoders>,
-    pace: Arc<Pace>,
-    encoding: TextEncoding,
-    inserts: Option<InsertStyle>,
-    entries: Arc<Vec<ContentEntry>>,
-    items: Vec<WorkItem>,
-    next: AtomicUsize,
-    /// One for each worker that is connected.
-    cancelers: Mutex<Vec<Canceler>>,
-    /// Items whose table a worker could not lock at once: they are the leader's.
-    behind_a_lock: Mutex<Vec<WorkItem>>,
-    /// Foreign tables: all are the leader's, for it has one snapshot of each foreign server at most.
-    foreign: Vec<WorkItem>,
-    events: Events,
-}
-
-/// Copies all items over at most `jobs` connections while the writer appends what arrives. The first
-/// failure ends all of them.
-async fn copy_all<W: Write + Send + 'static>(
-    shared: Arc<Shared>,
-    leader: &Session,
-    jobs: NonZeroU32,
-    writer: ScriptWriter<W>,
-) -> Result<ScriptWriter<W>> {
-    let (sender, receiver) = mpsc::channel(MEMBERS_IN_FLIGHT);
-    let writing = spawn_data_phase(writer, receiver);
-    let mut tasks = JoinSet::new();
-    for worker in 0..(jobs.get() as usize).min(shared.items.len()) {
-        tasks.spawn(work(Arc::clone(&shared), worker, sender.clone()));
-    }
-    let mut copied = first_failure(&mut tasks).await;
-    tasks.shutdown().await;
-    if copied.is_ok() {
-        copied = copy_what_waits(&shared, leader, sender).await;
-    } else {
-        drop(sender);
-        shared.cancel_all().await;
-    }
-    // With all senders gone the writer sees the end. Its own error comes first: it made the workers stop.
-    let writer = writer_result(writing.await)?;
-    copied.map(|()| writer)
-}
-
-async fn first_failure(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
-    while let Some(done) = tasks.join_next().await {
-        done.map_err(|e| Error::internal("a worker failed").caused_by(e))??;
-    }
-    Ok(())
-}
-
-async fn work(shared: Arc<Shared>, worker: usize, writer: mpsc::Sender<DataMember>) -> Result<()> {
-    let session = connect(&shared.settings).await?;
-    lock(&shared.cancelers).push(session.canceler());
-    copy_items(&shared, &session, worker, writer)
-        .await
-        .map_err(|error| tell_why_it_ended(&session, error))
-}
-
-/// Statements only report that the connection is closed; the session may know the reason.
-fn tell_why_it_ended(session: &Session, error: Error) -> Error {
-    match session.end_of_connection() {
-        Some(reason) => error.detail(format!("The connection ended: {reason}")),
-        None => error,
-    }
-}
-
-async fn copy_items(
-    shared: &Shared,
-    session: &Session,
-    worker: usize,
-    writer: mpsc::Sender<DataMember>,
-) -> Result<()> {
-    pass_bytes_through(session).await?;
-    snapshot::import(session, &shared.snapshot).await?;
-    let mut stream = shared.stream(writer);
-    table_data::prepare_locks(session).await?;
-    let mut locked = None;
-    while let Some(item) = shared
-        .items
-        .get(shared.next.fetch_add(1, Ordering::Relaxed))
-    {
-        let entry = shared.entry(item)?;
-        if let Some(DataSource::Table(table)) = &entry.data
-            && locked != Some(item.entry)
-        {
-            if !table_data::lock_at_once(session, table).await? {
-                shared.leave_to_leader(*item);
-                locked = None;
-                continue;
-            }
-            locked = Some(item.entry);
-        }
-        copy_item(shared, session, worker, item, &mut stream).await?;
-    }
-    stream.settle().await
-}
-
-/// Copies what workers left to the leader, which holds the locks already.
-async fn copy_what_waits(
-    shared: &Shared,
-    leader: &Session,
-    writer: mpsc::Sender<DataMember>,
-) -> Result<()> {
-    let items = std::mem::take(&mut *lock(&shared.behind_a_lock));
-    if items.is_empty() && shared.foreign.is_empty() {
-        return Ok(());
-    }
-    pass_bytes_through(leader).await?;
-    let mut stream = shared.stream(writer);
-    for item in &items {
-        copy_item(shared, leader, 0, item, &mut stream).await?;
-    }
-    if !shared.foreign.is_empty() {
-        table_data::allow_foreign_tables(leader).await?;
-    }
-    for item in &shared.foreign {
-        copy_item(shared, leader, 0, item, &mut stream).await?;
-    }
-    stream.settle().await
-}
-
-fn entry_of<'a>(entries: &'a [ContentEntry], item: &WorkItem) -> Option<&'a ContentEntry> {
-    let id = usize::try_from(item.entry.0).ok()?;
-    entries.get(id.checked_sub(1)?)
-}
-
-fn is_foreign(entries: &[ContentEntry], item: &WorkItem) -> bool {
-    let data = entry_of(entries, item).and_then(|entry| entry.data.as_ref());
-    matches!(data, Some(DataSource::Table(table)) if table.foreign_server.is_some())
-}
-
-impl Shared {
-    fn stream(&self, writer: mpsc::Sender<DataMember>) -> MemberStream {
-        MemberStream::new(Arc::clone(&self.encoders), writer, Arc::clone(&self.pace))
-    }
-
-    fn entry(&self, item: &WorkItem) -> Result<&ContentEntry> {
-        entry_of(&self.entries, item).ok_or_else(|| Error::internal("a work item has no entry"))
-    }
-
-    /// Stops the statements of all workers: a session that is dropped would still drain its COPY.
-    async fn cancel_all(&self) {
-        let cancelers = std::mem::take(&mut *lock(&self.cancelers));
-        // What cannot be cancelled has ended already; the first failure is the one to report.
-        join_all(cancelers.iter().map(Canceler::cancel)).await;
-    }
-
-    /// Somebody waits for an exclusive lock on the table and we would queue behind: for ever, since he waits
-    /// for our leader. The server cannot see that circle. The leader has its lock, so it can copy.
-    fn leave_to_leader(&self, item: WorkItem) {
-        if let Ok(entry) = self.entry(&item) {
-            self.events.note(format!(
-                "another session waits to change {}, the leader copies it",
-                describe(entry, &item)
-            ));
-        }
-        lock(&self.behind_a_lock).push(item);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Nobody knows what the bytes of a SQL_ASCII database mean: they pass as they are, not as checked UTF-8.
-async fn pass_bytes_through(session: &Session) -> Result<()> {
-    if session.encoding() != TextEncoding::SQL_ASCII.name() {
-        return Ok(());
-    }
-    session
-        .batch_execute("SET client_encoding = 'SQL_ASCII'")
-        .await
-        .map_err(|e| Error::from_server(ErrorKind::Data, "could not set the encoding", e))
-}
-
-async fn copy_item(
-    shared: &Shared,
-    session: &Session,
-    worker: usize,
-    item: &WorkItem,
-    stream: &mut MemberStream,
-) -> Result<()> {
-    let entry = shared.entry(item)?;
-    let events = &shared.events;
-    events.emit(Event::WorkerStarted {
-        worker,
-        item: describe(entry, item),
-    });
-    match &entry.data {
-        Some(DataSource::Table(table)) => {
-            let copy = TableCopy {
-                entry: entry.id,
-                table,
-                range: item.range,
-                encoding: shared.encoding,
-                inserts: shared.inserts,
-            };
-            table_data::copy_table(session, worker, copy, stream, events).await?;
-        }
-        Some(DataSource::LargeObjects(data)) => {
-            large_objects::copy_large_objects(session, worker, entry.id, data, stream, events)
-                .await?;
-        }
-        None => return Err(Error::internal("a work item has no data")),
-    }
-    events.emit(Event::WorkerFinished { worker });
-    Ok(())
-}
-
-fn describe(entry: &ContentEntry, item: &WorkItem) -> String {
-    let schema = entry.schema.as_deref().map(|schema| format!("{schema}."));
-    let name = format!("{}{}", schema.unwrap_or_default(), entry.tag);
-    let range = item.range.map(|range| match range.end {
-        Some(end) => format!(" blocks {}..{end}", range.start),
-        None => format!(" blocks {}..", range.start),
-    });
-    quote::one_line(&format!("{name}{}", range.unwrap_or_default())).into_owned()
 }

@@ -1,6 +1,8 @@
 //! Dumping a database into an archive.
 
 mod aide;
+mod begun;
+mod busy;
 mod catalog;
 mod column_order;
 mod contents;
@@ -20,8 +22,10 @@ mod snapshot;
 mod sweep;
 mod table_data;
 mod wanted;
+mod workers;
 mod writer;
 
+pub use busy::BusyLimits;
 pub use column_order::ColumnOrder;
 pub use contents::{ContentEntry, ContentOptions, Contents, DataSource};
 pub use create::{

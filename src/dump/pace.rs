@@ -1,8 +1,10 @@
-//! How fast rows may come from the server: `create --max-rate`.
+//! How fast rows may come from the server: `create --max-rate`, and not at all while [`super::busy`] holds them up.
 
 use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 /// Bytes after which others get their turn, and which a limit counts at once.
 const STEP_BYTES: u64 = 1 << 20;
@@ -12,6 +14,7 @@ pub(crate) struct Pace {
     bytes_per_second: Option<NonZeroU64>,
     /// When all that was taken may have been taken.
     due: Mutex<Option<Instant>>,
+    held: watch::Sender<bool>,
 }
 
 impl Pace {
@@ -20,6 +23,7 @@ impl Pace {
         Pace {
             bytes_per_second,
             due: Mutex::new(None),
+            held: watch::Sender::new(false),
         }
     }
 
@@ -29,8 +33,15 @@ impl Pace {
         tenth.map_or(STEP_BYTES, |tenth| tenth.clamp(1, STEP_BYTES))
     }
 
+    /// Whether those who take wait until this says otherwise.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
     /// Waits until so many more bytes, which have come, may have come. Gives others their turn in any case.
     pub(crate) async fn take(&self, bytes: u64) {
+        // The sender lives as long as this: no error.
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
         match self.pause(bytes, Instant::now()) {
             Some(pause) => tokio::time::sleep(pause).await,
             None => tokio::task::yield_now().await,
@@ -78,6 +89,16 @@ mod tests {
         let pace = Pace::new(None);
         assert_eq!(pace.pause(u64::MAX, Instant::now()), None);
         assert_eq!(pace.step(), STEP_BYTES);
+    }
+
+    #[tokio::test]
+    async fn who_takes_waits_while_it_is_held() {
+        let pace = Pace::new(None);
+        pace.hold(true);
+        let mut taking = std::pin::pin!(pace.take(1));
+        assert!(futures::poll!(&mut taking).is_pending());
+        pace.hold(false);
+        taking.await;
     }
 
     #[test]

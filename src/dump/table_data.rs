@@ -1,7 +1,8 @@
 //! The rows of one work item: COPY out of the server into members.
 
 use bytes::Bytes;
-use futures::{StreamExt, pin_mut};
+use futures::{FutureExt, StreamExt, pin_mut};
+use tokio_postgres::Statement;
 
 use crate::archive::{
     DumpId, InsertColumns, InsertStyle, InsertTarget, InsertText, TextEncoding, cannot_hold,
@@ -12,6 +13,7 @@ use crate::event::{Event, Events};
 use crate::objects::{TableData, quote};
 use crate::{Error, ErrorKind, Result};
 
+use super::begun::Begun;
 use super::member_stream::MemberStream;
 use super::plan::BlockRange;
 
@@ -73,39 +75,6 @@ fn range_condition(range: BlockRange) -> String {
             format!("{from} AND ctid OPERATOR(pg_catalog.<) '({end},0)'::pg_catalog.tid")
         }
         None => from,
-    }
-}
-
-/// Begins what [`lock_at_once`] goes back to, in the transaction of the snapshot.
-///
-/// # Errors
-/// `Data`.
-pub(crate) async fn prepare_locks(session: &Session) -> Result<()> {
-    session
-        .batch_execute("SAVEPOINT unlocked")
-        .await
-        .map_err(|e| Error::from_server(ErrorKind::Data, "could not set a savepoint", e))
-}
-
-/// Takes the lock that COPY needs, unless that meant waiting: then `false`. Gives the locks of earlier calls back: the server's table
-/// of locks would not have room for those of all tables from each worker.
-///
-/// # Errors
-/// `Data`, naming the table.
-pub(crate) async fn lock_at_once(session: &Session, table: &TableData) -> Result<bool> {
-    let name = quote::qualified(&table.schema, &table.name);
-    let lock = format!(
-        "ROLLBACK TO SAVEPOINT unlocked; LOCK TABLE ONLY {name} IN ACCESS SHARE MODE NOWAIT"
-    );
-    match session.batch_execute(&lock).await {
-        Ok(()) => Ok(true),
-        // 55P03 lock_not_available
-        Err(e) if e.code().is_some_and(|code| code.code() == "55P03") => Ok(false),
-        Err(e) => Err(Error::from_server(
-            ErrorKind::Data,
-            format!("could not lock table {}", quote::one_line(&name)),
-            e,
-        )),
     }
 }
 
@@ -193,30 +162,29 @@ impl RowText {
 pub(crate) struct TableCopy<'a> {
     pub(crate) entry: DumpId,
     pub(crate) table: &'a TableData,
-    /// Which blocks; `None` for all.
-    pub(crate) range: Option<BlockRange>,
     /// The archive's.
     pub(crate) encoding: TextEncoding,
     /// Rows as INSERT statements of this style instead of COPY.
     pub(crate) inserts: Option<InsertStyle>,
 }
 
-/// Copies one work item into members of its entry. Returns when the last member is on its way and the
-/// server has confirmed the end of the COPY.
+/// Copies one work item into members of its entry by its COPY. Returns when the last member is on its way and the
+/// server has confirmed the end of the COPY. Gives what `next` has begun meanwhile.
 ///
 /// # Errors
 /// `Data`, naming the table.
-pub(crate) async fn copy_table(
-    session: &Session,
+pub(super) async fn copy_table<'s>(
+    session: &'s Session,
     worker: usize,
     copy: TableCopy<'_>,
+    statement: &Statement,
+    next: impl FnOnce() -> Result<Option<Begun<'s>>>,
     stream: &mut MemberStream,
     events: &Events,
-) -> Result<()> {
+) -> Result<Option<Begun<'s>>> {
     let TableCopy {
         entry,
         table,
-        range,
         encoding,
         ..
     } = copy;
@@ -230,10 +198,16 @@ pub(crate) async fn copy_table(
     };
     let text = RowText::new(&copy)
         .map_err(|character| cannot_hold(encoding, character, &quote::one_line(&name)))?;
-    let rows = session
-        .copy_out(copy_out_statement(table, range, encoding).as_str())
-        .await
-        .map_err(failed)?;
+    let rows = session.copy_out(statement);
+    pin_mut!(rows);
+    // The first poll sends; what is begun next comes behind it.
+    let begun = rows.as_mut().now_or_never();
+    let mut next = next()?;
+    let rows = match begun {
+        Some(rows) => rows,
+        None => rows.await,
+    };
+    let rows = rows.map_err(failed)?;
     pin_mut!(rows);
     let pace = stream.pace();
     let step = pace.step();
@@ -253,11 +227,15 @@ pub(crate) async fn copy_table(
         }
     }
     // A COPY stream that merely stops looks like one that ended: the next statement proves it.
-    session.batch_execute("SELECT").await.map_err(failed)?;
+    match &mut next {
+        Some(next) => next.proof().await?,
+        None => session.batch_execute("SELECT").await.map_err(failed)?,
+    }
     if !stream.is_empty() {
+        pace.take(stream.contained().bytes - paced).await;
         close(stream, &text, worker, entry, events).await?;
     }
-    Ok(())
+    Ok(next)
 }
 
 async fn close(

@@ -18,7 +18,7 @@ use crate::{Error, ErrorKind, Result};
 use super::gates::Gates;
 use super::journal::Journal;
 use super::plan::Step;
-use super::post_data::{StepQueue, circle, run_step};
+use super::post_data::{Sent, StepQueue, circle, run_together};
 use super::progress::RunState;
 use super::texts::StatementTexts;
 
@@ -55,8 +55,9 @@ struct Queue {
 
 /// What a connection does next.
 enum Next {
-    Step {
-        at: usize,
+    Steps {
+        /// One after the other.
+        taken: Vec<usize>,
         /// Others may still load.
         beside_rows: bool,
     },
@@ -93,8 +94,8 @@ impl Meanwhile {
             // Told from here on, also of what happens before it waits.
             let changed = self.changed.notified();
             match self.next()? {
-                Next::Step { at, beside_rows } => {
-                    self.run(worker, session, at, beside_rows).await?;
+                Next::Steps { taken, beside_rows } => {
+                    self.run(worker, session, &taken, beside_rows).await?;
                 }
                 Next::Later => changed.await,
                 Next::Nothing => return Ok(()),
@@ -108,9 +109,10 @@ impl Meanwhile {
         }
         let mut queue = self.lock();
         let beside_rows = queue.gates.has_rows_left();
-        if let Some(at) = queue.steps.take() {
-            queue.running += 1;
-            return Ok(Next::Step { at, beside_rows });
+        let taken = queue.steps.take_some();
+        if !taken.is_empty() {
+            queue.running += taken.len();
+            return Ok(Next::Steps { taken, beside_rows });
         }
         match queue.steps.unfinished() {
             0 => Ok(Next::Nothing),
@@ -123,32 +125,37 @@ impl Meanwhile {
         &self,
         worker: usize,
         session: &Session,
-        at: usize,
+        taken: &[usize],
         beside_rows: bool,
     ) -> Result<()> {
         let work = &self.work;
-        let step = &work.steps[at];
-        let mut sql = String::new();
-        if beside_rows && is_built_by_many(step.kind, session.version()) {
-            sql.push_str(ALONE);
+        let mut together = Vec::new();
+        for &at in taken {
+            let step = &work.steps[at];
+            let mut sql = String::new();
+            if beside_rows && is_built_by_many(step.kind, session.version()) {
+                sql.push_str(ALONE);
+            }
+            sql.push_str(&work.texts.sql(step)?);
+            sql.extend(work.journal.as_ref().map(|it| it.render_step(step)));
+            together.push(Sent { at, step, sql });
         }
-        sql.push_str(&work.texts.sql(step)?);
-        sql.extend(work.journal.as_ref().map(|it| it.render_step(step)));
-        work.events.emit(Event::WorkerStarted {
-            worker,
-            item: step.label.clone(),
-        });
-        run_step(session, step, &sql).await?;
-        work.events.emit(Event::WorkerFinished { worker });
-        work.state.statement_done();
-        {
-            let mut queue = self.lock();
-            queue.steps.finish(at);
-            queue.running -= 1;
+        let mut failure = None;
+        for (at, result) in run_together(worker, session, &together, &work.events).await {
+            if let Err(error) = result {
+                failure = failure.or(Some(error));
+                continue;
+            }
+            work.state.statement_done();
+            {
+                let mut queue = self.lock();
+                queue.steps.finish(at);
+                queue.running -= 1;
+            }
+            self.changed.notify_waiters();
+            failpoint("restore.step");
         }
-        self.changed.notify_waiters();
-        failpoint("restore.step");
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     /// All rows of a load are there.

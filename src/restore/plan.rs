@@ -13,6 +13,9 @@ use super::journal::{Done, Work};
 use super::moved::{MovedNames, move_plan};
 use super::{RestoreOptions, exact, large_objects};
 
+/// Up to so many bytes of rows, what is made of a table is there at once.
+const LIGHT_BYTES: u64 = 1 << 20;
+
 /// The whole restore: what may have to go, what is created when, what is loaded.
 #[derive(Debug, Default)]
 pub(crate) struct RestorePlan {
@@ -77,6 +80,8 @@ pub(crate) struct Step {
     pub locks: Vec<(DumpId, bool)>,
     /// Bytes of rows of its table: large ones start first.
     pub weight: u64,
+    /// Whether it is known to take no longer than a round trip or two.
+    pub is_light: bool,
 }
 
 impl Step {
@@ -102,6 +107,7 @@ impl Step {
             depends_on: Vec::new(),
             locks: Vec::new(),
             weight: 0,
+            is_light: false,
         }
     }
 }
@@ -445,7 +451,7 @@ pub(crate) fn plan_restore_without(
     without: &Exclusions,
 ) -> Result<RestorePlan> {
     let chosen = Chosen::new(index, options)?;
-    let weights = relation_bytes(index);
+    let weights = Weights::new(index);
     let mut members: HashMap<DumpId, Vec<PlannedMember>> = HashMap::new();
     for (id, member) in index.numbered_members() {
         if let Some(entry) = member.entry {
@@ -574,12 +580,7 @@ fn check_columns(load: &Load, options: &RestoreOptions) -> Result<()> {
     })
 }
 
-fn step(
-    entry: &TocEntry,
-    kind: Kind,
-    weights: &HashMap<DumpId, u64>,
-    options: &RestoreOptions,
-) -> Option<Step> {
+fn step(entry: &TocEntry, kind: Kind, weights: &Weights, options: &RestoreOptions) -> Option<Step> {
     let alter_owner = entry.alter_owner.filter(|_| !options.no_owner);
     let give_to_owner = entry.give_to_owner.clone().filter(|_| !options.no_owner);
     let gets_owner = alter_owner.is_some() || give_to_owner.is_some();
@@ -596,10 +597,8 @@ fn step(
         give_to_owner,
         depends_on: entry.depends_on.clone(),
         locks: entry.locks.clone(),
-        weight: entry
-            .relation
-            .and_then(|id| weights.get(&id).copied())
-            .unwrap_or(0),
+        weight: weights.of(entry).unwrap_or(0),
+        is_light: weights.is_light(entry, kind),
     })
 }
 
@@ -667,12 +666,33 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
 }
 
 /// Bytes of rows of each table, by the number of the table's own entry.
-fn relation_bytes(index: &Index) -> HashMap<DumpId, u64> {
-    index
-        .entries
-        .iter()
-        .filter_map(|entry| Some((entry.relation?, entry.rows.as_ref()?.bytes)))
-        .collect()
+struct Weights {
+    of_relations: HashMap<DumpId, u64>,
+    /// pg_dump's archives say how much is stored at most.
+    is_exact: bool,
+}
+
+impl Weights {
+    fn new(index: &Index) -> Weights {
+        let entries = index.entries.iter();
+        Weights {
+            of_relations: entries
+                .filter_map(|entry| Some((entry.relation?, entry.rows.as_ref()?.bytes)))
+                .collect(),
+            is_exact: index.header.pg_dump.is_none(),
+        }
+    }
+
+    fn of(&self, entry: &TocEntry) -> Option<u64> {
+        self.of_relations.get(&entry.relation?).copied()
+    }
+
+    fn is_light(&self, entry: &TocEntry, kind: Kind) -> bool {
+        match entry.relation {
+            Some(_) => self.is_exact && self.of(entry).is_some_and(|bytes| bytes <= LIGHT_BYTES),
+            None => kind != Kind::MaterializedViewData,
+        }
+    }
 }
 
 /// A part of a table that comes without its table, and therefore does not go with it either.

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_postgres::error::SqlState;
 
@@ -23,6 +24,9 @@ use super::texts::StatementTexts;
 /// more than a few in a row have another cause.
 const ATTEMPTS: u32 = 5;
 
+/// Light steps that a connection is given at once: they do not wait for round trips, and no other connection long for them.
+const TOGETHER: usize = 8;
+
 /// Which steps may start now. Pure.
 ///
 /// Every step is taken once and finished once; a step is not taken before all it depends on (within the
@@ -40,6 +44,7 @@ pub(crate) struct StepQueue {
 /// A step in the queue.
 struct Waiting {
     weight: u64,
+    is_light: bool,
     locks: Vec<(DumpId, bool)>,
     /// Steps that wait for this one.
     dependents: Vec<usize>,
@@ -56,6 +61,7 @@ impl StepQueue {
             .collect();
         let waiting = steps.iter().map(|step| Waiting {
             weight: step.weight,
+            is_light: step.is_light,
             locks: step.locks.clone(),
             dependents: Vec::new(),
             waits_for: 0,
@@ -119,6 +125,20 @@ impl StepQueue {
             }
         }
         Some(next.1)
+    }
+
+    /// Takes what one connection runs now, in this order: a step, or a few of which all but the last are light.
+    pub(crate) fn take_some(&mut self) -> Vec<usize> {
+        let mut taken = Vec::new();
+        while taken.len() < TOGETHER
+            && let Some(at) = self.take()
+        {
+            taken.push(at);
+            if !self.steps[at].is_light {
+                break;
+            }
+        }
+        taken
     }
 
     /// Releases the locks of a step and makes ready what waited for it.
@@ -186,36 +206,38 @@ pub(crate) async fn run_steps(
         while failure.is_none()
             && let Some(worker) = idle.pop()
         {
-            let Some(at) = queue.take() else {
+            let taken = queue.take_some();
+            if taken.is_empty() {
                 idle.push(worker);
                 break;
-            };
-            let step = &steps[at];
-            let mut sql = texts.sql(step)?;
-            sql.extend(journal.map(|journal| journal.render_step(step)));
-            events.emit(Event::WorkerStarted {
-                worker,
-                item: step.label.clone(),
-            });
+            }
+            let mut together = Vec::new();
+            for at in taken {
+                let step = &steps[at];
+                let mut sql = texts.sql(step)?;
+                sql.extend(journal.map(|journal| journal.render_step(step)));
+                together.push(Sent { at, step, sql });
+            }
             running.push(async move {
-                let result = run_step(&sessions[worker], step, &sql).await;
-                (worker, at, result)
+                let done = run_together(worker, &sessions[worker], &together, events).await;
+                (worker, done)
             });
         }
-        let Some((worker, at, result)) = running.next().await else {
+        let Some((worker, done)) = running.next().await else {
             break;
         };
-        events.emit(Event::WorkerFinished { worker });
-        match result {
-            Ok(()) => {
-                queue.finish(at);
-                idle.push(worker);
-                state.statement_done();
-                failpoint("restore.step");
+        for (at, result) in done {
+            match result {
+                Ok(()) => {
+                    queue.finish(at);
+                    state.statement_done();
+                    failpoint("restore.step");
+                }
+                Err(error) if error.outlook() == Outlook::Lasting => return Err(error),
+                Err(error) => failure = failure.or(Some(error)),
             }
-            Err(error) if error.outlook() == Outlook::Lasting => return Err(error),
-            Err(error) => failure = failure.or(Some(error)),
         }
+        idle.push(worker);
     }
     match failure {
         Some(error) => Err(error),
@@ -229,25 +251,49 @@ pub(super) fn circle() -> Error {
     Error::internal("entries of the archive wait for each other in a circle")
 }
 
-/// Runs the statements of one step, again if others were in the way.
+/// A step of the queue with its statements and record, for one connection.
+pub(super) struct Sent<'a> {
+    pub(super) at: usize,
+    pub(super) step: &'a Step,
+    pub(super) sql: String,
+}
+
+/// Runs steps on one connection, one after the other but without waiting for each answer. Those that others were in the way of
+/// run again in the end. Gives what became of each.
 ///
-/// # Errors
-/// `RestoreIncomplete`, naming the entry.
-pub(super) async fn run_step(session: &Session, step: &Step, sql: &str) -> Result<()> {
-    let mut attempt = 1;
-    loop {
-        match session.batch_execute(sql).await {
-            Ok(()) => return Ok(()),
-            Err(error) if attempt < ATTEMPTS && may_pass_later(&error) => attempt += 1,
-            Err(error) => {
-                return Err(Error::from_server(
-                    ErrorKind::RestoreIncomplete,
-                    format!("could not create {}", step.label),
-                    error,
-                ));
+/// Errors are `RestoreIncomplete`, naming the entry.
+pub(super) async fn run_together(
+    worker: usize,
+    session: &Session,
+    steps: &[Sent<'_>],
+    events: &Events,
+) -> Vec<(usize, Result<()>)> {
+    let sent = steps.iter().map(|Sent { step, sql, .. }| {
+        events.emit(Event::WorkerStarted {
+            worker,
+            item: step.label.clone(),
+        });
+        session.batch_execute(sql)
+    });
+    // The first poll sends, in this order.
+    let answers = join_all(sent).await;
+    let mut done = Vec::new();
+    for (Sent { at, step, sql }, answer) in steps.iter().zip(answers) {
+        let mut result = answer;
+        for _ in 1..ATTEMPTS {
+            match &result {
+                Err(error) if may_pass_later(error) => result = session.batch_execute(sql).await,
+                _ => break,
             }
         }
+        events.emit(Event::WorkerFinished { worker });
+        let failed = |error| {
+            let what = format!("could not create {}", step.label);
+            Error::from_server(ErrorKind::RestoreIncomplete, what, error)
+        };
+        done.push((*at, result.map_err(failed)));
     }
+    done
 }
 
 /// Deadlocks, and "tuple concurrently updated": two statements that changed one catalog row at once, which the
@@ -283,6 +329,31 @@ mod tests {
         let mut queue = StepQueue::new(&steps);
         let order: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
         assert_eq!(order, [1, 0, 2]);
+    }
+
+    #[test]
+    fn light_steps_go_together_and_a_heavy_one_ends_them() {
+        let light = |id| Step {
+            is_light: true,
+            ..step(id, &[], &[], 1)
+        };
+        let waits = Step {
+            depends_on: vec![DumpId(1)],
+            ..light(5)
+        };
+        let steps = [
+            step(1, &[], &[], 9),
+            light(2),
+            light(3),
+            step(4, &[], &[], 0),
+            waits,
+        ];
+        let mut queue = StepQueue::new(&steps);
+        assert_eq!(queue.take_some(), [0]);
+        assert_eq!(queue.take_some(), [1, 2, 3]);
+        assert!(queue.take_some().is_empty());
+        queue.finish(0);
+        assert_eq!(queue.take_some(), [4]);
     }
 
     #[test]

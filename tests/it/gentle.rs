@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Database, on_newest, pgstow};
+use crate::harness::server::wanted_majors;
+use crate::harness::{Database, Server, on_newest, pgstow};
 
 /// Rows of tables and large objects, with digests.
 fn rows(archive: &str) -> Vec<Value> {
@@ -65,4 +66,131 @@ fn a_rate_of_nothing_is_refused() {
     ];
     let refused = pgstow(arguments).expect_status(2).stderr();
     assert!(refused.contains("such as 10MiB"), "{refused}");
+}
+
+/// A server with nobody else on it.
+fn alone() -> &'static Server {
+    let newest = wanted_majors().into_iter().max();
+    let newest = newest.expect("PGSTOW_TEST_MAJORS names no major");
+    Box::leak(Box::new(Server::alone(newest)))
+}
+
+/// Runs the work while so many sessions are active, which end with it.
+fn beside_active(source: &Database, sessions: usize, work: impl FnOnce()) {
+    let asleep = "FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'";
+    let count = format!("SELECT count(*) {asleep}");
+    std::thread::scope(|scope| {
+        for _ in 0..sessions {
+            scope.spawn(|| source.try_sql("SELECT pg_sleep(600)"));
+        }
+        while source.sql(&count) != format!("{sessions}\n") {
+            std::thread::yield_now();
+        }
+        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        source.sql(&format!("SELECT pg_terminate_backend(pid) {asleep}"));
+        worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
+#[test]
+fn no_rows_are_read_while_too_many_others_are_active() {
+    let source = Database::filled(alone(), "CREATE TABLE a AS SELECT generate_series(1, 1000)");
+    let url = source.url();
+    let create = |limit| {
+        let arguments = ["create", &url, "-j2", "-o", "-", "--max-load", limit];
+        pgstow(arguments).expect_status(0).stderr()
+    };
+    beside_active(&source, 2, || {
+        let said = create("2");
+        assert!(!said.contains("waiting"), "{said}");
+    });
+    std::thread::scope(|scope| {
+        let mut waits = None;
+        beside_active(&source, 2, || {
+            let dump = waits.insert(scope.spawn(|| create("1")));
+            std::thread::sleep(Duration::from_secs(2));
+            assert!(!dump.is_finished());
+        });
+        let said = waits.unwrap().join().unwrap();
+        let why = "waiting: 2 other sessions are active, more than 1 (--max-load)";
+        assert!(said.contains(why), "{said}");
+    });
+}
+
+#[test]
+fn who_waits_for_the_dump_does_not_make_it_wait() {
+    let source = Database::filled(alone(), "CREATE TABLE a AS SELECT generate_series(1, 1000)");
+    let url = source.url();
+    beside_active(&source, 1, || {
+        std::thread::scope(|scope| {
+            let arguments = ["create", &url, "-o", "-", "--max-load", "0"];
+            let dump = scope.spawn(move || pgstow(arguments).expect_status(0).stderr());
+            let looks = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgstow' AND query LIKE '%waits_for_us%'";
+            while source.sql(looks) == "0\n" {
+                std::thread::yield_now();
+            }
+            scope.spawn(|| source.sql("ALTER TABLE a ADD COLUMN b int"));
+            let said = dump.join().unwrap();
+            assert!(said.contains("waiting: "), "{said}");
+        });
+    });
+    assert_eq!(source.sql("SELECT count(b) FROM a"), "0\n");
+}
+
+#[test]
+fn no_rows_are_read_while_a_standby_is_behind() {
+    // What makes a standby of a copy is another file before 12.
+    let primary = alone();
+    if primary.major < 12 {
+        return;
+    }
+    let source = Database::filled(primary, "CREATE TABLE a AS SELECT generate_series(1, 1000)");
+    let standby: &'static Server = Box::leak(Box::new(primary.standby()));
+    let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    while source.sql(streaming) != "1\n" {
+        std::thread::yield_now();
+    }
+    let follower = Database {
+        server: standby,
+        name: source.name.clone(),
+    };
+    follower.sql("SELECT pg_wal_replay_pause()");
+    source.sql("CREATE TABLE b AS SELECT n, md5(n::text) FROM generate_series(1, 50000) n");
+    for (of, name) in [(&source, "primary"), (&follower, "standby")] {
+        let url = of.url();
+        let arguments = ["create", &url, "-o", "-", "--max-lag", "1MiB"];
+        std::thread::scope(|scope| {
+            let dump = scope.spawn(|| pgstow(arguments).expect_status(0).stderr());
+            std::thread::sleep(Duration::from_secs(2));
+            assert!(!dump.is_finished(), "{name}");
+            follower.sql("SELECT pg_wal_replay_resume()");
+            let said = dump.join().unwrap();
+            assert!(said.contains("waiting: a standby is"), "{name}: {said}");
+        });
+        let generous = [&arguments[..4], &["--max-lag", "1GiB"]].concat();
+        let said = pgstow(generous).expect_status(0).stderr();
+        assert!(!said.contains("waiting"), "{name}: {said}");
+        follower.sql("SELECT pg_wal_replay_pause()");
+        source.sql("INSERT INTO b SELECT n, md5(n::text) FROM generate_series(1, 50000) n");
+    }
+}
+
+#[test]
+fn who_may_not_see_the_load_is_told() {
+    on_newest(|server| {
+        let source = Database::filled(server, "CREATE TABLE a ()");
+        let role = format!("blind_{}", source.name);
+        source.sql(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT SELECT ON a TO {role}"
+        ));
+        let url = source.url().replace("postgres@", &format!("{role}@"));
+        let said = pgstow(["create", &url, "-o", "-", "--max-load", "9"])
+            .expect_status(1)
+            .stderr();
+        assert!(
+            said.contains("may not see what other sessions do"),
+            "{said}"
+        );
+        source.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    });
 }
