@@ -55,7 +55,7 @@ fn two_large_tables(bench: &Bench) -> Vec<Comparison> {
         bench.pg_dump_17(&["-Fd", "-j2", "-Z", "zstd"]),
         bench.create(&["-j2"]),
         bench.create(&["-j2", "-Z", "zstd:1"]),
-        bench.create(&["-j2", "-Z", "zstd:3"]),
+        bench.create(&["-j2", "-Z", "zstd:-5"]),
         bench.floor(&["texts", "numbers"]),
     ];
     let floor = "COPY TO, 2 connections (floor)";
@@ -65,18 +65,18 @@ fn two_large_tables(bench: &Bench) -> Vec<Comparison> {
             .goal("pgstow create -j2", "pg_dump -Fd -j2", Figure::Time, 0.24)
             .goal("pgstow create -j2", "pg_dump -Fd -j2", Figure::Size, 1.03)
             .goal(
-                "pgstow create -j2 -Z zstd:3",
+                "pgstow create -j2 -Z zstd:1",
                 PG_DUMP_ZSTD,
                 Figure::Time,
                 0.75,
             )
             .goal(
-                "pgstow create -j2 -Z zstd:3",
+                "pgstow create -j2 -Z zstd:1",
                 PG_DUMP_ZSTD,
                 Figure::Size,
                 1.0,
             )
-            .goal("pgstow create -j2 -Z zstd:1", floor, Figure::Time, 1.25),
+            .goal("pgstow create -j2 -Z zstd:-5", floor, Figure::Time, 1.25),
     ]
 }
 
@@ -160,7 +160,7 @@ fn one_of(bench: &Bench, database: &str, title: &str, part: &[&'static str]) -> 
         bench.pg_dump(&with(&["-Fd", "-j2"])),
         bench.pg_dump_17(&with(&["-Fd", "-j2", "-Z", "zstd"])),
         bench.create(&with(&["-j2"])),
-        bench.create(&with(&["-j2", "-Z", "zstd:3"])),
+        bench.create(&with(&["-j2", "-Z", "zstd:1"])),
     ];
     bench.compare(database, title, &contenders)
 }
@@ -353,7 +353,7 @@ fn far_away(bench: &Bench) -> Vec<Comparison> {
     let dumps = bench.far_away([
         bench.pg_dump(&["-Fd", "-j2"]),
         bench.create(&["-j2"]),
-        bench.create(&["-j2", "-Z", "zstd:3"]),
+        bench.create(&["-j2", "-Z", "auto"]),
     ]);
     let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
     let archive = archive(bench, "bench_far", dir.path());

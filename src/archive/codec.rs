@@ -1,6 +1,7 @@
 //! How one piece of the archive (a member, the index) becomes stored bytes and text again.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use super::MAX_MEMBER_LENGTH;
 use super::buffers::{Buffer, Buffers};
@@ -14,9 +15,16 @@ pub enum Compression {
     None,
     /// `.sql.gz`, levels 1 to 12 of libdeflate; 1 is ISA-L's if the feature `isal` is in.
     Gzip(i32),
-    /// `.sql.zst`, levels 1 to 19.
+    /// `.sql.zst`, [`ZSTD_LEVELS`] but for 0.
     Zstd(i32),
+    /// `.sql.gz`, each member at one of [`Compression::levels`].
+    GzipAuto,
+    /// `.sql.zst`, each member at one of [`Compression::levels`].
+    ZstdAuto,
 }
+
+/// The levels of zstd: those below 0 are faster yet. Above, more memory would be wanted for decompression, too.
+pub const ZSTD_LEVELS: RangeInclusive<i32> = -7..=19;
 
 impl Default for Compression {
     /// The size of gzip -6, at many times its speed.
@@ -32,17 +40,28 @@ impl std::fmt::Display for Compression {
             Compression::None => f.write_str("none"),
             Compression::Gzip(level) => write!(f, "gzip:{level}"),
             Compression::Zstd(level) => write!(f, "zstd:{level}"),
+            Compression::GzipAuto => f.write_str("gzip:auto"),
+            Compression::ZstdAuto => f.write_str("zstd:auto"),
         }
     }
 }
 
 impl Compression {
+    /// What it may mean, from the fastest to the smallest; never empty.
+    pub fn levels(self) -> Vec<Compression> {
+        match self {
+            Compression::GzipAuto => [1, 4, 6, 8, 9].map(Compression::Gzip).to_vec(),
+            Compression::ZstdAuto => [1, 5, 7, 9, 12].map(Compression::Zstd).to_vec(),
+            one => vec![one],
+        }
+    }
+
     /// The stored form, without the level.
     pub fn codec(self) -> Codec {
         match self {
             Compression::None => Codec::None,
-            Compression::Gzip(_) => Codec::Gzip,
-            Compression::Zstd(_) => Codec::Zstd,
+            Compression::Gzip(_) | Compression::GzipAuto => Codec::Gzip,
+            Compression::Zstd(_) | Compression::ZstdAuto => Codec::Zstd,
         }
     }
 }
@@ -148,12 +167,16 @@ enum Compressor {
 }
 
 impl PieceEncoder {
-    /// A level out of range counts as the nearest.
+    /// A level out of range counts as the nearest, one that is left open as the fastest.
     pub(super) fn new(compression: Compression) -> Self {
         let compressor = match compression {
             Compression::None => Compressor::None,
             Compression::Gzip(level) => Compressor::Gzip(GzipEncoder::new(level)),
-            Compression::Zstd(level) => Compressor::Zstd(level.clamp(1, 19), None),
+            Compression::Zstd(level) => {
+                Compressor::Zstd(level.clamp(*ZSTD_LEVELS.start(), *ZSTD_LEVELS.end()), None)
+            }
+            Compression::GzipAuto => Compressor::Gzip(GzipEncoder::new(1)),
+            Compression::ZstdAuto => Compressor::Zstd(1, None),
         };
         PieceEncoder {
             compressor,
@@ -203,10 +226,11 @@ mod tests {
     use super::*;
     use std::io::Read;
 
-    const ALL: [Compression; 5] = [
+    const ALL: [Compression; 6] = [
         Compression::None,
         Compression::Gzip(1),
         Compression::Gzip(12),
+        Compression::Zstd(-7),
         Compression::Zstd(1),
         Compression::Zstd(19),
     ];

@@ -105,7 +105,7 @@ pub(crate) mod tests;
 mod verify;
 mod writer;
 
-pub use codec::{Codec, Compression};
+pub use codec::{Codec, Compression, ZSTD_LEVELS};
 pub(crate) use copy_text::decode_field;
 pub use copy_text::{CopyText, copy_rows, copy_statement};
 pub use digest::RowDigest;

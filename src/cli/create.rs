@@ -76,7 +76,7 @@ pub(crate) struct CreateArgs {
     /// Read no rows while a standby is more than SIZE of WAL behind; of a standby, while it is itself: 16MiB, 1GB... [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_lag: Option<ByteSize>,
-    /// gzip:1..12, zstd:1..19 or none; a number alone is gzip's level, 0 none [default: gzip:1]
+    /// gzip:1..12, zstd:-7..19, auto, zstd:auto or none; a number alone is gzip's level, 0 none; auto compresses harder while cores are idle [default: gzip:1]
     #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = parse_method)]
     compress: Option<Method>,
     #[command(flatten)]

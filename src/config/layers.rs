@@ -91,7 +91,7 @@ settings! {
         max_load: u32 = "max_load", "PGSTOW_MAX_LOAD";
         /// How many bytes of WAL a standby may be behind while rows are read.
         max_lag: ByteSize = "max_lag", "PGSTOW_MAX_LAG";
-        /// `gzip:1` to `gzip:12`, `zstd:1` to `zstd:19`, `none`.
+        /// `gzip:1` to `gzip:12`, `zstd:-7` to `zstd:19`, `auto`, `zstd:auto`, `none`.
         compression: Method = "compression", "PGSTOW_COMPRESSION";
         /// When daily sets are made.
         schedule_daily: When = "schedule.daily", "PGSTOW_SCHEDULE_DAILY";

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::valued::Given;
-use crate::archive::Compression;
+use crate::archive::{Compression, ZSTD_LEVELS};
 use crate::conn;
 use crate::logging::{LogFormat, redact};
 
@@ -59,7 +60,7 @@ from_text! {
     HttpUrl: "give a URL that begins with http:// or https://",
     Within: "give a span such as 30d, 8w or 1y6mo",
     Percent: "give a number from 1 to 100",
-    Method: "give gzip:1..12, zstd:1..19 or none",
+    Method: "give gzip:1..12, zstd:-7..19, auto, zstd:auto or none",
 }
 
 impl Setting for String {
@@ -454,35 +455,35 @@ impl FromStr for Method {
             Some((method, level)) => (method, Some(level)),
             None => (text, None),
         };
-        let level = |default: i32, highest: i32| match level {
-            None => Ok(default),
-            Some(level) => match level.parse() {
-                Ok(level) if (1..=highest).contains(&level) => Ok(level),
-                _ => Err(format!(
-                    "the level of {method} is a number from 1 to {highest}"
-                )),
-            },
+        let level = |levels: RangeInclusive<i32>| match level.map(str::parse) {
+            None => Ok(1),
+            // To zstd, 0 is a level that it chooses itself.
+            Some(Ok(level)) if levels.contains(&level) && level != 0 => Ok(level),
+            Some(_) => Err(format!(
+                "the level of {method} is a number from {} to {}",
+                levels.start(),
+                levels.end()
+            )),
         };
         match method {
             "0" if text == "0" => Ok(Method(Compression::None)),
             digits if digits == text && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 format!("gzip:{digits}").parse()
             }
-            "gzip" => Ok(Method(Compression::Gzip(level(1, 12)?))),
-            "zstd" => Ok(Method(Compression::Zstd(level(1, 19)?))),
+            "auto" if text == "auto" => Ok(Method(Compression::GzipAuto)),
+            "gzip" if text == "gzip:auto" => Ok(Method(Compression::GzipAuto)),
+            "zstd" if text == "zstd:auto" => Ok(Method(Compression::ZstdAuto)),
+            "gzip" => Ok(Method(Compression::Gzip(level(1..=12)?))),
+            "zstd" => Ok(Method(Compression::Zstd(level(ZSTD_LEVELS)?))),
             "none" if text == "none" => Ok(Method(Compression::None)),
-            _ => Err("give gzip:1..12, zstd:1..19 or none".to_owned()),
+            _ => Err("give gzip:1..12, zstd:-7..19, auto, zstd:auto or none".to_owned()),
         }
     }
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Compression::None => f.write_str("none"),
-            Compression::Gzip(level) => write!(f, "gzip:{level}"),
-            Compression::Zstd(level) => write!(f, "zstd:{level}"),
-        }
+        self.0.fmt(f)
     }
 }
 
@@ -573,11 +574,27 @@ mod tests {
     fn methods_have_levels_within_bounds() {
         assert_eq!("gzip:12".parse(), Ok(Method(Compression::Gzip(12))));
         assert_eq!("zstd".parse(), Ok(Method(Compression::Zstd(1))));
+        assert_eq!("zstd:-7".parse(), Ok(Method(Compression::Zstd(-7))));
         assert_eq!("none".parse(), Ok(Method(Compression::None)));
         assert_eq!("5".parse(), Ok(Method(Compression::Gzip(5))));
+        assert_eq!("auto".parse(), Ok(Method(Compression::GzipAuto)));
+        assert_eq!("zstd:auto".parse(), Ok(Method(Compression::ZstdAuto)));
         assert_eq!("0".parse(), Ok(Method(Compression::None)));
         for wrong in [
-            "gzip:0", "gzip:13", "13", "00", "zstd:20", "none:1", "lz4", "gzip:x", "",
+            "gzip:0",
+            "gzip:13",
+            "13",
+            "00",
+            "zstd:20",
+            "zstd:0",
+            "zstd:-8",
+            "gzip:-1",
+            "none:1",
+            "lz4",
+            "gzip:x",
+            "",
+            "auto:1",
+            "none:auto",
         ] {
             assert!(wrong.parse::<Method>().is_err(), "{wrong}");
         }

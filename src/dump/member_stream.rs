@@ -1,6 +1,6 @@
 //! Turns a stream of text into encoded members: one block fills while the last one is compressed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -10,6 +10,7 @@ use crate::archive::{
 };
 use crate::{Error, ErrorKind, Result};
 
+use super::effort::Effort;
 use super::pace::Pace;
 
 /// Rows gather up to here before they become a member (DESIGN section 2).
@@ -57,40 +58,54 @@ impl Block {
 
 /// What makes members of full blocks, for all workers together: with more of them than cores they would only take memory.
 pub(crate) struct Encoders {
-    compression: Compression,
-    idle: Mutex<Vec<(Block, MemberEncoder)>>,
+    effort: Effort,
+    idle: Mutex<Vec<Encoder>>,
     free: Arc<Semaphore>,
+}
+
+/// An encoder that is not in use, and the empty block that is filled while its next one is compressed.
+struct Encoder {
+    block: Block,
+    level: Compression,
+    member: MemberEncoder,
 }
 
 impl Encoders {
     /// No more than `limit` at a time.
     pub(crate) fn new(compression: Compression, limit: usize) -> Encoders {
         Encoders {
-            compression,
+            effort: Effort::new(compression),
             idle: Mutex::default(),
             free: Arc::new(Semaphore::new(limit.max(1))),
         }
     }
 
-    /// Waits for one, and for an empty block that takes the place of the full one.
-    async fn take(&self) -> Result<(OwnedSemaphorePermit, Block, MemberEncoder)> {
+    /// Waits for one. `waited`: rows waited for one already.
+    async fn take(&self, waited: bool) -> Result<(OwnedSemaphorePermit, Encoder)> {
+        let waited = waited || self.free.available_permits() == 0;
         let permit = Arc::clone(&self.free).acquire_owned().await;
         let permit = permit.map_err(|e| Error::internal("no encoder").caused_by(e))?;
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        let (block, encoder) =
-            idle.unwrap_or_else(|| (Block::new(), MemberEncoder::new(self.compression)));
-        Ok((permit, block, encoder))
+        let level = self.effort.level(waited);
+        let idle = self.lock_idle().pop();
+        let encoder = match idle {
+            Some(encoder) if encoder.level == level => encoder,
+            other => Encoder {
+                block: other.map_or_else(Block::new, |encoder| encoder.block),
+                level,
+                member: MemberEncoder::new(level),
+            },
+        };
+        Ok((permit, encoder))
     }
 
-    fn give_back(&self, permit: OwnedSemaphorePermit, mut block: Block, encoder: MemberEncoder) {
-        block.clear();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push((block, encoder));
+    fn give_back(&self, permit: OwnedSemaphorePermit, mut encoder: Encoder) {
+        encoder.block.clear();
+        self.lock_idle().push(encoder);
         drop(permit);
+    }
+
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<Encoder>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,20 +184,22 @@ impl MemberStream {
 
     /// Closes the block: it is compressed in the background while the next one fills.
     pub(crate) async fn close_member(&mut self, entry: DumpId) -> Result<()> {
+        let before = self.encoding.as_ref();
+        let waits = before.is_some_and(|encoding| !encoding.is_finished());
         self.settle().await?;
         let encoders = Arc::clone(&self.encoders);
-        let (permit, next, mut encoder) = encoders.take().await?;
-        let block = std::mem::replace(&mut self.filling, next);
+        let (permit, mut encoder) = encoders.take(waits).await?;
+        std::mem::swap(&mut self.filling, &mut encoder.block);
         self.encoding = Some(spawn_blocking(move || {
-            let contained = block.contained;
-            let member = encoder.encode(
+            let contained = encoder.block.contained;
+            let member = encoder.member.encode(
                 MemberRole::Data,
                 Section::Data,
-                &block.text,
+                &encoder.block.text,
                 Some(entry),
                 Some(contained.rows),
             );
-            encoders.give_back(permit, block, encoder);
+            encoders.give_back(permit, encoder);
             Ok(DataMember {
                 entry,
                 contained,

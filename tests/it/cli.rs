@@ -160,6 +160,8 @@ fn the_archive_goes_to_a_pipe_and_is_the_same_script() {
             ("gzip", "p.sql.gz"),
             ("zstd", "p.sql.zst"),
             ("none", "p.sql"),
+            ("auto", "auto.sql.gz"),
+            ("zstd:auto", "auto.sql.zst"),
         ] {
             let archive = dir.path().join(name);
             let outcome =
