@@ -690,7 +690,8 @@ impl Weights {
     fn is_light(&self, entry: &TocEntry, kind: Kind) -> bool {
         match entry.relation {
             Some(_) => self.is_exact && self.of(entry).is_some_and(|bytes| bytes <= LIGHT_BYTES),
-            None => kind != Kind::MaterializedViewData,
+            // Of the latter, an entry is a whole group.
+            None => !matches!(kind, Kind::MaterializedViewData | Kind::LargeObject),
         }
     }
 }
