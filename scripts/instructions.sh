@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 . scripts/postgres.sh
 . scripts/features.sh
 
-# Per cent. How the bytes of a connection fall into pieces differs from run to run, by less than one.
+# Per cent. How the bytes of a connection fall into pieces differs from run to run: by less than one, of the smallest job by two.
 TOLERANCE=5
 RECORD=$PWD/benches/instructions.txt
 
