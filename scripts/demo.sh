@@ -18,7 +18,7 @@ say "building pgstow, finding a server"
 if ! command -v cc >/dev/null 2>&1; then need_command gcc gcc libc6-dev; fi
 choose_features
 cargo build --release --quiet "${features[@]}"
-PATH=$PWD/${CARGO_TARGET_DIR:-target}/release:$PATH
+PATH=$(realpath "${CARGO_TARGET_DIR:-target}")/release:$PATH
 pgstow --version
 bin=$(server_bin "${DEMO_MAJOR:-18}")
 clients=$(client_bin)

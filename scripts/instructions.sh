@@ -22,7 +22,7 @@ esac
 need_command valgrind valgrind
 choose_features
 cargo build --release --locked --quiet "${features[@]}"
-pgstow=$PWD/${CARGO_TARGET_DIR:-target}/release/pgstow
+pgstow=$(realpath "${CARGO_TARGET_DIR:-target}")/release/pgstow
 bin=$(server_bin 18)
 clients=$(client_bin)
 
