@@ -24,14 +24,9 @@ bin=$(server_bin "${DEMO_MAJOR:-18}")
 clients=$(client_bin)
 "$bin/postgres" --version
 
-work=$(mktemp -d /tmp/pgstow-demo.XXXXXX)
-chmod 755 "$work"
-trap 'stop_server "$bin" "$work/server"; rm -rf "$work"' EXIT
-port=$(free_port)
-start_server "$bin" "$work/server" "$port"
+start_own_server "$bin" demo
 
 # The clients serve to fill the database and to check pgstow's work; pgstow itself needs none.
-export PGHOST=127.0.0.1 PGPORT=$port PGUSER=postgres
 psql() { "$clients/psql" -X -q "$@"; }
 
 say "filling the database of a chat application (half a minute)"

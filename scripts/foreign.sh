@@ -30,19 +30,14 @@ major=${2:-18}
 
 if ! command -v cc >/dev/null 2>&1; then need_command gcc gcc libc6-dev; fi
 cargo build --quiet --locked
-target=$PWD/${CARGO_TARGET_DIR:-target}
+target=$(realpath "${CARGO_TARGET_DIR:-target}")
 pgstow=$target/debug/pgstow
 bin=$(server_bin "$major")
 clients=$(client_bin)
 
-work=$(mktemp -d /tmp/pgstow-foreign.XXXXXX)
-chmod 755 "$work"
-trap 'stop_server "$bin" "$work/server"; rm -rf "$work"' EXIT
-export PGHOST=127.0.0.1 PGPORT PGUSER=postgres
-PGPORT=$(free_port)
 # Subscriptions that a file makes need wal_level, prepared transactions a place.
 PGSTOW_TEST_SERVER_OPTIONS="-c wal_level=logical -c max_prepared_transactions=10 -c max_locks_per_transaction=256 ${PGSTOW_TEST_SERVER_OPTIONS:-}" \
-    start_server "$bin" "$work/server" "$PGPORT"
+    start_own_server "$bin" foreign
 
 sql() { "$clients/psql" -X -q -A -t -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
 databases() { sql postgres "SELECT datname FROM pg_database WHERE datname NOT IN ('template0', 'template1', 'postgres') ORDER BY 1"; }

@@ -26,12 +26,7 @@ pgstow=$(realpath "${CARGO_TARGET_DIR:-target}")/release/pgstow
 bin=$(server_bin 18)
 clients=$(client_bin)
 
-work=$(mktemp -d /tmp/pgstow-instructions.XXXXXX)
-chmod 755 "$work"
-trap 'stop_server "$bin" "$work/server"; rm -rf "$work"' EXIT
-port=$(free_port)
-start_server "$bin" "$work/server" "$port"
-export PGHOST=127.0.0.1 PGPORT=$port PGUSER=postgres
+start_own_server "$bin" instructions
 psql() { "$clients/psql" -X -q -d postgres -v ON_ERROR_STOP=1 "$@"; }
 
 psql <<'SQL'

@@ -207,6 +207,19 @@ stop_server() {
     rm -rf "$dir"
 }
 
+# Starts a throw-away server of this shell: start_own_server BIN NAME. Sets $work, a directory with nothing else in it, and PGHOST, PGPORT
+# and PGUSER for clients; server and directory go when the shell ends.
+start_own_server() {
+    local bin=$1 port
+    work=$(mktemp -d "/tmp/pgstow-$2.XXXXXX")
+    chmod 755 "$work"
+    # shellcheck disable=SC2064
+    trap "stop_server '$bin' '$work/server'; rm -rf '$work'" EXIT
+    port=$(free_port)
+    start_server "$bin" "$work/server" "$port"
+    export PGHOST=127.0.0.1 PGPORT=$port PGUSER=postgres
+}
+
 # A port that is free now.
 free_port() {
     local port

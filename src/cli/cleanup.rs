@@ -10,7 +10,7 @@ use super::stdout::write_stdout;
 use super::text_table::{self, Align, TextTable};
 use crate::backup::retention::Decision;
 use crate::backup::{BackupSet, CleanupPlan, CleanupReport, plan_cleanup};
-use crate::config::{ConnectSource, DatabaseSettings, Profile, Valued, Within};
+use crate::config::{ConnectSource, DatabaseSettings, Profile, Valued, Within, read_option};
 use crate::objects::quote::one_line;
 use crate::{Error, ErrorKind, Result};
 
@@ -39,16 +39,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     keep_monthly: Option<u32>,
     /// Keep all sets made within this span before the newest good one (30d, 8w, 1y6mo)
-    #[arg(long, value_name = "SPAN", value_parser = parse_within)]
+    #[arg(long, value_name = "SPAN", value_parser = read_option::<Within>)]
     keep_within: Option<Within>,
     /// Report as JSON
     #[arg(long)]
     json: bool,
-}
-
-fn parse_within(text: &str) -> Result<Within, String> {
-    text.parse()
-        .map_err(|()| "give a span such as 30d, 8w or 1y6mo".to_owned())
 }
 
 /// Runs the command, for each configured database unless one is named.

@@ -19,6 +19,7 @@ use crate::archive::{Codec, Compression, TextEncoding};
 use crate::backup::{GLOBALS_OPTION, Kind, Meta, dump_into, parse_set_name, publish, run_backup};
 use crate::config::{
     ByteSize, ConnectSource, DatabaseSettings, List, Method, Origin, Profile, Rate, Valued,
+    read_option,
 };
 use crate::conn::{ConnectArgs, ConnectSettings, connect};
 use crate::dump::selection::{Selection, SelectionPatterns};
@@ -68,13 +69,13 @@ pub(crate) struct CreateArgs {
     #[arg(short, long, value_name = "N")]
     jobs: Option<NonZeroU32>,
     /// Take no more than so many bytes of rows a second, over all connections together: 10MiB, 500kB... [default: no limit]
-    #[arg(short = 'r', long, value_name = "RATE", value_parser = parse_rate)]
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = read_option::<Rate>)]
     max_rate: Option<Rate>,
     /// Read no rows while more than N sessions of others run a statement (those that wait for a lock do not count) [default: no limit]
     #[arg(long, value_name = "N")]
     max_load: Option<u32>,
     /// Read no rows while a standby is more than SIZE of WAL behind; of a standby, while it is itself: 16MiB, 1GB... [default: no limit]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = read_option::<ByteSize>)]
     max_lag: Option<ByteSize>,
     /// gzip:1..12, zstd:-7..19, auto, zstd:auto or none; a number alone is gzip's level, 0 none; auto compresses harder while cores are idle [default: gzip:1]
     #[arg(short = 'Z', long, value_name = "METHOD[:LEVEL]", value_parser = parse_method)]
@@ -110,6 +111,9 @@ pub(crate) struct CreateArgs {
     /// Let the script drop what it creates, always with IF EXISTS (pgstow restore cleans in any case)
     #[arg(short = 'c', long)]
     clean: bool,
+    /// With -c: as it is in any case, for command lines of pg_dump
+    #[arg(long = "if-exists", requires = "clean")]
+    _if_exists: bool,
     /// Let the script make the database with its properties, and connect to it (pgstow restore --create can in any case)
     #[arg(short = 'C', long)]
     create: bool,
@@ -223,16 +227,6 @@ async fn list_databases(profile: &Profile, exclude: &[String]) -> Result<Vec<Str
 
 fn parse_method(text: &str) -> Result<Method, String> {
     text.parse()
-}
-
-fn parse_rate(text: &str) -> Result<Rate, String> {
-    text.parse()
-        .map_err(|()| "give bytes a second such as 10MiB".to_owned())
-}
-
-fn parse_size(text: &str) -> Result<ByteSize, String> {
-    text.parse()
-        .map_err(|()| "give a size such as 16MiB".to_owned())
 }
 
 /// psql takes letters and digits only.

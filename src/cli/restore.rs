@@ -60,6 +60,12 @@ pub(crate) struct RestoreArgs {
     /// Print the table of contents, of what is chosen, and do nothing: a list for -L
     #[arg(short, long, conflicts_with_all = ["dry_run", "resume", "abandon", "swap", "json", "target"])]
     list: bool,
+    /// Drop what is created, before: as it is in any case, for command lines of pg_restore
+    #[arg(short = 'c', long = "clean", conflicts_with = "no_clean")]
+    _clean: bool,
+    /// With -c: no error if it is not there, as it is in any case
+    #[arg(long = "if-exists", requires = "_clean")]
+    _if_exists: bool,
     /// Drop nothing: an object that exists already stops the restore
     #[arg(long)]
     no_clean: bool,

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub use environment::Environment;
 pub use layers::{DatabaseSettings, LogSettings, ServiceSettings, ShownSetting};
 pub use profile::{ConnectSource, Profile, Task};
+pub(crate) use setting::read_option;
 pub use setting::{
     ByteSize, CronExpression, DatabaseUrl, HttpUrl, List, Method, Percent, Rate, ShellCommand,
     TimeLimit, When, Within, Zone, read_secret_file,

@@ -16,12 +16,17 @@ use crate::conn;
 use crate::logging::{LogFormat, redact};
 
 /// Something that can be set.
-pub(super) trait Setting: Sized {
+pub(crate) trait Setting: Sized {
     /// Reads it. The error is the end of a sentence and never quotes a secret.
     fn read(given: &Given) -> Result<Self, String>;
 
     /// Shows it to people, without secrets.
     fn show(&self) -> String;
+}
+
+/// Reads it as the value of an option of the command line.
+pub(crate) fn read_option<T: Setting>(text: &str) -> Result<T, String> {
+    T::read(&Given::One(text.to_owned()))
 }
 
 fn one(given: &Given) -> Result<&str, String> {

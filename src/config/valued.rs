@@ -62,7 +62,7 @@ impl fmt::Display for Origin {
 
 /// A value as it was written, before anybody knows what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Given {
+pub(crate) enum Given {
     /// A text, or a number or truth value in its usual notation.
     One(String),
     /// A list of texts.

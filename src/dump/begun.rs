@@ -6,13 +6,13 @@ use std::pin::Pin;
 use futures::FutureExt;
 use tokio_postgres::Statement;
 
+use crate::archive::TextEncoding;
 use crate::conn::Session;
 use crate::objects::{TableData, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::plan::WorkItem;
 use super::table_data::copy_out_statement;
-use crate::archive::TextEncoding;
 
 /// Beside a table with more bytes no other is begun: it would wait for the end while other workers have nothing to do.
 const SMALL_BYTES: u64 = 1 << 20;
@@ -92,21 +92,19 @@ impl<'a> Begun<'a> {
         }
     }
 
-    /// Waits for the answer, whatever it is: it proves that the server is done with all that was sent before.
-    ///
-    /// # Errors
-    /// `Data` if the connection is lost.
-    pub(super) async fn proof(&mut self) -> Result<()> {
-        if self.answered.is_none() {
-            let answered = self.answer.as_mut().await;
-            if let Err(error) = &answered
-                && error.sqlstate().is_none()
-            {
-                return answered.map(|_| ());
-            }
-            self.answered = Some(answered);
-        }
-        Ok(())
+    /// Waits for the server's answer. Any, also an error, proves that it is done with all that was sent before. `false` if it
+    /// gives none.
+    pub(super) async fn is_answered(&mut self) -> bool {
+        let answered = match self.answered.take() {
+            Some(answered) => answered,
+            None => self.answer.as_mut().await,
+        };
+        let is_from_server = |answer: &Result<Ready>| {
+            answer
+                .as_ref()
+                .map_or_else(|e| e.sqlstate().is_some(), |_| true)
+        };
+        is_from_server(self.answered.insert(answered))
     }
 
     /// What came back.

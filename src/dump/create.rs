@@ -214,39 +214,10 @@ pub async fn create<W: Write + Send + 'static>(
     let writer = write_pre_data(writer, preamble, Arc::clone(&entries)).await?;
 
     events.phase(Phase::Data);
-    let items = work_items(&entries, &sizes, options.jobs);
-    let (foreign, items) = items
-        .into_iter()
-        .partition(|item| is_foreign(&entries, item));
-    let pace = Arc::new(Pace::new(options.max_rate));
-    let busy = BusyWatch::start(
-        &leader.settings_of_this_server(),
-        options.busy,
-        leader.backend_pid(),
-        Arc::clone(&pace),
-        events.clone(),
+    let writer = write_rows(
+        &leader, &options, &header, &entries, &sizes, &events, writer,
     )
     .await?;
-    let shared = Arc::new(Shared {
-        settings: leader.settings_of_this_server(),
-        snapshot: header.snapshot.clone(),
-        encoders: Arc::new(Encoders::new(
-            options.compression,
-            rayon::current_num_threads(),
-        )),
-        pace,
-        encoding: text_encoding,
-        inserts: options.inserts,
-        items,
-        entries: Arc::clone(&entries),
-        next: AtomicUsize::new(0),
-        cancelers: Mutex::new(Vec::new()),
-        behind_a_lock: Mutex::new(Vec::new()),
-        foreign,
-        events: events.clone(),
-    });
-    let writer = copy_all(shared, &leader, options.jobs, writer).await?;
-    busy.end().await;
     // The locks held to here; a leader that lost its connection cannot vouch for them.
     leader
         .batch_execute("COMMIT")
@@ -313,6 +284,52 @@ async fn write_pre_data<W: Write + Send + 'static>(
         Ok(writer)
     });
     writer_result(written.await)
+}
+
+/// The data phase. Waits for others as the options say.
+async fn write_rows<W: Write + Send + 'static>(
+    leader: &Session,
+    options: &CreateOptions,
+    header: &Header,
+    entries: &Arc<Vec<ContentEntry>>,
+    sizes: &[TableSize],
+    events: &Events,
+    writer: ScriptWriter<W>,
+) -> Result<ScriptWriter<W>> {
+    let (foreign, items) = work_items(entries, sizes, options.jobs)
+        .into_iter()
+        .partition(|item| is_foreign(entries, item));
+    let settings = leader.settings_of_this_server();
+    let pace = Arc::new(Pace::new(options.max_rate));
+    let busy = BusyWatch::start(
+        &settings,
+        options.busy,
+        leader.backend_pid(),
+        Arc::clone(&pace),
+        events.clone(),
+    )
+    .await?;
+    let shared = Arc::new(Shared {
+        settings,
+        snapshot: header.snapshot.clone(),
+        encoders: Arc::new(Encoders::new(
+            options.compression,
+            rayon::current_num_threads(),
+        )),
+        pace,
+        encoding: header.text_encoding(),
+        inserts: options.inserts,
+        items,
+        entries: Arc::clone(entries),
+        next: AtomicUsize::new(0),
+        cancelers: Mutex::new(Vec::new()),
+        behind_a_lock: Mutex::new(Vec::new()),
+        foreign,
+        events: events.clone(),
+    });
+    let writer = copy_all(shared, leader, options.jobs, writer).await?;
+    busy.end().await;
+    Ok(writer)
 }
 
 async fn read_header(

@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::archive::DumpId;
 use crate::conn::Session;
-use crate::event::{Event, Events};
+use crate::event::Events;
 use crate::objects::{LargeObjectData, Oid};
 use crate::{Error, ErrorKind, Result};
 
@@ -55,7 +55,7 @@ pub(crate) async fn copy_large_objects(
         copy_rest(session, worker, entry, oid, stream, events).await?;
     }
     if !stream.is_empty() {
-        close(stream, worker, entry, events).await?;
+        stream.close_member_of(worker, entry, events).await?;
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ async fn put(
     stream.push_call(&put_statement(oid, offset, chunk));
     stream.pace().take(chunk.len() as u64).await;
     if stream.is_full() {
-        close(stream, worker, entry, events).await?;
+        stream.close_member_of(worker, entry, events).await?;
     }
     Ok(())
 }
@@ -137,22 +137,6 @@ pub(crate) fn put_statement(oid: Oid, offset: i64, chunk: &[u8]) -> String {
 
 fn hex_digit(value: u8) -> char {
     char::from_digit(u32::from(value), 16).unwrap_or('0')
-}
-
-async fn close(
-    stream: &mut MemberStream,
-    worker: usize,
-    entry: DumpId,
-    events: &Events,
-) -> Result<()> {
-    let contained = stream.contained();
-    stream.close_member(entry).await?;
-    events.emit(Event::WorkerAdvanced {
-        worker,
-        rows: contained.rows,
-        bytes: contained.bytes,
-    });
-    Ok(())
 }
 
 #[cfg(test)]

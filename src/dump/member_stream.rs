@@ -8,6 +8,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::archive::{
     Compression, DumpId, EncodedMember, MemberEncoder, MemberRole, RowDigest, Section,
 };
+use crate::event::{Event, Events};
 use crate::{Error, ErrorKind, Result};
 
 use super::effort::Effort;
@@ -206,6 +207,23 @@ impl MemberStream {
                 member: member?,
             })
         }));
+        Ok(())
+    }
+
+    /// [`close_member`](Self::close_member), and tells how far `worker` has come.
+    pub(crate) async fn close_member_of(
+        &mut self,
+        worker: usize,
+        entry: DumpId,
+        events: &Events,
+    ) -> Result<()> {
+        let contained = self.contained();
+        self.close_member(entry).await?;
+        events.emit(Event::WorkerAdvanced {
+            worker,
+            rows: contained.rows,
+            bytes: contained.bytes,
+        });
         Ok(())
     }
 

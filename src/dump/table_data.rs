@@ -9,7 +9,7 @@ use crate::archive::{
     copy_statement,
 };
 use crate::conn::Session;
-use crate::event::{Event, Events};
+use crate::event::Events;
 use crate::objects::{TableData, quote};
 use crate::{Error, ErrorKind, Result};
 
@@ -222,36 +222,23 @@ pub(super) async fn copy_table<'s>(
         }
         if stream.is_full() {
             pace.take(stream.contained().bytes - paced).await;
-            close(stream, &text, worker, entry, events).await?;
+            text.finish(stream);
+            stream.close_member_of(worker, entry, events).await?;
             paced = 0;
         }
     }
     // A COPY stream that merely stops looks like one that ended: the next statement proves it.
-    match &mut next {
-        Some(next) => next.proof().await?,
-        None => session.batch_execute("SELECT").await.map_err(failed)?,
+    let is_proven = match &mut next {
+        Some(next) => next.is_answered().await,
+        None => false,
+    };
+    if !is_proven {
+        session.batch_execute("SELECT").await.map_err(failed)?;
     }
     if !stream.is_empty() {
         pace.take(stream.contained().bytes - paced).await;
-        close(stream, &text, worker, entry, events).await?;
+        text.finish(stream);
+        stream.close_member_of(worker, entry, events).await?;
     }
     Ok(next)
-}
-
-async fn close(
-    stream: &mut MemberStream,
-    text: &RowText,
-    worker: usize,
-    entry: DumpId,
-    events: &Events,
-) -> Result<()> {
-    text.finish(stream);
-    let contained = stream.contained();
-    stream.close_member(entry).await?;
-    events.emit(Event::WorkerAdvanced {
-        worker,
-        rows: contained.rows,
-        bytes: contained.bytes,
-    });
-    Ok(())
 }

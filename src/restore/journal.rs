@@ -9,6 +9,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use tokio_postgres::error::SqlState;
+
 use crate::archive::{DumpId, MemberId};
 use crate::conn::Session;
 use crate::objects::quote;
@@ -478,7 +480,14 @@ pub(crate) async fn read_done(session: &Session, schema: &str) -> Result<Done> {
 
 fn failed(error: tokio_postgres::Error) -> Error {
     let what = "could not look for an unfinished restore";
-    Error::from_server(ErrorKind::Restore, what, error)
+    let is_of_another = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+    let error = Error::from_server(ErrorKind::Restore, what, error);
+    match is_of_another {
+        true => {
+            error.hint("The role that began it can finish it (--resume) or forget it (--abandon).")
+        }
+        false => error,
+    }
 }
 
 #[cfg(test)]

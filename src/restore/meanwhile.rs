@@ -132,13 +132,12 @@ impl Meanwhile {
         let mut together = Vec::new();
         for &at in taken {
             let step = &work.steps[at];
-            let mut sql = String::new();
-            if beside_rows && is_built_by_many(step.kind, session.version()) {
-                sql.push_str(ALONE);
-            }
-            sql.push_str(&work.texts.sql(step)?);
-            sql.extend(work.journal.as_ref().map(|it| it.render_step(step)));
-            together.push(Sent { at, step, sql });
+            let settings = match beside_rows && is_built_by_many(step.kind, session.version()) {
+                true => ALONE,
+                false => "",
+            };
+            let journal = work.journal.as_deref();
+            together.push(Sent::new(at, step, settings, &work.texts, journal)?);
         }
         let mut failure = None;
         for (at, result) in run_together(worker, session, &together, &work.events).await {

@@ -213,10 +213,7 @@ pub(crate) async fn run_steps(
             }
             let mut together = Vec::new();
             for at in taken {
-                let step = &steps[at];
-                let mut sql = texts.sql(step)?;
-                sql.extend(journal.map(|journal| journal.render_step(step)));
-                together.push(Sent { at, step, sql });
+                together.push(Sent::new(at, &steps[at], "", texts, journal)?);
             }
             running.push(async move {
                 let done = run_together(worker, &sessions[worker], &together, events).await;
@@ -253,9 +250,25 @@ pub(super) fn circle() -> Error {
 
 /// A step of the queue with its statements and record, for one connection.
 pub(super) struct Sent<'a> {
-    pub(super) at: usize,
-    pub(super) step: &'a Step,
-    pub(super) sql: String,
+    at: usize,
+    step: &'a Step,
+    sql: String,
+}
+
+impl<'a> Sent<'a> {
+    /// What the journal says of the step ends its transaction; `settings` hold for it alone.
+    pub(super) fn new(
+        at: usize,
+        step: &'a Step,
+        settings: &str,
+        texts: &StatementTexts,
+        journal: Option<&Journal>,
+    ) -> Result<Sent<'a>> {
+        let mut sql = settings.to_owned();
+        sql.push_str(&texts.sql(step)?);
+        sql.extend(journal.map(|journal| journal.render_step(step)));
+        Ok(Sent { at, step, sql })
+    }
 }
 
 /// Runs steps on one connection, one after the other but without waiting for each answer. Those that others were in the way of

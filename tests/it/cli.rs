@@ -97,6 +97,22 @@ fn no_connection_exits_with_20_and_never_tells_the_password() {
 }
 
 #[test]
+fn command_lines_of_pg_dump_and_pg_restore_may_say_clean_and_if_exists() {
+    on_newest(|server| {
+        let source = Database::filled(server, SMALL);
+        let target = Database::filled(server, SMALL);
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql.gz");
+        let create = ["create", &source.url(), "-o", text(&archive)];
+        pgstow([&create[..], &["--if-exists"]].concat()).expect_status(2);
+        pgstow([&create[..], &["-c", "--if-exists"]].concat()).expect_status(0);
+        let restore = ["restore", "-y", text(&archive), &target.url()];
+        pgstow([&restore[..], &["-c", "--no-clean"]].concat()).expect_status(2);
+        pgstow([&restore[..], &["--clean", "--if-exists"]].concat()).expect_status(0);
+    });
+}
+
+#[test]
 fn a_backup_is_a_file_with_checksum_and_meta_and_is_never_overwritten() {
     use std::os::unix::fs::PermissionsExt;
     on_newest(|server| {

@@ -1,7 +1,7 @@
 //! `create --globals` and `create --all`, on servers of their own: roles and tablespaces are shared by all databases.
 
 use crate::harness::pgstow::finish;
-use crate::harness::server::wanted_majors;
+use crate::harness::server::{newest, wanted_majors};
 use crate::harness::{Database, Host, Server, pgstow};
 
 const GLOBALS: &str = r#"
@@ -125,7 +125,7 @@ fn globals_come_back_by_restore_and_by_psql() {
 
 #[test]
 fn every_database_and_the_globals_are_backed_up_in_one_run() {
-    let major = *wanted_majors().last().unwrap();
+    let major = newest();
     let server = server_of_our_own(major);
     let postgres = database(server, "postgres");
     postgres.sql("CREATE ROLE keeper");

@@ -9,7 +9,7 @@ use pgstow::{Error, ErrorKind};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::harness::database::run_psql;
-use crate::harness::server::{Server, wanted_majors};
+use crate::harness::server::{Server, newest};
 
 const HBA: &str = "\
 local all all trust
@@ -31,7 +31,7 @@ SELECT pg_reload_conf(); SELECT pg_sleep(0.5);";
 
 #[test]
 fn connections_follow_libpqs_rules() {
-    let major = wanted_majors().into_iter().max().unwrap();
+    let major = newest();
     let server = TlsServer::start(major);
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         server.each_sslmode_decides_as_libpq().await;

@@ -1,6 +1,6 @@
 //! What a restore says is done outlives a crash of the server right behind it, though its commits wait for no disk.
 
-use crate::harness::server::wanted_majors;
+use crate::harness::server::newest_alone;
 use crate::harness::{Database, Server, pgstow};
 
 const TABLE: &str = "CREATE TABLE t (n int)";
@@ -8,8 +8,7 @@ const ROWS: &str = "INSERT INTO t SELECT generate_series(1, 10)";
 
 /// A server whose log reaches the disk when a commit waits for it, and else not soon. Its crash must not be another test's.
 fn slow_server() -> &'static Server {
-    let newest = wanted_majors().into_iter().max().unwrap();
-    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let server = newest_alone();
     for setting in ["wal_writer_delay = '10s'", "wal_writer_flush_after = '1GB'"] {
         let set = format!("ALTER SYSTEM SET {setting}");
         crate::harness::database::run_psql(server, "postgres", &set).unwrap();

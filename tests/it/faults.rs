@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::harness::pgstow::command;
-use crate::harness::server::{client_dir, wanted_majors};
+use crate::harness::server::{client_dir, newest_alone};
 use crate::harness::{Database, Proxy, Server, Snapshot, differences, pgstow};
 use crate::resume::{OLD, SOURCE};
 
@@ -341,8 +341,7 @@ fn faults_at_random_moments() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = number("PGSTOW_TEST_SEED", u64::from(now.unwrap().subsec_nanos()));
     let runs = number("PGSTOW_TEST_FAULTS", 8);
-    let newest = wanted_majors().into_iter().max().unwrap();
-    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let server = newest_alone();
     let trial = Trial::new(server);
     for run in 0..runs {
         // Each run has its own seed: the one that failed can be had alone.

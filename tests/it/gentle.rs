@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::server::wanted_majors;
+use crate::harness::server::newest_alone;
 use crate::harness::{Database, Server, on_newest, pgstow};
 
 /// Rows of tables and large objects, with digests.
@@ -68,13 +68,6 @@ fn a_rate_of_nothing_is_refused() {
     assert!(refused.contains("such as 10MiB"), "{refused}");
 }
 
-/// A server with nobody else on it.
-fn alone() -> &'static Server {
-    let newest = wanted_majors().into_iter().max();
-    let newest = newest.expect("PGSTOW_TEST_MAJORS names no major");
-    Box::leak(Box::new(Server::alone(newest)))
-}
-
 /// Runs the work while so many sessions are active, which end with it.
 fn beside_active(source: &Database, sessions: usize, work: impl FnOnce()) {
     let asleep = "FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'";
@@ -94,7 +87,10 @@ fn beside_active(source: &Database, sessions: usize, work: impl FnOnce()) {
 
 #[test]
 fn no_rows_are_read_while_too_many_others_are_active() {
-    let source = Database::filled(alone(), "CREATE TABLE a AS SELECT generate_series(1, 1000)");
+    let source = Database::filled(
+        newest_alone(),
+        "CREATE TABLE a AS SELECT generate_series(1, 1000)",
+    );
     let url = source.url();
     let create = |limit| {
         let arguments = ["create", &url, "-j2", "-o", "-", "--max-load", limit];
@@ -119,7 +115,10 @@ fn no_rows_are_read_while_too_many_others_are_active() {
 
 #[test]
 fn who_waits_for_the_dump_does_not_make_it_wait() {
-    let source = Database::filled(alone(), "CREATE TABLE a AS SELECT generate_series(1, 1000)");
+    let source = Database::filled(
+        newest_alone(),
+        "CREATE TABLE a AS SELECT generate_series(1, 1000)",
+    );
     let url = source.url();
     beside_active(&source, 1, || {
         std::thread::scope(|scope| {
@@ -140,7 +139,7 @@ fn who_waits_for_the_dump_does_not_make_it_wait() {
 #[test]
 fn no_rows_are_read_while_a_standby_is_behind() {
     // What makes a standby of a copy is another file before 12.
-    let primary = alone();
+    let primary = newest_alone();
     if primary.major < 12 {
         return;
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::harness::pgstow::{Outcome, command, ended_with, finish, signal};
-use crate::harness::server::{client_dir, wanted_majors};
+use crate::harness::server::{client_dir, newest_alone};
 use crate::harness::{
     Database, Proxy, Server, Snapshot, expect_equal, on_every_major, on_newest, pgstow,
 };
@@ -245,8 +245,7 @@ fn a_commit_whose_answer_is_lost_is_asked_about() {
 
 #[test]
 fn rows_that_a_crash_takes_behind_the_commit_are_told() {
-    let newest = wanted_majors().into_iter().max().unwrap();
-    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let server = newest_alone();
     let slow = SlowCommit::new(server);
     slow.target.sql("ALTER TABLE t SET UNLOGGED");
     let mut held = slow.hold();
@@ -310,8 +309,7 @@ fn a_signal_during_the_commit_gets_a_true_answer() {
 
 #[test]
 fn a_server_that_does_not_come_back_leaves_the_answer_open() {
-    let newest = wanted_majors().into_iter().max().unwrap();
-    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let server = newest_alone();
     let slow = SlowCommit::new(server);
     let _held = slow.hold();
     let child = slow.start(&["--retry-for=0"]);
@@ -346,8 +344,7 @@ fn what_fits_into_no_transaction_is_refused() {
 
 #[test]
 fn too_many_locks_are_named_and_change_nothing() {
-    let newest = wanted_majors().into_iter().max().unwrap();
-    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let server = newest_alone();
     let trial = Trial::new(
         server,
         "DO $$ BEGIN FOR n IN 1..1200 LOOP EXECUTE format('CREATE TABLE t%s (n int PRIMARY KEY, t text)', n); END LOOP; END $$",

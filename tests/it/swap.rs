@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::comparison::LATER_COLUMN;
 use crate::harness::pgstow::ended_with;
 use crate::harness::proxy::AtCommit;
-use crate::harness::server::{client_dir, wanted_majors};
+use crate::harness::server::{client_dir, newest_alone};
 use crate::harness::{
     Database, Host, Proxy, Server, Snapshot, differences, on_every_major, on_newest, pgstow,
 };
@@ -286,9 +286,8 @@ fn wait_for_exchange(source: &Database) -> String {
 
 #[test]
 fn a_server_that_dies_in_the_exchange_has_the_old_database() {
-    let newest = wanted_majors().into_iter().max().unwrap();
     // Its death must not be another test's.
-    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let server = newest_alone();
     let swap = Swap::new(server, SOURCE);
     let elsewhere = Database::empty(server);
     let mut holder = elsewhere.hold(&format!(
@@ -555,8 +554,7 @@ fn an_exchange_that_nobody_can_be_asked_about_is_in_doubt() {
 /// The server has committed and waits for a standby when its process is ended: it says FATAL, and what it did holds.
 #[test]
 fn a_session_that_is_ended_in_the_commit_of_the_exchange_is_asked_about() {
-    let newest = wanted_majors().into_iter().max().unwrap();
-    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let server = newest_alone();
     let swap = Swap::new(server, SOURCE);
     let elsewhere = Database::empty(server);
     // The database in which the exchange is made.
@@ -584,8 +582,7 @@ fn a_session_that_is_ended_in_the_commit_of_the_exchange_is_asked_about() {
 /// The connection that keeps other swaps away is lost with the server; the build goes on by itself.
 #[test]
 fn a_server_that_restarts_during_the_build_is_waited_for() {
-    let newest = wanted_majors().into_iter().max().unwrap();
-    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let server = newest_alone();
     let source = format!(
         "{SOURCE} CREATE FUNCTION slow(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN \
          IF n = 1 AND current_database() ~ '_pgstow_' THEN PERFORM pg_sleep(2); END IF; RETURN n; END $$;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::pgstow::finish;
-use crate::harness::server::wanted_majors;
+use crate::harness::server::{newest_alone, wanted_majors};
 use crate::harness::{Database, Host, Server, on_every_major, on_newest};
 
 const SHOP: &str = "
@@ -281,8 +281,7 @@ fn a_database_that_is_there_already_cannot_be_made() {
 
 #[test]
 fn prepared_transactions_that_hold_locks_are_named() {
-    let newest = wanted_majors().into_iter().max().unwrap();
-    let server: &'static Server = Box::leak(Box::new(Server::alone(newest)));
+    let server = newest_alone();
     let (host, target, file) = set_and_target(server, SHOP, SHOP);
     target.sql("ALTER SYSTEM SET max_prepared_transactions = 2");
     server.crash();

@@ -82,15 +82,11 @@ impl Server {
             .status();
         assert!(compiled.expect("cc runs").success());
         let full = dir.path().join("full");
-        let newest = wanted_majors().into_iter().max();
         let environment = [
             ("LD_PRELOAD", library.as_path()),
             ("PGSTOW_FULL_DISK", &full),
         ];
-        let server = start_with(
-            newest.expect("PGSTOW_TEST_MAJORS names no major"),
-            &environment,
-        );
+        let server = start_with(newest(), &environment);
         (server, dir)
     }
 
@@ -164,11 +160,18 @@ pub(crate) fn on_every_major(test: impl Fn(&'static Server)) {
 
 /// Runs a test that does not depend on the server's version on the newest wanted major.
 pub(crate) fn on_newest(test: impl FnOnce(&'static Server)) {
-    let newest = wanted_majors()
-        .into_iter()
-        .max()
-        .expect("PGSTOW_TEST_MAJORS names no major");
-    test(Server::of_major(newest));
+    test(Server::of_major(newest()));
+}
+
+/// A server of the newest major that nobody else uses.
+pub(crate) fn newest_alone() -> &'static Server {
+    Box::leak(Box::new(Server::alone(newest())))
+}
+
+/// The newest of [`wanted_majors`].
+pub(crate) fn newest() -> u32 {
+    let newest = wanted_majors().into_iter().max();
+    newest.expect("PGSTOW_TEST_MAJORS names no major")
 }
 
 /// `PGSTOW_TEST_MAJORS`: numbers, or `all`.
