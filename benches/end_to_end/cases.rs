@@ -299,7 +299,8 @@ fn resumes(bench: &Bench, database: &str, title: &str) -> Option<Comparison> {
     let whole = bench.restore(&archive, &["-j2", "--no-analyze"]);
     let rest = bench.restore(&archive, &["-j2", "--no-analyze", "--resume"]);
     let (mut of_whole, mut of_rest) = (Vec::new(), Vec::new());
-    for _ in 0..bench.rounds {
+    let mut done_before = 0;
+    while of_rest.len() < bench.rounds {
         bench.fresh(RESTORED);
         let full = bench.run(&whole, RESTORED, dir.path());
         bench.fresh(RESTORED);
@@ -307,8 +308,13 @@ fn resumes(bench: &Bench, database: &str, title: &str) -> Option<Comparison> {
         std::thread::sleep(Duration::from_secs_f64(full.seconds * CUT));
         killed.kill().unwrap();
         if killed.wait().unwrap().success() {
-            println!("\n{title}: it was done before the cut, the tables are too small");
-            return None;
+            // Runs differ by a tenth, on a machine that others use, too.
+            done_before += 1;
+            if done_before > bench.rounds {
+                println!("\n{title}: it was done before the cut, the tables are too small");
+                return None;
+            }
+            continue;
         }
         of_whole.push(full);
         of_rest.push(bench.run(&rest, RESTORED, dir.path()));

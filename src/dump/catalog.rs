@@ -32,6 +32,10 @@ pub(super) struct Catalog {
     pub(super) depends_on: Vec<Vec<usize>>,
     /// By sequence: the table that owns it.
     pub(super) sequence_owners: HashMap<usize, usize>,
+    /// By sequence of an identity column: its table, which makes it.
+    pub(super) identity_tables: HashMap<usize, usize>,
+    /// Refreshes that would fail, for they read a materialized view that is not populated.
+    pub(super) unfilled: Vec<usize>,
     /// Rows of `pg_depend` that may matter.
     pub(super) dependencies: Vec<Dependency>,
     by_id: OidMap<ObjectId, usize>,
@@ -185,6 +189,8 @@ pub(super) async fn read_catalog(
         depends_on: vec![Vec::new(); objects.len()],
         parts: vec![Vec::new(); objects.len()],
         sequence_owners: HashMap::new(),
+        identity_tables: HashMap::new(),
+        unfilled: Vec::new(),
         objects,
         dependencies,
         by_id,
@@ -527,20 +533,28 @@ fn connect(catalog: &mut Catalog) {
             let extension = members.get(&dependency.referenced)?;
             catalog.claimant(CatalogId::new(catalog::PG_EXTENSION, *extension))
         })?;
-        let is_ownership = is_ownership(&catalog.objects[dependent], dependency);
-        Some((dependent, referenced, is_ownership))
+        let is_of_column = is_of_column(&catalog.objects[dependent], dependency);
+        Some((dependent, referenced, is_of_column, dependency.deptype))
     };
     let ends: Vec<_> = catalog
         .dependencies
         .par_iter()
         .filter_map(ends_of)
         .collect();
-    for (dependent, referenced, is_ownership) in ends {
-        if is_ownership {
-            catalog.sequence_owners.insert(dependent, referenced);
-        } else {
-            catalog.depends_on[dependent].push(referenced);
+    for (dependent, referenced, is_of_column, deptype) in ends {
+        match deptype {
+            // OWNED BY: the sequence goes with its table's column but is made before it, because the column's default
+            // needs it. The `SequenceOwner` object carries the ownership.
+            DependencyType::Auto if is_of_column => {
+                catalog.sequence_owners.insert(dependent, referenced);
+                continue;
+            }
+            DependencyType::Internal if is_of_column => {
+                catalog.identity_tables.insert(dependent, referenced);
+            }
+            _ => {}
         }
+        catalog.depends_on[dependent].push(referenced);
     }
     connect_parts(catalog);
     connect_shells(catalog);
@@ -553,11 +567,9 @@ fn connect(catalog: &mut Catalog) {
     connect_refreshes(catalog);
 }
 
-/// Whether this is OWNED BY: the sequence goes with its table's column but is made before it, because
-/// the column's default needs it. The `SequenceOwner` object carries the ownership.
-fn is_ownership(dependent: &Object, dependency: &Dependency) -> bool {
+/// Whether a sequence belongs to a column by this.
+fn is_of_column(dependent: &Object, dependency: &Dependency) -> bool {
     dependent.as_dump_object().kind() == Kind::Sequence
-        && dependency.deptype == DependencyType::Auto
         && dependency.referenced.class == catalog::PG_CLASS
         && dependency.on_column
 }
@@ -606,6 +618,7 @@ fn connect_refreshes(catalog: &mut Catalog) {
             continue;
         }
         let mut needed = Vec::new();
+        let mut reads_unfilled = false;
         let mut seen = std::collections::HashSet::new();
         let mut open: Vec<usize> = catalog
             .exact(id.with_part(Part::Definition))
@@ -615,7 +628,9 @@ fn connect_refreshes(catalog: &mut Catalog) {
             let object = catalog.objects[index].as_dump_object();
             match object.kind() {
                 Kind::View | Kind::MaterializedView if seen.insert(index) => {
-                    needed.extend(catalog.exact(object.id().with_part(Part::Data)));
+                    let filled = catalog.exact(object.id().with_part(Part::Data));
+                    reads_unfilled |= object.kind() == Kind::MaterializedView && filled.is_none();
+                    needed.extend(filled);
                     open.extend(catalog.depends_on[index].iter().copied());
                     open.extend(catalog.parts(index));
                 }
@@ -625,6 +640,9 @@ fn connect_refreshes(catalog: &mut Catalog) {
                 }
                 _ => {}
             }
+        }
+        if reads_unfilled {
+            catalog.unfilled.push(refresh);
         }
         needed.retain(|&other| other != refresh);
         catalog.depends_on[refresh].extend(needed);

@@ -129,7 +129,7 @@ pub(super) async fn read_contents(
         choose_rows(object, &selection)?;
         object.simplify(&options.style);
     }
-    let leftovers = sweep(session, &catalog, &swept, &selection).await?;
+    let leftovers = sweep(session, &catalog, &swept, &selection, &options.parts).await?;
     if !leftovers.lines.is_empty() && !options.skip_unsupported {
         return Err(unsupported(&leftovers.lines));
     }
@@ -137,6 +137,12 @@ pub(super) async fn read_contents(
     // A function, say, whose argument has the type of a session's temporary table.
     let of_sessions = wanted::leave_out(&catalog, &passing(&catalog, &swept), &mut wanted);
     let crippled = wanted::leave_out(&catalog, &leftovers.rows, &mut wanted);
+    let unfilled = wanted::leave_out_unfilled(&catalog, &mut wanted);
+    let unlogged = match session.in_recovery() {
+        true => wanted::leave_out_unlogged(&catalog, &mut wanted),
+        false => Vec::new(),
+    };
+    expect_values(&catalog, &wanted)?;
     let ordered = order_objects(
         &catalog,
         &wanted,
@@ -154,7 +160,21 @@ pub(super) async fn read_contents(
             .map(|name| format!("{name} (needs one of these)")),
     );
     let mut warnings = lost_passwords(&catalog, &wanted);
-    warnings.extend(needing_passing(&catalog, &of_sessions));
+    warnings.extend(left_out(
+        &catalog,
+        &of_sessions,
+        "it needs something temporary of a session",
+    ));
+    warnings.extend(left_out(
+        &catalog,
+        &unfilled,
+        "it reads a materialized view that is not populated",
+    ));
+    warnings.extend(left_out(
+        &catalog,
+        &unlogged,
+        "a standby has no contents of what is unlogged",
+    ));
     let labels = swept.labels.iter();
     let members = extension_members(&catalog);
     // A label on a member of an extension can be set once the extension is there.
@@ -221,12 +241,23 @@ fn lost_passwords(catalog: &Catalog, wanted: &[bool]) -> Vec<String> {
         .collect()
 }
 
-/// Tells of what is left out because it will go with a session.
-fn needing_passing(catalog: &Catalog, of_sessions: &[usize]) -> Vec<String> {
-    let mut lines: Vec<String> = of_sessions
+/// # Errors
+/// `Catalog` if the value of a sequence is wanted that we could not read.
+fn expect_values(catalog: &Catalog, wanted: &[bool]) -> Result<()> {
+    for (object, wanted) in catalog.objects.iter().zip(wanted) {
+        if let (Object::SequenceSet(set), true) = (object, wanted) {
+            set.expect_value()?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells of what is left out, and why.
+fn left_out(catalog: &Catalog, objects: &[usize], why: &str) -> Vec<String> {
+    let mut lines: Vec<String> = objects
         .iter()
         .map(|&index| describe(&catalog.objects[index]))
-        .map(|name| format!("{name}: left out, for it needs something temporary of a session"))
+        .map(|name| format!("{name}: left out, for {why}"))
         .collect();
     lines.sort_unstable();
     lines

@@ -14,15 +14,16 @@ use crate::{Error, ErrorKind, Result};
 pub fn add_filters(text: &str, patterns: &mut SelectionPatterns) -> Result<()> {
     let mut lines = text.lines().zip(1..);
     while let Some((line, number)) = lines.next() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
         let mut line = line.to_owned();
-        while line.matches('"').count() % 2 == 1 {
+        let (mut said, mut is_open) = without_comment(&line);
+        while is_open {
             let Some((more, _)) = lines.next() else { break };
-            line.push('\n');
-            line.push_str(more);
+            line = format!("{said}\n{more}");
+            (said, is_open) = without_comment(&line);
+        }
+        let line = said.trim();
+        if line.is_empty() {
+            continue;
         }
         let list = line
             .split_once(char::is_whitespace)
@@ -35,12 +36,25 @@ pub fn add_filters(text: &str, patterns: &mut SelectionPatterns) -> Result<()> {
                 ErrorKind::Usage,
                 format!("line {number} of the filter file makes no sense"),
             )
-            .detail(one_line(&line))
+            .detail(one_line(line))
             .hint("A line is include or exclude, then table, table_and_children, table_data, table_data_and_children, schema, extension or (include) foreign_data, then a pattern.")
         })?;
         list.push(pattern.to_owned());
     }
     Ok(())
+}
+
+/// What stands before a `#` outside of quotes, and whether a quote is open at its end.
+fn without_comment(line: &str) -> (String, bool) {
+    let mut is_open = false;
+    for (at, character) in line.char_indices() {
+        match character {
+            '"' => is_open = !is_open,
+            '#' if !is_open => return (line[..at].to_owned(), false),
+            _ => {}
+        }
+    }
+    (line.to_owned(), is_open)
 }
 
 fn list_of<'a>(
@@ -78,6 +92,15 @@ mod tests {
         assert_eq!(patterns.tables, ["a.b"]);
         assert_eq!(patterns.exclude_table_data, ["\"two\nlines\""]);
         assert_eq!(patterns.schemas, ["s*"]);
+    }
+
+    #[test]
+    fn comments_stand_behind_patterns_but_not_in_quotes() {
+        let mut patterns = SelectionPatterns::default();
+        let text =
+            "exclude table_data secrets # \"GDPR\nexclude table_data \"a # b\"# c\n  # all\n";
+        add_filters(text, &mut patterns).unwrap();
+        assert_eq!(patterns.exclude_table_data, ["secrets", "\"a # b\""]);
     }
 
     #[test]

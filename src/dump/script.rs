@@ -90,7 +90,7 @@ impl Frame {
         }
         let mut statements = Vec::new();
         if clean {
-            statements.push(format!("DROP DATABASE IF EXISTS {};", quote::ident(name)));
+            statements.extend(properties.render_drop(name));
         }
         let contents = &options.contents;
         let with_tablespace = !contents.style.no_tablespaces;

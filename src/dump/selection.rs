@@ -222,7 +222,8 @@ impl Selection {
         !self.tables_within_schemas || self.is_schema_wanted(schema)
     }
 
-    fn is_schema_wanted(&self, schema: &str) -> bool {
+    /// Whether `-n` and `-N` leave it in, whatever else is chosen.
+    pub fn is_schema_wanted(&self, schema: &str) -> bool {
         (self.schemas.is_empty() || self.schemas.iter().any(|p| p.matches(schema)))
             && !self.exclude_schemas.iter().any(|p| p.matches(schema))
     }
@@ -239,16 +240,14 @@ impl Selection {
 
     /// Whether an extension is wanted: with `-e` those alone, else all unless `-t` or `-n` choose something else.
     pub fn includes_extension(&self, name: &str) -> bool {
-        let included = match self.extensions.is_empty() {
-            true => self.includes_global_objects(),
-            false => self.extensions.iter().any(|p| p.matches(name)),
-        };
-        included && !self.excludes_extension(name)
+        let is_asked_for = !self.extensions.is_empty() || self.includes_global_objects();
+        is_asked_for && self.may_include_extension(name)
     }
 
-    /// Whether `--exclude-extension` names it.
-    pub fn excludes_extension(&self, name: &str) -> bool {
-        self.exclude_extensions.iter().any(|p| p.matches(name))
+    /// Whether neither `-e` nor `--exclude-extension` is against it.
+    pub fn may_include_extension(&self, name: &str) -> bool {
+        (self.extensions.is_empty() || self.extensions.iter().any(|p| p.matches(name)))
+            && !self.exclude_extensions.iter().any(|p| p.matches(name))
     }
 
     /// Whether the rows of a wanted table are wanted.

@@ -12,10 +12,11 @@ use crate::objects::operator_family_member;
 use crate::objects::quote::{one_line, unquoted};
 use crate::objects::security_label::{self, SecurityLabel};
 use crate::objects::side_comment::{self, SideComment};
-use crate::objects::{CatalogId, Object, Oid, OidMap, OidSet, catalog};
+use crate::objects::{CatalogId, Kind, Object, Oid, OidMap, OidSet, catalog};
 use crate::{Error, ErrorKind, Result};
 
 use super::catalog::{Catalog, DependencyType, cause, extension_members, spread};
+use super::parts::Parts;
 use super::selection::Selection;
 
 /// What cannot be dumped yet.
@@ -68,7 +69,7 @@ pub(super) async fn read_swept(session: &Session) -> Result<Swept> {
     }
 }
 
-/// Looks for what the catalog's objects do not account for, as far as the selection asks for it.
+/// Looks for what the catalog's objects do not account for, as far as selection and parts ask for it.
 ///
 /// # Errors
 /// `Catalog` if a query fails.
@@ -77,9 +78,14 @@ pub(super) async fn sweep(
     found: &Catalog,
     swept: &Swept,
     selection: &Selection,
+    wanted: &Parts,
 ) -> Result<Leftovers> {
     let covered = covered(found, &swept.rows);
-    let rows = unaccounted(found, &swept.rows, &covered);
+    let mut rows = unaccounted(found, &swept.rows, &covered);
+    // Only superusers may read them.
+    if !wanted.includes_kind(Kind::Subscription) {
+        rows.retain(|row| row.class != catalog::PG_SUBSCRIPTION);
+    }
     let parts = parts_among(found, &rows);
     let mut leftovers = Leftovers::default();
     for (row, name) in identify(session, &rows).await? {
@@ -311,7 +317,13 @@ const SWEPT: &[SweptCatalog] = &[
     SweptCatalog("pg_publication_namespace", None, "", 15),
     SweptCatalog("pg_statistic_ext", Some("stxnamespace"), "", 10),
     SweptCatalog("pg_extension", None, "", 10),
-    SweptCatalog("pg_default_acl", None, "", 10),
+    SweptCatalog(
+        "pg_default_acl",
+        None,
+        "AND r.defaclnamespace NOT IN (SELECT n.oid FROM pg_catalog.pg_namespace n \
+         WHERE n.nspname ~ '^pg_(toast_)?temp_')",
+        10,
+    ),
     SweptCatalog(
         "pg_namespace",
         None,

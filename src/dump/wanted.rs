@@ -89,13 +89,31 @@ fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
             .map(|id| catalog.find(id))
             .all(|relation| relation.is_some_and(|at| is_selected(catalog, selection, at)));
     }
-    if let Object::TableData(data) = &catalog.objects[index]
-        && let Some(extension) = data.extension
+    let of_configuration = match &catalog.objects[index] {
+        Object::TableData(data) => data.extension,
+        Object::SequenceSet(set) => set.extension,
+        _ => None,
+    };
+    if let Some(extension) = of_configuration
         && let Some(extension) =
             catalog.exact(ObjectId::definition(catalog::PG_EXTENSION, extension))
-        && selection.excludes_extension(&catalog.objects[extension].as_dump_object().tag())
+        && !selection.may_include_extension(&catalog.objects[extension].as_dump_object().tag())
     {
         return false;
+    }
+    // It may lie in another schema than its table.
+    if let (Kind::ExtendedStatistics, Some(schema)) = (object.kind(), object.schema())
+        && !selection.is_schema_wanted(schema)
+    {
+        return false;
+    }
+    // They are restored on what the extension makes, in whichever schema that is.
+    if let Object::ChangedPrivileges(privileges) = &catalog.objects[index]
+        && let Some(extension) = privileges.extension
+        && let Some(extension) =
+            catalog.exact(ObjectId::definition(catalog::PG_EXTENSION, extension))
+    {
+        return is_selected(catalog, selection, extension);
     }
     match object.relation().and_then(|id| catalog.find(id)) {
         Some(relation) if relation != index => is_selected(catalog, selection, relation),
@@ -104,8 +122,11 @@ fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
     }
 }
 
-/// A sequence goes with the table that owns it, as in pg_dump.
+/// A sequence goes with the table that owns it, as in pg_dump; that of an identity column with nothing else.
 fn is_relation_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
+    if let Some(&table) = catalog.identity_tables.get(&index) {
+        return is_selected(catalog, selection, table);
+    }
     let object = catalog.objects[index].as_dump_object();
     let by_name = match object.schema() {
         Some(schema) => selection.includes_relation(schema, &object.tag()),
@@ -133,9 +154,7 @@ fn is_selected_alone(selection: &Selection, object: &dyn DumpObject) -> bool {
 fn is_in_parts(catalog: &Catalog, options: &ContentOptions, index: usize) -> bool {
     let object = &catalog.objects[index];
     let kind = object.as_dump_object().kind();
-    if options.no_unlogged_table_data
-        && matches!(object, Object::TableData(data) if data.is_unlogged)
-    {
+    if options.no_unlogged_table_data && is_unlogged_data(object) {
         return false;
     }
     // Configuration tables of extensions are definitions as far as pg_dump is concerned.
@@ -143,6 +162,34 @@ fn is_in_parts(catalog: &Catalog, options: &ContentOptions, index: usize) -> boo
         || (options.parts.schema_only
             && kind == Kind::TableData
             && is_configuration(catalog, object))
+}
+
+/// Takes out what no standby has: the contents of unlogged tables and sequences. Tells what was taken out.
+pub(super) fn leave_out_unlogged(catalog: &Catalog, wanted: &mut [bool]) -> Vec<usize> {
+    let is_lost = |&index: &usize| wanted[index] && is_unlogged_data(&catalog.objects[index]);
+    let lost: Vec<usize> = (0..catalog.objects.len()).filter(is_lost).collect();
+    for &index in &lost {
+        wanted[index] = false;
+    }
+    lost
+}
+
+fn is_unlogged_data(object: &Object) -> bool {
+    match object {
+        Object::TableData(data) => data.is_unlogged,
+        Object::SequenceSet(set) => set.is_unlogged,
+        _ => false,
+    }
+}
+
+/// Takes out refreshes that would fail: of what reads a materialized view that is not populated. Tells which.
+pub(super) fn leave_out_unfilled(catalog: &Catalog, wanted: &mut [bool]) -> Vec<usize> {
+    let unfilled = catalog.unfilled.iter().copied();
+    let unfilled: Vec<usize> = unfilled.filter(|&index| wanted[index]).collect();
+    for &index in &unfilled {
+        wanted[index] = false;
+    }
+    unfilled
 }
 
 /// Whether these are rows of a table that an extension makes.

@@ -1,7 +1,7 @@
 //! Aggregates (`pg_proc`, `pg_aggregate`). Manual: "pg_aggregate", "CREATE AGGREGATE".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, Row, comment_join, is_users, is_users_schema, unexpected};
+use super::catalog_query::{Row, comment_join, is_users, is_users_schema, read_all, unexpected};
 use super::named::function_name;
 use super::relation::{extensions_expression, render_depends_on_extensions};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
@@ -149,23 +149,22 @@ fn aggregates_query(server: ServerVersion) -> String {
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<Aggregate>> {
     let query = aggregates_query(session.version());
-    let rows = catalog_query::rows(session, "aggregates", &query).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Aggregate {
-                oid: row.get("oid"),
-                schema: row.get("nspname"),
-                name: row.get("proname"),
-                arguments: row.get("arguments"),
-                argument_types: row.get::<_, Vec<String>>("argument_types").join(", "),
-                owner: row.get("owner"),
-                acl: Acl::from_row(row)?,
-                comment: row.get("description"),
-                options: options(row)?,
-                extensions: row.get("extensions"),
-            })
+    read_all(session, "aggregates", &query, |row| {
+        let argument_types: Vec<String> = row.try_get("argument_types")?;
+        Ok(Aggregate {
+            oid: row.try_get("oid")?,
+            schema: row.try_get("nspname")?,
+            name: row.try_get("proname")?,
+            arguments: row.try_get("arguments")?,
+            argument_types: argument_types.join(", "),
+            owner: row.try_get("owner")?,
+            acl: Acl::from_row(row)?,
+            comment: row.try_get("description")?,
+            options: options(row)?,
+            extensions: row.try_get("extensions")?,
         })
-        .collect()
+    })
+    .await
 }
 
 /// The options that are set, in the manual's order. Function and type names are the server's.

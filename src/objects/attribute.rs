@@ -8,8 +8,8 @@ use super::catalog_query::{Row, RowError, read_all, read_all_with, since, unexpe
 use super::relation::RelationName;
 use super::sequence::SequenceOptions;
 use super::{Oid, OidMap, quote};
+use crate::Result;
 use crate::conn::{ServerVersion, Session};
-use crate::{Error, Result};
 
 /// A column.
 #[derive(Clone, Debug)]
@@ -224,7 +224,8 @@ pub(crate) async fn read_additions(session: &Session) -> Result<Additions> {
 const EXPRESSIONS_QUERY: &str = "SELECT ad.adrelid AS relation, ad.adnum AS number, ad.oid, \
        CASE WHEN pg_catalog.strpos(ad.adbin::pg_catalog.text, '{VAR ') = 0 \
          THEN pg_catalog.pg_get_expr(ad.adbin, 0) END AS expression \
-     FROM pg_catalog.pg_attrdef ad WHERE ad.adrelid >= 16384";
+     FROM pg_catalog.pg_attrdef ad JOIN pg_catalog.pg_class c ON c.oid = ad.adrelid \
+     WHERE ad.adrelid >= 16384 AND c.relpersistence <> 't'";
 
 /// Not-null constraints have rows of their own since 18. One that is not valid yet is printed by itself.
 const NOT_NULLS_QUERY: &str = "SELECT nn.conrelid AS relation, nn.conkey[1] AS number, nn.oid, nn.conname, nn.conislocal, \
@@ -258,7 +259,10 @@ pub(crate) async fn complete(
             what: (oid, text),
         } = expression;
         let expression = text.or_else(|| texts.remove(&oid));
-        let expression = expression.ok_or_else(|| Error::internal("an expression was left out"))?;
+        // Of a table that was dropped meanwhile: what is dumped is locked.
+        let Some(expression) = expression else {
+            continue;
+        };
         if let Some(column) = columns.get_mut(relation, number) {
             let kind = column.expression_kind;
             column.attribute.default = Some(AttributeExpression {
@@ -290,7 +294,9 @@ async fn read_expressions_of_columns(
         Ok((row.try_get("oid")?, row.try_get("expression")?))
     })
     .await?;
-    Ok(expressions.into_iter().collect())
+    let printed = (expressions.into_iter())
+        .filter_map(|(oid, expression): (Oid, Option<String>)| Some((oid, expression?)));
+    Ok(printed.collect())
 }
 
 impl Columns {

@@ -67,10 +67,13 @@ impl NamedObject for BaseType {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<BaseType>> {
-    // Subscripting became a function of the type with 14. It need not be said of what is an array in all versions.
+    // Subscripting became a function of the type with 14. It need not be said where the server chooses it by itself, as all
+    // versions did.
     let subscript = match session.version() >= ServerVersion::major(14) {
         true => format!(
-            "NULLIF({}, CASE WHEN r.typelem <> 0 AND r.typlen > 0 THEN 'raw_array_subscript_handler' END)",
+            "NULLIF({}, CASE WHEN r.typlen > 0 AND NOT r.typbyval \
+               AND (SELECT e.typlen FROM pg_catalog.pg_type AS e WHERE e.oid = r.typelem) > 0 \
+             THEN 'raw_array_subscript_handler' END)",
             function_name("r.typsubscript")
         ),
         false => "NULL::pg_catalog.text".to_owned(),

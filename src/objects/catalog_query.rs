@@ -1,12 +1,14 @@
 //! What the catalog queries of all kinds have in common.
 
 use std::cell::Cell;
+use std::error::Error as _;
 
 use futures::{StreamExt, TryStreamExt};
-use tokio_postgres::types::{FromSql, ToSql};
+use tokio_postgres::types::{FromSql, ToSql, WasNull};
 
 use super::quote;
 use crate::conn::{ServerVersion, Session};
+use crate::error::Outlook;
 use crate::{Error, ErrorKind, Result};
 
 /// A row of a catalog query. Its columns are found by name, and fast if asked for in the order in which the query
@@ -210,6 +212,14 @@ pub(crate) enum RowError {
 impl RowError {
     fn into_error(self, what: &str) -> Error {
         match self {
+            // The server deparses by the catalogs of now, and gives NULL for what our snapshot still has.
+            RowError::Column(error) if error.source().is_some_and(|it| it.is::<WasNull>()) => {
+                Error::new(ErrorKind::Catalog, format!("could not read {what}"))
+                    .detail("One was dropped while they were read.")
+                    .hint("Start again.")
+                    .with_outlook(Outlook::Passing)
+                    .caused_by(error)
+            }
             RowError::Column(error) => Error::from_server(
                 ErrorKind::Catalog,
                 format!("could not understand {what} in the system catalogs"),

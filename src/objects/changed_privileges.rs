@@ -3,6 +3,7 @@
 
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::catalog_query::{read_all, unexpected};
+use super::language;
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
 };
@@ -21,7 +22,8 @@ pub struct ChangedPrivileges {
     /// As it follows ON: `FUNCTION pg_catalog.pg_sleep(double precision)`.
     object: String,
     owner: String,
-    extension: Option<Oid>,
+    /// That it is a member of.
+    pub(crate) extension: Option<Oid>,
     acl: Acl,
 }
 
@@ -136,6 +138,10 @@ fn query() -> String {
     let mut parts: Vec<String> = catalogs
         .iter()
         .map(|(name, schema, owner, acl, kind)| {
+            let is_grantable = match *name {
+                "pg_language" => language::IS_GRANTABLE,
+                _ => "true",
+            };
             format!(
                 "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid AS classid, \
                  r.oid AS objid, 0 AS objsubid, NULL::pg_catalog.name AS column_name, \
@@ -144,8 +150,15 @@ fn query() -> String {
                  COALESCE(i.initprivs, pg_catalog.acldefault(({kind})::\"char\", r.{owner})) AS initially \
                  FROM pg_catalog.{name} AS r LEFT JOIN pg_catalog.pg_init_privs AS i \
                  ON i.classoid = 'pg_catalog.{name}'::pg_catalog.regclass AND i.objoid = r.oid AND i.objsubid = 0 \
-                 WHERE (r.{acl} IS NOT NULL OR i.objoid IS NOT NULL) AND {is_of_others}",
-                is_of_others = is_of_others(name, "r.oid", schema),
+                 WHERE (r.{acl} IS NOT NULL OR i.objoid IS NOT NULL) AND {is_grantable} AND {is_of_others}",
+                is_of_others = match *name {
+                    // SQL itself, too, though it is in no schema.
+                    "pg_language" => format!(
+                        "(r.oid < 16384 OR {})",
+                        is_of_others(name, "r.oid", schema)
+                    ),
+                    _ => is_of_others(name, "r.oid", schema),
+                },
             )
         })
         .collect();

@@ -184,6 +184,17 @@ impl Database {
         out
     }
 
+    /// `DROP DATABASE`, which no template suffers.
+    pub fn render_drop(&self, name: &str) -> Vec<String> {
+        let is_none = format!(
+            "UPDATE pg_catalog.pg_database SET datistemplate = false WHERE datname = {};",
+            quote::literal(name)
+        );
+        let mut out = Vec::from_iter(self.is_template.then_some(is_none));
+        out.push(format!("DROP DATABASE IF EXISTS {};", quote::ident(name)));
+        out
+    }
+
     /// `ALTER DATABASE ... OWNER TO`
     pub fn render_owner(&self, name: &str) -> String {
         format!(

@@ -167,7 +167,7 @@ const DEFAULT_ACLS_QUERY: &str = "\
     )::pg_catalog.text[] END AS acl_default \
     FROM pg_catalog.pg_default_acl AS d \
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = d.defaclnamespace \
-    WHERE n.oid IS NULL OR n.nspname !~ '^pg_' \
+    WHERE n.oid IS NULL OR n.nspname !~ '^pg_(toast_)?temp_' \
     ORDER BY role, n.nspname NULLS FIRST, d.defaclobjtype";
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<DefaultAcl>> {

@@ -2,7 +2,7 @@
 //! Aggregates are in [`Aggregate`](super::Aggregate); constructors of range types belong to those.
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, comment_join, is_users, is_users_schema, unexpected};
+use super::catalog_query::{comment_join, is_users, is_users_schema, read_all, unexpected};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::conn::{ServerVersion, Session};
 use crate::{Result, lexer};
@@ -21,6 +21,9 @@ pub struct Function {
     comment: Option<String>,
     /// `CREATE FUNCTION ...` as deparsed by the server, without a semicolon.
     definition: String,
+    /// Estimates as the planner has them, and whether it is called for rows at all.
+    cost: f32,
+    rows: Option<f32>,
     /// Extensions that take it along when they are dropped (`ALTER ... DEPENDS ON EXTENSION`).
     depends_on_extensions: Vec<String>,
 }
@@ -67,6 +70,7 @@ impl DumpObject for Function {
         );
         let object = format!("{word} {signature}");
         let mut create = vec![format!("{};", self.definition)];
+        create.extend(self.render_estimates(&object));
         create.extend(self.depends_on_extensions.iter().map(|extension| {
             format!(
                 "ALTER {object} DEPENDS ON EXTENSION {};",
@@ -94,6 +98,21 @@ impl DumpObject for Function {
     }
 }
 
+impl Function {
+    /// The server deparses them with six digits.
+    fn render_estimates(&self, object: &str) -> Option<String> {
+        let is_exact = |estimate: f32| format!("{estimate:.5e}").parse() == Ok(estimate);
+        let mut rounded = String::new();
+        if !is_exact(self.cost) {
+            rounded.push_str(&format!(" COST {}", self.cost));
+        }
+        if let Some(rows) = self.rows.filter(|rows| !is_exact(*rows)) {
+            rounded.push_str(&format!(" ROWS {rows}"));
+        }
+        (!rounded.is_empty()).then(|| format!("ALTER {object}{rounded};"))
+    }
+}
+
 /// What the server deparses replaces a function of the same name and arguments; ours must fail on it.
 fn without_replace(deparsed: &str) -> Option<String> {
     let rest = deparsed.strip_prefix("CREATE OR REPLACE ")?;
@@ -114,6 +133,7 @@ fn functions_query(server: ServerVersion) -> String {
          comment.description, \
          pg_catalog.pg_get_function_identity_arguments(p.oid) AS identity_arguments, \
          pg_catalog.pg_get_functiondef(p.oid) AS definition, \
+         p.procost, CASE WHEN p.proretset THEN p.prorows END AS prorows, \
          ARRAY(SELECT e.extname::pg_catalog.text FROM pg_catalog.pg_depend AS x \
            JOIN pg_catalog.pg_extension AS e ON e.oid = x.refobjid \
            WHERE x.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND x.objid = p.oid \
@@ -133,29 +153,29 @@ fn functions_query(server: ServerVersion) -> String {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<Function>> {
-    let rows =
-        catalog_query::rows(session, "functions", &functions_query(session.version())).await?;
-    rows.iter()
-        .map(|row| {
-            let name: String = row.get("proname");
-            let deparsed: &str = row.get("definition");
-            let definition = without_replace(deparsed)
-                .ok_or_else(|| unexpected(&format!("function {name}"), "definition", deparsed))?;
-            let definition = lexer::quote_names_spelled_begin(&definition).into_owned();
-            Ok(Function {
-                oid: row.get("oid"),
-                schema: row.get("nspname"),
-                name,
-                identity_arguments: row.get("identity_arguments"),
-                is_procedure: row.get("is_procedure"),
-                owner: row.get("owner"),
-                acl: Acl::from_row(row)?,
-                comment: row.get("description"),
-                definition,
-                depends_on_extensions: row.get("extensions"),
-            })
+    let query = functions_query(session.version());
+    read_all(session, "functions", &query, |row| {
+        let name: String = row.try_get("proname")?;
+        let deparsed: &str = row.try_get("definition")?;
+        let definition = without_replace(deparsed)
+            .ok_or_else(|| unexpected(&format!("function {name}"), "definition", deparsed))?;
+        let definition = lexer::quote_names_spelled_begin(&definition).into_owned();
+        Ok(Function {
+            oid: row.try_get("oid")?,
+            schema: row.try_get("nspname")?,
+            name,
+            identity_arguments: row.try_get("identity_arguments")?,
+            is_procedure: row.try_get("is_procedure")?,
+            owner: row.try_get("owner")?,
+            acl: Acl::from_row(row)?,
+            comment: row.try_get("description")?,
+            definition,
+            cost: row.try_get("procost")?,
+            rows: row.try_get("prorows")?,
+            depends_on_extensions: row.try_get("extensions")?,
         })
-        .collect()
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -174,6 +194,8 @@ mod tests {
             acl: Acl::default(),
             comment: Some("c".to_owned()),
             definition: "CREATE PROCEDURE s.\"p\"\"\"(IN a integer) ...".to_owned(),
+            cost: 100.0,
+            rows: None,
             depends_on_extensions: vec!["e".to_owned()],
         };
         let rendered = procedure.render(&RenderContext {

@@ -15,6 +15,9 @@ const LANGUAGES: NamedCatalog = NamedCatalog {
     acl_letter: Some('l'),
 };
 
+/// Of `pg_language r`: privileges on others are refused, whatever the catalog says of them.
+pub(super) const IS_GRANTABLE: &str = "r.lanpltrusted";
+
 /// A procedural language that no extension brought.
 #[derive(Clone, Debug)]
 pub struct Language {
@@ -51,10 +54,13 @@ impl NamedObject for Language {
             drop: Some(format!("DROP LANGUAGE IF EXISTS {name};")),
             alter_owner: self.named.render_owner(&object),
             comments: self.named.render_comments(&object),
-            acl: self.named.render_acl(
-                &AclTarget::new(GrantKind::Language, &object),
-                context.server,
-            ),
+            acl: match self.is_trusted {
+                true => self.named.render_acl(
+                    &AclTarget::new(GrantKind::Language, &object),
+                    context.server,
+                ),
+                false => Vec::new(),
+            },
         }
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::acl::GrantKind;
 use super::attribute::{Attribute, Attributes};
-use super::catalog_query::read_all;
+use super::catalog_query::{read_all, unexpected};
 use super::relation::{
     IS_USER_RELATION, Relation, RelationName, extensions_expression, render_depends_on_extensions,
 };
+use super::table::ReplicaIdentity;
 use super::view::query_text;
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, RenderOptions,
@@ -25,6 +26,7 @@ pub struct MaterializedView {
     rule: Oid,
     /// As `pg_get_viewdef` prints it, without the semicolon.
     query: String,
+    replica_identity: ReplicaIdentity,
     /// ALTER MATERIALIZED VIEW ... DEPENDS ON EXTENSION.
     extensions: Vec<String>,
 }
@@ -41,7 +43,8 @@ pub(crate) async fn read(
     attributes: &Attributes,
 ) -> Result<Vec<MaterializedView>> {
     let columns = format!(
-        "pg_catalog.pg_get_viewdef(c.oid) AS query, rule.oid AS rule, {} AS extensions",
+        "pg_catalog.pg_get_viewdef(c.oid) AS query, rule.oid AS rule, \
+         c.relreplident::pg_catalog.text, {} AS extensions",
         extensions_expression("pg_class", "c.oid")
     );
     let sql = Relation::query(
@@ -54,7 +57,11 @@ pub(crate) async fn read(
     read_all(session, "materialized views", &sql, |row| {
         let mut relation = Relation::from_row(row)?;
         relation.note_granted_beside(attributes);
+        let letter: &str = row.try_get("relreplident")?;
+        let replica_identity = ReplicaIdentity::parse(letter)
+            .ok_or_else(|| unexpected(&relation.name.sql(), "relreplident", letter))?;
         Ok(MaterializedView {
+            replica_identity,
             columns: attributes.of(relation.name.oid).to_vec(),
             relation,
             rule: row.try_get("rule")?,
@@ -89,6 +96,11 @@ impl MaterializedView {
     /// Forgets what is not wanted of where and how it is stored.
     pub(super) fn simplify(&mut self, options: &RenderOptions) {
         self.relation.simplify(options);
+        if options.no_toast_compression {
+            for column in &mut self.columns {
+                Arc::make_mut(column).compression = None;
+            }
+        }
     }
 
     fn attributes(&self) -> impl Iterator<Item = &Attribute> {
@@ -106,6 +118,7 @@ impl MaterializedView {
         for column in &self.columns {
             out.extend(column.render_settings(&alter, None));
         }
+        out.extend(self.replica_identity.render(&alter));
         out.extend(render_depends_on_extensions(
             &format!("MATERIALIZED VIEW {name}"),
             &self.extensions,

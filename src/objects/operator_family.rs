@@ -88,11 +88,17 @@ impl Members {
     /// The columns that [`Members::from_row`] reads: what is a member by its dependency on the row with this OID of
     /// `pg_opclass` or `pg_opfamily`.
     pub(super) fn columns(of: &str, oid: &str) -> String {
-        let members = |member: &str| {
+        // An operator of another family that sorts by this one depends on it, too.
+        let own = |family: &str| match of {
+            "pg_opfamily" => format!("AND m.{family} = {oid}"),
+            _ => String::new(),
+        };
+        let members = |member: &str, family: &str| {
             format!(
                 "JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.{member}'::pg_catalog.regclass \
                  AND d.objid = m.oid AND d.refclassid = 'pg_catalog.{of}'::pg_catalog.regclass \
-                 AND d.refobjid = {oid}"
+                 AND d.refobjid = {oid} {own}",
+                own = own(family),
             )
         };
         let all = format!(
@@ -104,8 +110,8 @@ impl Members {
              FROM pg_catalog.pg_amproc AS m {functions}) AS m ORDER BY m.sort, m.number, m.item",
             operator = operator_item("m"),
             function = function_item("m"),
-            operators = members("pg_amop"),
-            functions = members("pg_amproc"),
+            operators = members("pg_amop", "amopfamily"),
+            functions = members("pg_amproc", "amprocfamily"),
         );
         format!(
             "ARRAY(SELECT m.class FROM {all}) AS member_classes, ARRAY(SELECT m.oid FROM {all}) AS member_oids, \

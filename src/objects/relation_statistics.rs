@@ -178,6 +178,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<RelationStatistics>> {
          JOIN pg_catalog.pg_class c ON c.oid = COALESCE(i.indrelid, r.oid) \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE r.relkind IN ('r', 'p', 'm', 'i', 'I', 'f') AND c.relkind IN ('r', 'p', 'm', 'f') \
+         AND (i.indexrelid IS NULL OR r.relkind = 'I' OR (i.indisvalid AND i.indisready)) \
          AND {IS_USER_RELATION} ORDER BY rn.nspname, r.relname",
         values = columns_of(OF_RELATIONS, "r", server)
     );

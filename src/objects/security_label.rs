@@ -15,13 +15,16 @@ pub(crate) struct SecurityLabel {
     pub(crate) statement: String,
 }
 
-/// Subscriptions belong to databases, though their catalog is shared.
+/// Subscriptions belong to databases, though their catalog is shared. Everybody may read their names, but OIDs only since 14;
+/// those of other databases have no address here, so that they must be gone (OFFSET) before it is asked for.
 const OF_DATABASE: &str = "\
     SELECT l.classoid, l.objoid, l.objsubid, l.provider, l.label FROM pg_catalog.pg_seclabel l \
     UNION ALL \
     SELECT l.classoid, l.objoid, 0, l.provider, l.label FROM pg_catalog.pg_shseclabel l \
-    JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database() \
-    JOIN pg_catalog.pg_subscription s ON s.oid = l.objoid AND s.subdbid = d.oid \
+    JOIN (SELECT s.subname::pg_catalog.text AS name FROM pg_catalog.pg_subscription s \
+      JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+      WHERE d.datname = pg_catalog.current_database() OFFSET 0) AS s \
+    ON l.objoid = (pg_catalog.pg_get_object_address('subscription', ARRAY[s.name], ARRAY[]::pg_catalog.text[])).objid \
     WHERE l.classoid = 'pg_catalog.pg_subscription'::pg_catalog.regclass";
 
 const OF_CLUSTER: &str = "\

@@ -18,9 +18,12 @@ pub struct SequenceSet {
     sequence: RelationName,
     owner: String,
     /// Of configuration sequences of extensions: the extension.
-    extension: Option<Oid>,
-    last_value: i64,
-    is_called: bool,
+    pub(crate) extension: Option<Oid>,
+    /// Its value is lost in a crash, and is not on standbys.
+    pub(crate) is_unlogged: bool,
+    is_readable: bool,
+    /// Last value, and whether it was given out. `None` if there is none that we may read.
+    value: Option<(i64, bool)>,
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
@@ -31,26 +34,20 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
             "LEFT JOIN LATERAL pg_catalog.pg_get_sequence_data(c.oid) value ON true",
         );
         return read_all(session, "values of sequences", &sql, |row| {
-            let set = from_row(row)?;
-            // NULL says that we may not read it.
-            if row.try_get::<_, Option<i64>>("last_value")?.is_none() {
-                return Err(Error::new(
-                    ErrorKind::Catalog,
-                    format!("could not read sequence {}", set.sequence.sql()),
-                )
-                .hint("Has this role SELECT on the sequence?")
-                .into());
-            }
-            set.with_value(row)
+            let last_value: Option<i64> = row.try_get("last_value")?;
+            let is_called: Option<bool> = row.try_get("is_called")?;
+            Ok(SequenceSet {
+                value: last_value.zip(is_called),
+                ..from_row(row)?
+            })
         })
         .await;
     }
     let sql = sequences_query("NULL", "");
-    let sets = read_all(session, "sequences", &sql, from_row).await?;
-    let mut out = Vec::with_capacity(sets.len());
-    for batch in sets.chunks(SEQUENCES_PER_QUERY) {
+    let mut sets = read_all(session, "sequences", &sql, from_row).await?;
+    let mut readable: Vec<_> = sets.iter_mut().filter(|set| set.is_readable).collect();
+    for batch in readable.chunks_mut(SEQUENCES_PER_QUERY) {
         let sql = values_query(batch);
-        let mut batch = batch.iter();
         // Locks on them all would be held to the end.
         run(session, "SAVEPOINT unlocked").await?;
         let values = read_all(session, "values of sequences", &sql, |row| {
@@ -62,16 +59,11 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
             "ROLLBACK TO SAVEPOINT unlocked; RELEASE SAVEPOINT unlocked",
         )
         .await?;
-        for (last_value, is_called) in values {
-            let Some(set) = batch.next() else { break };
-            out.push(SequenceSet {
-                last_value,
-                is_called,
-                ..set.clone()
-            });
+        for (set, value) in batch.iter_mut().zip(values) {
+            set.value = Some(value);
         }
     }
-    Ok(out)
+    Ok(sets)
 }
 
 async fn run(session: &Session, sql: &str) -> Result<()> {
@@ -85,7 +77,11 @@ fn sequences_query(columns: &str, joins: &str) -> String {
     format!(
         "SELECT c.oid AS sequence_oid, n.nspname AS sequence_schema, c.relname AS sequence_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
-           config.extension, {columns} \
+           config.extension, c.relpersistence = 'u' AS is_unlogged, \
+           pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
+             AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT') \
+             AND NOT (c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery()) AS is_readable, \
+           {columns} \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN (SELECT e.oid AS extension, pg_catalog.unnest(e.extconfig) AS relation \
@@ -97,7 +93,7 @@ fn sequences_query(columns: &str, joins: &str) -> String {
 }
 
 /// One row per sequence, in this order.
-fn values_query(sets: &[SequenceSet]) -> String {
+fn values_query(sets: &[&mut SequenceSet]) -> String {
     let selects: Vec<String> = sets
         .iter()
         .enumerate()
@@ -116,18 +112,27 @@ fn from_row(row: &Row) -> Result<SequenceSet, RowError> {
         sequence: RelationName::from_row(row, "sequence")?,
         owner: row.try_get("owner")?,
         extension: row.try_get("extension")?,
-        last_value: 1,
-        is_called: false,
+        is_unlogged: row.try_get("is_unlogged")?,
+        is_readable: row.try_get("is_readable")?,
+        value: None,
     })
 }
 
 impl SequenceSet {
-    fn with_value(self, row: &Row) -> Result<Self, RowError> {
-        Ok(SequenceSet {
-            last_value: row.try_get("last_value")?,
-            is_called: row.try_get("is_called")?,
-            ..self
-        })
+    /// Whoever wants the value must be able to read it.
+    ///
+    /// # Errors
+    /// `Catalog`, naming the sequence.
+    pub(crate) fn expect_value(&self) -> Result<()> {
+        if self.value.is_some() {
+            return Ok(());
+        }
+        let name = quote::one_line(&self.sequence.sql()).into_owned();
+        Err(Error::new(
+            ErrorKind::Catalog,
+            format!("could not read sequence {name}"),
+        )
+        .hint("Has this role SELECT on the sequence?"))
     }
 }
 
@@ -177,12 +182,12 @@ impl DumpObject for SequenceSet {
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {
         Rendered {
-            create: vec![format!(
-                "SELECT pg_catalog.setval({}, {}, {});",
-                quote::literal(&self.sequence.sql()),
-                self.last_value,
-                self.is_called
-            )],
+            create: Vec::from_iter(self.value.map(|(last_value, is_called)| {
+                format!(
+                    "SELECT pg_catalog.setval({}, {last_value}, {is_called});",
+                    quote::literal(&self.sequence.sql()),
+                )
+            })),
             ..Rendered::default()
         }
     }

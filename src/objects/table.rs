@@ -82,10 +82,32 @@ pub(crate) struct Check {
 
 /// REPLICA IDENTITY, unless it is an index's affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReplicaIdentity {
+pub(super) enum ReplicaIdentity {
     DefaultOrIndex,
     Nothing,
     Full,
+}
+
+impl ReplicaIdentity {
+    /// From `relreplident`.
+    pub(super) fn parse(letter: &str) -> Option<ReplicaIdentity> {
+        Some(match letter {
+            "d" | "i" => ReplicaIdentity::DefaultOrIndex,
+            "n" => ReplicaIdentity::Nothing,
+            "f" => ReplicaIdentity::Full,
+            _ => return None,
+        })
+    }
+
+    /// `alter`: `ALTER TABLE ONLY s.t`
+    pub(super) fn render(self, alter: &str) -> Option<String> {
+        let word = match self {
+            ReplicaIdentity::DefaultOrIndex => return None,
+            ReplicaIdentity::Nothing => "NOTHING",
+            ReplicaIdentity::Full => "FULL",
+        };
+        Some(format!("{alter} REPLICA IDENTITY {word};"))
+    }
 }
 
 /// Reads the tables, still without their check constraints: [`Table::add_check`].
@@ -142,14 +164,13 @@ fn table_from_row(row: &Row) -> Result<Table, RowError> {
         partition_key: row.try_get("partition_key")?,
         columns: Vec::new(),
         checks: Vec::new(),
-        replica_identity: match replica_identity.as_str() {
-            "d" | "i" => ReplicaIdentity::DefaultOrIndex,
+        replica_identity: match ReplicaIdentity::parse(&replica_identity) {
             // A foreign table has none, and cannot be told so.
-            "n" if server.is_some() => ReplicaIdentity::DefaultOrIndex,
-            "n" => ReplicaIdentity::Nothing,
-            "f" => ReplicaIdentity::Full,
-            other => {
-                return Err(unexpected(&relation.name.sql(), "relreplident", other).into());
+            Some(_) if server.is_some() => ReplicaIdentity::DefaultOrIndex,
+            Some(identity) => identity,
+            None => {
+                let name = relation.name.sql();
+                return Err(unexpected(&name, "relreplident", &replica_identity).into());
             }
         },
         forces_row_security: row.try_get("relforcerowsecurity")?,
@@ -461,11 +482,7 @@ impl Table {
                 out.push(format!("{alter} INHERIT {};", parent.sql()));
             }
         }
-        match self.replica_identity {
-            ReplicaIdentity::DefaultOrIndex => {}
-            ReplicaIdentity::Nothing => out.push(format!("{alter} REPLICA IDENTITY NOTHING;")),
-            ReplicaIdentity::Full => out.push(format!("{alter} REPLICA IDENTITY FULL;")),
-        }
+        out.extend(self.replica_identity.render(&alter));
         if self.forces_row_security {
             out.push(format!("{alter} FORCE ROW LEVEL SECURITY;"));
         }

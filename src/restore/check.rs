@@ -116,7 +116,8 @@ impl Needs {
     ) -> Result<Self> {
         let mut needs = Needs::default();
         needs.roles.extend(options.role.clone());
-        let mut created_schemas = BTreeSet::from(["pg_catalog", "public"]);
+        let mut created_schemas =
+            BTreeSet::from(["information_schema", "pg_catalog", "pg_toast", "public"]);
         created_schemas.extend(plan.makes_schema.as_deref());
         let mut created_roles = BTreeSet::new();
         let mut created_languages = BTreeSet::new();

@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 
 use crate::harness::database::psql_command;
-use crate::harness::pgstow::command;
+use crate::harness::pgstow::{command, ended_with};
 use crate::harness::{Database, Server, on_every_major, on_newest, pgstow};
 
 const RUNS: usize = 20;
@@ -134,6 +134,41 @@ fn a_session_that_waits_to_change_a_table_does_not_hang_the_dump() {
         assert!(alter.wait().unwrap().success());
         let dumped = std::fs::read_to_string(&archive).unwrap();
         assert!(dumped.contains("WHERE (n > 10)") && dumped.contains("\n1000\n"));
+    });
+}
+
+/// The server deparses by the catalogs of now, not by those of our snapshot.
+#[test]
+fn a_function_that_is_dropped_while_the_catalogs_are_read_is_one_clear_error() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t (n int); CREATE FUNCTION f(a int) RETURNS int LANGUAGE sql AS 'SELECT 1';",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql");
+        let mut holder = statement(&source, "BEGIN; LOCK TABLE t; SELECT pg_sleep(1000);");
+        wait_for(&source, "relation = 't'::regclass AND granted");
+        let dump = command()
+            .args(["create", &source.url(), "-o"])
+            .arg(&archive)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_for(&source, "relation = 't'::regclass AND NOT granted");
+        source.sql("DROP FUNCTION f(int)");
+        source.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks
+             WHERE relation = 't'::regclass AND granted AND mode = 'AccessExclusiveLock'",
+        );
+        let said = ended_with(1, dump);
+        assert!(said.contains("could not read functions"), "{said}");
+        assert!(
+            said.contains("One was dropped while they were read."),
+            "{said}"
+        );
+        holder.wait().unwrap();
+        assert!(!archive.exists());
     });
 }
 

@@ -36,6 +36,7 @@ mod inserts;
 mod kill;
 mod kinds;
 mod large_objects;
+mod left_out;
 mod lost_servers;
 mod managed;
 mod meanwhile;

@@ -207,6 +207,9 @@ fn a_plain_role_dumps_and_restores_what_it_owns_and_is_told_of_subscriptions() {
             "{told}"
         );
         pgstow(["create", &url(&source), "-o", again, "--skip-unsupported"]).expect_status(0);
+        let third = dir.path().join("c.sql.gz");
+        let third = third.to_str().unwrap();
+        pgstow(["create", &url(&source), "-o", third, "--no-subscriptions"]).expect_status(0);
         source.sql(&format!("DROP SUBSCRIPTION {subscription}"));
         source.drop_now();
         target.drop_now();

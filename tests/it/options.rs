@@ -462,6 +462,28 @@ fn a_database_comes_back_with_its_properties() {
 }
 
 #[test]
+fn a_script_makes_a_template_anew() {
+    on_newest(|server| {
+        let source = Database::filled(server, "CREATE TABLE t AS SELECT 1 AS a");
+        let name = source.name.clone();
+        let postgres = Database {
+            server,
+            name: "postgres".to_owned(),
+        };
+        postgres.sql(&format!("ALTER DATABASE {name} IS_TEMPLATE true"));
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql.gz");
+        let file = archive.to_str().unwrap();
+        pgstow(["create", &source.url(), "-o", file, "-C", "-c"]).expect_status(0);
+        source.sql("DROP TABLE t");
+        postgres.replay(&archive).unwrap();
+        assert_eq!(source.sql("SELECT a FROM t"), "1\n");
+        postgres.sql(&format!("ALTER DATABASE {name} IS_TEMPLATE false"));
+        std::mem::forget(postgres);
+    });
+}
+
+#[test]
 fn rows_as_inserts_are_the_same_rows() {
     on_newest(|server| {
         for fixture in Fixture::all_in(&["data"]) {

@@ -693,3 +693,118 @@ fn ties_to_tables_that_are_nowhere_are_left_out_and_told() {
         }
     });
 }
+
+#[test]
+fn an_identity_sequence_goes_into_a_dump_with_its_table_and_with_nothing_else() {
+    on_every_major(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, a int); INSERT INTO t (a) VALUES (1), (2), (3);
+             GRANT USAGE ON SEQUENCE t_id_seq TO PUBLIC; COMMENT ON SEQUENCE t_id_seq IS 'x';",
+        );
+        let script = |options: &[&str]| {
+            let url = source.url();
+            let call = ["create", &url, "-Z", "none", "-o", "-"];
+            pgstow([&call[..], options].concat())
+                .expect_status(0)
+                .stdout()
+        };
+        let with = script(&["-t", "t"]);
+        for said in [
+            "setval('\"public\".\"t_id_seq\"', 3, true)",
+            "GRANT USAGE ON SEQUENCE",
+            "COMMENT ON SEQUENCE",
+        ] {
+            assert!(with.contains(said), "{said}\n{with}");
+        }
+        let without = script(&["-T", "t"]);
+        assert!(!without.contains("t_id_seq"), "{without}");
+    });
+}
+
+#[test]
+fn what_belongs_to_an_extension_goes_into_a_dump_with_the_extension() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE SCHEMA ext; CREATE SCHEMA app; CREATE EXTENSION hstore SCHEMA ext;
+             REVOKE ALL ON FUNCTION ext.avals(ext.hstore) FROM PUBLIC;",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        for (number, (options, is_there)) in [
+            (&["-n", "ext"][..], false),
+            (&["--exclude-extension", "hstore"], false),
+            (&["-e", "plpgsql"], false),
+            (&["-n", "ext", "-e", "hstore"], true),
+            (&["-N", "app"], true),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let file = dir.path().join(format!("{number}.sql.gz"));
+            let file = file.to_str().unwrap();
+            let url = source.url();
+            pgstow([&["create", &url, "-o", file][..], options].concat()).expect_status(0);
+            let copy = Database::empty(server);
+            pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
+            let revoked = "SELECT count(*) FROM pg_proc WHERE proname = 'avals'
+                AND NOT has_function_privilege('pg_monitor', oid, 'EXECUTE')";
+            let expected = format!("{}\n", u8::from(is_there));
+            assert_eq!(copy.sql(revoked), expected, "{options:?}");
+        }
+    });
+}
+
+#[test]
+fn extended_statistics_of_a_schema_that_is_not_wanted_stay_out() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.t (x int, y int);
+             CREATE STATISTICS b.s ON x, y FROM a.t; CREATE STATISTICS a.own ON x, y FROM a.t;",
+        );
+        for (options, is_there) in [
+            (["-n", "a"], false),
+            (["-N", "b"], false),
+            (["-t", "a.t"], true),
+        ] {
+            let url = source.url();
+            let call = ["create", &url, "-Z", "none", "-o", "-"];
+            let script = pgstow([&call[..], &options].concat())
+                .expect_status(0)
+                .stdout();
+            assert!(script.contains("a.own"), "{options:?}\n{script}");
+            assert_eq!(script.contains("b.s "), is_there, "{options:?}\n{script}");
+        }
+    });
+}
+
+#[test]
+fn sequences_of_others_are_not_read_unless_they_are_wanted() {
+    on_every_major(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE SCHEMA other; CREATE SEQUENCE other.hidden; CREATE SCHEMA shown;
+             CREATE SEQUENCE shown.hidden; CREATE SCHEMA mine; CREATE SEQUENCE mine.own START 7;",
+        );
+        let role = format!("reader_{}", source.name);
+        source.sql(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA mine, shown TO {role}; GRANT SELECT ON SEQUENCE mine.own TO {role}"
+        ));
+        let url = source.url().replace("postgres@", &format!("{role}@"));
+        let call = ["create", &url, "-Z", "none", "-o", "-"];
+        let script = pgstow([&call[..], &["-n", "mine"]].concat())
+            .expect_status(0)
+            .stdout();
+        assert!(
+            script.contains("setval('\"mine\".\"own\"', 7, false)"),
+            "{script}"
+        );
+        for wanted in ["shown", "other"] {
+            let refused = pgstow([&call[..], &["-n", wanted]].concat()).expect_status(1);
+            let said = format!("could not read sequence \"{wanted}\".\"hidden\"");
+            assert!(refused.stderr().contains(&said), "{}", refused.stderr());
+        }
+        source.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    });
+}

@@ -1,0 +1,71 @@
+//! What a dump leaves out by itself, because nobody could restore it, and tells.
+
+use crate::harness::server::newest_alone;
+use crate::harness::{Database, Server, Snapshot, expect_equal, on_every_major, pgstow};
+
+#[test]
+fn what_reads_a_materialized_view_that_is_not_populated_is_not_refreshed() {
+    on_every_major(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE MATERIALIZED VIEW empty AS SELECT 1 AS x; CREATE VIEW between_them AS SELECT * FROM empty;
+             CREATE MATERIALIZED VIEW reader AS SELECT * FROM between_them;
+             CREATE MATERIALIZED VIEW reader_of_it AS SELECT * FROM reader;
+             CREATE MATERIALIZED VIEW other AS SELECT 2 AS x;
+             REFRESH MATERIALIZED VIEW empty WITH NO DATA;",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.sql.gz");
+        let file = file.to_str().unwrap();
+        let said = pgstow(["create", &source.url(), "-o", file])
+            .expect_status(0)
+            .stderr();
+        for view in ["reader", "reader_of_it"] {
+            let told = format!(
+                "public.{view}: left out, for it reads a materialized view that is not populated"
+            );
+            assert!(said.contains(&told), "{said}");
+        }
+        let copy = Database::empty(server);
+        pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
+        let populated = "SELECT relname FROM pg_class WHERE relkind = 'm' AND relispopulated";
+        assert_eq!(copy.sql(populated), "other\n");
+    });
+}
+
+#[test]
+fn a_standby_gives_a_dump_without_what_is_unlogged() {
+    let primary = newest_alone();
+    // What makes a standby of a copy is another file before 12.
+    if primary.major < 12 {
+        return;
+    }
+    let source = Database::filled(
+        primary,
+        "CREATE UNLOGGED TABLE u (id int GENERATED ALWAYS AS IDENTITY); INSERT INTO u DEFAULT VALUES;
+         CREATE TABLE t (id serial, a int); INSERT INTO t (a) VALUES (1), (2);",
+    );
+    let standby: &'static Server = Box::leak(Box::new(primary.standby()));
+    let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    while source.sql(streaming) != "1\n" {
+        std::thread::yield_now();
+    }
+    let follower = Database {
+        server: standby,
+        name: source.name.clone(),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.sql.gz");
+    let file = file.to_str().unwrap();
+    let said = pgstow(["create", &follower.url(), "-o", file])
+        .expect_status(0)
+        .stderr();
+    assert!(
+        said.contains("TABLE DATA public.u: left out, for a standby has no contents"),
+        "{said}"
+    );
+    let copy = Database::empty(primary);
+    pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
+    source.sql("TRUNCATE u RESTART IDENTITY");
+    expect_equal("of a standby", &Snapshot::of(&source).unwrap(), &copy);
+}
