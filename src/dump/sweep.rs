@@ -302,7 +302,13 @@ const SWEPT: &[SweptCatalog] = &[
     SweptCatalog("pg_am", None, "", 10),
     SweptCatalog("pg_cast", None, "", 10),
     SweptCatalog("pg_conversion", Some("connamespace"), "", 10),
-    SweptCatalog("pg_collation", Some("collnamespace"), "", 10),
+    // Those of pg_import_system_collations are the operating system's affair, there as here.
+    SweptCatalog(
+        "pg_collation",
+        Some("collnamespace"),
+        "AND r.collnamespace <> 'pg_catalog'::pg_catalog.regnamespace",
+        10,
+    ),
     SweptCatalog("pg_language", None, "", 10),
     SweptCatalog("pg_transform", None, "", 10),
     SweptCatalog("pg_ts_config", Some("cfgnamespace"), "", 10),
@@ -419,9 +425,11 @@ async fn read_rows(session: &Session) -> Result<Vec<SweptRow>> {
 }
 
 async fn read_commented(session: &Session) -> Result<Vec<CatalogId>> {
-    // DROP SUBSCRIPTION leaves the comment behind.
+    // DROP SUBSCRIPTION leaves the comment behind. Collations of the operating system are made with one.
     let query = "SELECT DISTINCT classoid, objoid FROM pg_catalog.pg_description WHERE objoid >= 16384 \
-                 AND classoid <> 'pg_catalog.pg_subscription'::pg_catalog.regclass";
+                 AND classoid <> 'pg_catalog.pg_subscription'::pg_catalog.regclass \
+                 AND NOT (classoid = 'pg_catalog.pg_collation'::pg_catalog.regclass AND EXISTS (SELECT FROM pg_catalog.pg_collation c \
+                   WHERE c.oid = objoid AND c.collnamespace = 'pg_catalog'::pg_catalog.regnamespace))";
     let rows = session
         .query(query, &[])
         .await

@@ -78,9 +78,9 @@ fn sequences_query(columns: &str, joins: &str) -> String {
         "SELECT c.oid AS sequence_oid, n.nspname AS sequence_schema, c.relname AS sequence_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            config.extension, c.relpersistence = 'u' AS is_unlogged, \
-           pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
+           COALESCE(pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
              AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT') \
-             AND NOT (c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery()) AS is_readable, \
+             AND NOT (c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery()), false) AS is_readable, \
            {columns} \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

@@ -1,7 +1,7 @@
 //! What a dump leaves out by itself, because nobody could restore it, and tells.
 
 use crate::harness::server::newest_alone;
-use crate::harness::{Database, Server, Snapshot, expect_equal, on_every_major, pgstow};
+use crate::harness::{Database, Server, Snapshot, expect_equal, on_every_major, on_newest, pgstow};
 
 #[test]
 fn what_reads_a_materialized_view_that_is_not_populated_is_not_refreshed() {
@@ -30,6 +30,26 @@ fn what_reads_a_materialized_view_that_is_not_populated_is_not_refreshed() {
         pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
         let populated = "SELECT relname FROM pg_class WHERE relkind = 'm' AND relispopulated";
         assert_eq!(copy.sql(populated), "other\n");
+    });
+}
+
+#[test]
+fn collations_that_came_with_the_operating_system_are_expected_on_the_target() {
+    on_newest(|server| {
+        let source = Database::filled(
+            server,
+            "DELETE FROM pg_collation WHERE collname = 'sw-x-icu'; SELECT pg_import_system_collations('pg_catalog');
+             CREATE TABLE t (a text COLLATE \"sw-x-icu\"); INSERT INTO t VALUES ('a');",
+        );
+        let added = "SELECT oid >= 16384 FROM pg_collation WHERE collname = 'sw-x-icu'";
+        assert_eq!(source.sql(added), "t\n");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.sql.gz");
+        let file = file.to_str().unwrap();
+        pgstow(["create", &source.url(), "-o", file]).expect_status(0);
+        let copy = Database::empty(server);
+        pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
+        expect_equal("collation", &Snapshot::of(&source).unwrap(), &copy);
     });
 }
 
