@@ -186,11 +186,16 @@ async fn lock(session: &Session, relations: &[Relation]) -> Result<bool> {
             return match error.code().map(|code| code.code()) {
                 Some("42P01" | "3F000") => Ok(false),
                 Some("55P03") => Err(lock_timeout(session, batch, error).await),
-                _ => {
-                    Err(
-                        Error::from_server(ErrorKind::Catalog, "could not lock the tables", error)
-                            .hint("The role needs SELECT on every table that is to be dumped."),
-                    )
+                code => {
+                    let hint = match code {
+                        // out_of_memory, of the shared table of locks
+                        Some("53200") => {
+                            "Every table takes a lock to the end: raise max_locks_per_transaction on the server."
+                        }
+                        _ => "The role needs SELECT on every table that is to be dumped.",
+                    };
+                    let what = "could not lock the tables";
+                    Err(Error::from_server(ErrorKind::Catalog, what, error).hint(hint))
                 }
             };
         }
