@@ -59,11 +59,14 @@ pub(super) fn leave_out(
             open.extend(catalog.owner_of(index));
         }
     }
-    let taken: Vec<usize> = out.into_iter().filter(|&index| wanted[index]).collect();
-    for &index in &taken {
-        wanted[index] = false;
-    }
-    taken
+    take_out(out, wanted)
+}
+
+/// Tells which of these were wanted until now.
+fn take_out(objects: impl IntoIterator<Item = usize>, wanted: &mut [bool]) -> Vec<usize> {
+    let mut objects: Vec<usize> = objects.into_iter().collect();
+    objects.retain(|&index| std::mem::replace(&mut wanted[index], false));
+    objects
 }
 
 fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
@@ -89,17 +92,14 @@ fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
             .map(|id| catalog.find(id))
             .all(|relation| relation.is_some_and(|at| is_selected(catalog, selection, at)));
     }
-    let of_configuration = match &catalog.objects[index] {
-        Object::TableData(data) => data.extension,
-        Object::SequenceSet(set) => set.extension,
-        _ => None,
-    };
-    if let Some(extension) = of_configuration
-        && let Some(extension) =
-            catalog.exact(ObjectId::definition(catalog::PG_EXTENSION, extension))
-        && !selection.may_include_extension(&catalog.objects[extension].as_dump_object().tag())
-    {
-        return false;
+    if let Some(extension) = extension_of(catalog, index) {
+        let name = catalog.objects[extension].as_dump_object().tag();
+        match &catalog.objects[index] {
+            // They are restored on what the extension makes, in whichever schema that is.
+            Object::ChangedPrivileges(_) => return is_selected(catalog, selection, extension),
+            _ if !selection.may_include_extension(&name) => return false,
+            _ => {}
+        }
     }
     // It may lie in another schema than its table.
     if let (Kind::ExtendedStatistics, Some(schema)) = (object.kind(), object.schema())
@@ -107,19 +107,22 @@ fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
     {
         return false;
     }
-    // They are restored on what the extension makes, in whichever schema that is.
-    if let Object::ChangedPrivileges(privileges) = &catalog.objects[index]
-        && let Some(extension) = privileges.extension
-        && let Some(extension) =
-            catalog.exact(ObjectId::definition(catalog::PG_EXTENSION, extension))
-    {
-        return is_selected(catalog, selection, extension);
-    }
     match object.relation().and_then(|id| catalog.find(id)) {
         Some(relation) if relation != index => is_selected(catalog, selection, relation),
         Some(_) => is_relation_selected(catalog, selection, index),
         None => is_selected_alone(selection, object),
     }
+}
+
+/// The extension whose member this is about: rows and values of its configuration, changed privileges.
+fn extension_of(catalog: &Catalog, index: usize) -> Option<usize> {
+    let extension = match &catalog.objects[index] {
+        Object::TableData(data) => data.extension,
+        Object::SequenceSet(set) => set.extension,
+        Object::ChangedPrivileges(privileges) => privileges.extension,
+        _ => None,
+    }?;
+    catalog.exact(ObjectId::definition(catalog::PG_EXTENSION, extension))
 }
 
 /// A sequence goes with the table that owns it, as in pg_dump; that of an identity column with nothing else.
@@ -166,12 +169,9 @@ fn is_in_parts(catalog: &Catalog, options: &ContentOptions, index: usize) -> boo
 
 /// Takes out what no standby has: the contents of unlogged tables and sequences. Tells what was taken out.
 pub(super) fn leave_out_unlogged(catalog: &Catalog, wanted: &mut [bool]) -> Vec<usize> {
-    let is_lost = |&index: &usize| wanted[index] && is_unlogged_data(&catalog.objects[index]);
-    let lost: Vec<usize> = (0..catalog.objects.len()).filter(is_lost).collect();
-    for &index in &lost {
-        wanted[index] = false;
-    }
-    lost
+    let all = 0..catalog.objects.len();
+    let unlogged = all.filter(|&index| is_unlogged_data(&catalog.objects[index]));
+    take_out(unlogged, wanted)
 }
 
 fn is_unlogged_data(object: &Object) -> bool {
@@ -184,12 +184,7 @@ fn is_unlogged_data(object: &Object) -> bool {
 
 /// Takes out refreshes that would fail: of what reads a materialized view that is not populated. Tells which.
 pub(super) fn leave_out_unfilled(catalog: &Catalog, wanted: &mut [bool]) -> Vec<usize> {
-    let unfilled = catalog.unfilled.iter().copied();
-    let unfilled: Vec<usize> = unfilled.filter(|&index| wanted[index]).collect();
-    for &index in &unfilled {
-        wanted[index] = false;
-    }
-    unfilled
+    take_out(catalog.unfilled.iter().copied(), wanted)
 }
 
 /// Whether these are rows of a table that an extension makes.

@@ -3,7 +3,6 @@
 
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::catalog_query::{read_all, unexpected};
-use super::language;
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
 };
@@ -138,9 +137,11 @@ fn query() -> String {
     let mut parts: Vec<String> = catalogs
         .iter()
         .map(|(name, schema, owner, acl, kind)| {
-            let is_grantable = match *name {
-                "pg_language" => language::IS_GRANTABLE,
-                _ => "true",
+            let is_of_others = is_of_others(name, "r.oid", schema);
+            let is_wanted = match *name {
+                // SQL itself, too, though it is in no schema. Privileges on those that are not trusted are refused.
+                "pg_language" => format!("r.lanpltrusted AND (r.oid < 16384 OR {is_of_others})"),
+                _ => is_of_others,
             };
             format!(
                 "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid AS classid, \
@@ -150,15 +151,7 @@ fn query() -> String {
                  COALESCE(i.initprivs, pg_catalog.acldefault(({kind})::\"char\", r.{owner})) AS initially \
                  FROM pg_catalog.{name} AS r LEFT JOIN pg_catalog.pg_init_privs AS i \
                  ON i.classoid = 'pg_catalog.{name}'::pg_catalog.regclass AND i.objoid = r.oid AND i.objsubid = 0 \
-                 WHERE (r.{acl} IS NOT NULL OR i.objoid IS NOT NULL) AND {is_grantable} AND {is_of_others}",
-                is_of_others = match *name {
-                    // SQL itself, too, though it is in no schema.
-                    "pg_language" => format!(
-                        "(r.oid < 16384 OR {})",
-                        is_of_others(name, "r.oid", schema)
-                    ),
-                    _ => is_of_others(name, "r.oid", schema),
-                },
+                 WHERE (r.{acl} IS NOT NULL OR i.objoid IS NOT NULL) AND {is_wanted}",
             )
         })
         .collect();

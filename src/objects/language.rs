@@ -15,9 +15,6 @@ const LANGUAGES: NamedCatalog = NamedCatalog {
     acl_letter: Some('l'),
 };
 
-/// Of `pg_language r`: privileges on others are refused, whatever the catalog says of them.
-pub(super) const IS_GRANTABLE: &str = "r.lanpltrusted";
-
 /// A procedural language that no extension brought.
 #[derive(Clone, Debug)]
 pub struct Language {

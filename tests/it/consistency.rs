@@ -125,10 +125,7 @@ fn a_session_that_waits_to_change_a_table_does_not_hang_the_dump() {
         wait_for(&source, "relation = 'last'::regclass AND NOT granted");
         let mut alter = statement(&source, "ALTER TABLE first ADD COLUMN m int;");
         wait_for(&source, "relation = 'first'::regclass AND NOT granted");
-        source.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks
-             WHERE relation = 'last'::regclass AND granted AND mode = 'AccessExclusiveLock'",
-        );
+        release(&source, "last");
         assert!(dump.wait().unwrap().success());
         holder.wait().unwrap();
         assert!(alter.wait().unwrap().success());
@@ -157,10 +154,7 @@ fn a_function_that_is_dropped_while_the_catalogs_are_read_is_one_clear_error() {
             .unwrap();
         wait_for(&source, "relation = 't'::regclass AND NOT granted");
         source.sql("DROP FUNCTION f(int)");
-        source.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks
-             WHERE relation = 't'::regclass AND granted AND mode = 'AccessExclusiveLock'",
-        );
+        release(&source, "t");
         let said = ended_with(1, dump);
         assert!(said.contains("could not read functions"), "{said}");
         assert!(
@@ -170,6 +164,14 @@ fn a_function_that_is_dropped_while_the_catalogs_are_read_is_one_clear_error() {
         holder.wait().unwrap();
         assert!(!archive.exists());
     });
+}
+
+/// Ends the session that holds the table up.
+fn release(source: &Database, table: &str) {
+    source.sql(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks
+         WHERE relation = '{table}'::regclass AND granted AND mode = 'AccessExclusiveLock'"
+    ));
 }
 
 /// A session of its own that runs a script.

@@ -1,7 +1,7 @@
 //! What a dump leaves out by itself, because nobody could restore it, and tells.
 
 use crate::harness::server::newest_alone;
-use crate::harness::{Database, Server, Snapshot, expect_equal, on_every_major, on_newest, pgstow};
+use crate::harness::{Database, Snapshot, expect_equal, on_every_major, on_newest, pgstow};
 
 #[test]
 fn what_reads_a_materialized_view_that_is_not_populated_is_not_refreshed() {
@@ -65,11 +65,7 @@ fn a_standby_gives_a_dump_without_what_is_unlogged() {
         "CREATE UNLOGGED TABLE u (id int GENERATED ALWAYS AS IDENTITY); INSERT INTO u DEFAULT VALUES;
          CREATE TABLE t (id serial, a int); INSERT INTO t (a) VALUES (1), (2);",
     );
-    let standby: &'static Server = Box::leak(Box::new(primary.standby()));
-    let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
-    while source.sql(streaming) != "1\n" {
-        std::thread::yield_now();
-    }
+    let standby = primary.standby();
     let follower = Database {
         server: standby,
         name: source.name.clone(),

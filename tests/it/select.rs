@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::pgstow::archive_of;
+use crate::harness::pgstow::{Outcome, archive_of};
 use crate::harness::{
     Database, Host, Server, Snapshot, expect_equal, on_every_major, on_newest, pgstow,
 };
@@ -694,6 +694,11 @@ fn ties_to_tables_that_are_nowhere_are_left_out_and_told() {
     });
 }
 
+/// A dump as a plain script.
+fn create(url: &str, options: &[&str]) -> Outcome {
+    pgstow([&["create", url, "-Z", "none", "-o", "-"][..], options].concat())
+}
+
 #[test]
 fn an_identity_sequence_goes_into_a_dump_with_its_table_and_with_nothing_else() {
     on_every_major(|server| {
@@ -702,13 +707,7 @@ fn an_identity_sequence_goes_into_a_dump_with_its_table_and_with_nothing_else() 
             "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, a int); INSERT INTO t (a) VALUES (1), (2), (3);
              GRANT USAGE ON SEQUENCE t_id_seq TO PUBLIC; COMMENT ON SEQUENCE t_id_seq IS 'x';",
         );
-        let script = |options: &[&str]| {
-            let url = source.url();
-            let call = ["create", &url, "-Z", "none", "-o", "-"];
-            pgstow([&call[..], options].concat())
-                .expect_status(0)
-                .stdout()
-        };
+        let script = |options| create(&source.url(), options).expect_status(0).stdout();
         let with = script(&["-t", "t"]);
         for said in [
             "setval('\"public\".\"t_id_seq\"', 3, true)",
@@ -768,11 +767,7 @@ fn extended_statistics_of_a_schema_that_is_not_wanted_stay_out() {
             (["-N", "b"], false),
             (["-t", "a.t"], true),
         ] {
-            let url = source.url();
-            let call = ["create", &url, "-Z", "none", "-o", "-"];
-            let script = pgstow([&call[..], &options].concat())
-                .expect_status(0)
-                .stdout();
+            let script = create(&source.url(), &options).expect_status(0).stdout();
             assert!(script.contains("a.own"), "{options:?}\n{script}");
             assert_eq!(script.contains("b.s "), is_there, "{options:?}\n{script}");
         }
@@ -792,16 +787,13 @@ fn sequences_of_others_are_not_read_unless_they_are_wanted() {
             "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA mine, shown TO {role}; GRANT SELECT ON SEQUENCE mine.own TO {role}"
         ));
         let url = source.url().replace("postgres@", &format!("{role}@"));
-        let call = ["create", &url, "-Z", "none", "-o", "-"];
-        let script = pgstow([&call[..], &["-n", "mine"]].concat())
-            .expect_status(0)
-            .stdout();
+        let script = create(&url, &["-n", "mine"]).expect_status(0).stdout();
         assert!(
             script.contains("setval('\"mine\".\"own\"', 7, false)"),
             "{script}"
         );
         for wanted in ["shown", "other"] {
-            let refused = pgstow([&call[..], &["-n", wanted]].concat()).expect_status(1);
+            let refused = create(&url, &["-n", wanted]).expect_status(1);
             let said = format!("could not read sequence \"{wanted}\".\"hidden\"");
             assert!(refused.stderr().contains(&said), "{}", refused.stderr());
         }

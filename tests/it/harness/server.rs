@@ -11,6 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use super::database::run_psql;
+
 /// Majors that tests know how to get.
 const KNOWN_MAJORS: std::ops::RangeInclusive<u32> = 10..=18;
 
@@ -90,8 +92,8 @@ impl Server {
         (server, dir)
     }
 
-    /// Another server that follows this one, which is stopped for a moment.
-    pub(crate) fn standby(&self) -> Server {
+    /// Another server that follows this one, which is stopped for a moment. It follows when this returns.
+    pub(crate) fn standby(&self) -> &'static Server {
         let port = free_port();
         let mut keeper = Command::new("bash")
             .args(["-c", STANDBY])
@@ -105,14 +107,18 @@ impl Server {
             .spawn()
             .expect("bash starts");
         expect_ready(&mut keeper, self.major);
-        Server {
+        let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+        while run_psql(self, "postgres", streaming).expect("the primary is back") != "1\n" {
+            std::thread::yield_now();
+        }
+        Box::leak(Box::new(Server {
             major: self.major,
             port,
             dir: self.dir.clone(),
             next_database: AtomicU32::new(1),
             loading: Mutex::new(()),
             _keeper: Mutex::new(keeper),
-        }
+        }))
     }
 
     /// Stops as by a crash, and stays away.
