@@ -14,6 +14,7 @@ use crate::objects::{
     RenderOptions, Rendered, TableData, catalog,
 };
 use crate::order::{Fold, Node, OrderError, order};
+use crate::restore::some_of;
 use crate::{Error, ErrorKind, Result};
 
 use super::aide::Aide;
@@ -159,7 +160,7 @@ pub(super) async fn read_contents(
             .into_iter()
             .map(|name| format!("{name} (needs one of these)")),
     );
-    let mut warnings = lost_passwords(&catalog, &wanted);
+    let mut warnings = lost_properties(&catalog, &wanted);
     warnings.extend(left_out(
         &catalog,
         &of_sessions,
@@ -224,21 +225,34 @@ fn choose_rows(object: &mut Object, selection: &Selection) -> Result<()> {
     Ok(())
 }
 
-/// Tells of which subscriptions the password is left out.
-fn lost_passwords(catalog: &Catalog, wanted: &[bool]) -> Vec<String> {
-    let lost = |object: &Object| matches!(object, Object::Subscription(s) if s.lost_password());
-    let wanted = catalog
-        .objects
-        .iter()
-        .zip(wanted)
-        .filter(|(_, wanted)| **wanted);
-    wanted
-        .filter(|(object, _)| lost(object))
-        .map(|(object, _)| {
-            let subscription = describe(object);
-            format!("{subscription}: its password is left out; --subscription-passwords keeps it")
-        })
-        .collect()
+/// Tells what wanted objects lose: what nobody could restore, and passwords.
+fn lost_properties(catalog: &Catalog, wanted: &[bool]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut with_oids = Vec::new();
+    let wanted = catalog.objects.iter().zip(wanted);
+    for (object, _) in wanted.filter(|(_, wanted)| **wanted) {
+        match object {
+            Object::Subscription(it) if it.lost_password() => lines.push(format!(
+                "{}: its password is left out; --subscription-passwords keeps it",
+                describe(object)
+            )),
+            Object::TextSearchConfiguration(it) => {
+                lines.extend(it.unknown_token_types().iter().map(|number| {
+                    let name = describe(object);
+                    format!("{name}: the mapping of token type {number} is left out, for its parser does not know it")
+                }));
+            }
+            Object::Table(it) if it.has_oids() => with_oids.push(describe(object)),
+            _ => {}
+        }
+    }
+    if !with_oids.is_empty() {
+        let named = some_of(&with_oids);
+        lines.push(format!(
+            "dumped without the OIDs that PostgreSQL has given up: {named}"
+        ));
+    }
+    lines
 }
 
 /// # Errors

@@ -244,6 +244,20 @@ impl Selection {
         is_asked_for && self.may_include_extension(name)
     }
 
+    /// Whether a configuration table or sequence is wanted: with its extension or by its own name, unless `-T` or `-N` is against it.
+    pub fn includes_configuration(&self, extension: &str, schema: &str, name: &str) -> bool {
+        let comes_along = self.includes_extension(extension) && !self.excludes(schema, name);
+        self.may_include_extension(extension)
+            && (comes_along || self.includes_relation(schema, name))
+    }
+
+    /// Whether `-T` or `-N` is against it.
+    fn excludes(&self, schema: &str, name: &str) -> bool {
+        self.exclude_schemas.iter().any(|p| p.matches(schema))
+            || self.matches(&self.exclude_tables, schema, name)
+            || self.exclude_tables_and_children.contains(schema, name)
+    }
+
     /// Whether neither `-e` nor `--exclude-extension` is against it.
     pub fn may_include_extension(&self, name: &str) -> bool {
         (self.extensions.is_empty() || self.extensions.iter().any(|p| p.matches(name)))

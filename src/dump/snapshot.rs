@@ -137,7 +137,9 @@ async fn read_relations(session: &Session, selection: &Selection) -> Result<Vec<
     let rows = session
         .query(
             "SELECT c.oid, n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname, \
-                    CASE WHEN c.relkind = 'r' THEN NULLIF(c.relfilenode, 0) END AS relfilenode \
+                    CASE WHEN c.relkind = 'r' THEN NULLIF(c.relfilenode, 0) END AS relfilenode, \
+                    (SELECT e.extname::pg_catalog.text FROM pg_catalog.pg_extension e \
+                     WHERE c.oid = ANY (e.extconfig)) AS extension \
              FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
@@ -161,7 +163,10 @@ async fn read_relations(session: &Session, selection: &Selection) -> Result<Vec<
                 row,
             )
         })
-        .filter(|(schema, name, _)| selection.includes_relation(schema, name))
+        .filter(|(schema, name, row)| match row.get("extension") {
+            Some(extension) => selection.includes_configuration(extension, schema, name),
+            None => selection.includes_relation(schema, name),
+        })
         .map(|(schema, name, row)| Relation {
             oid: row.get("oid"),
             name: quote::qualified(&schema, &name),

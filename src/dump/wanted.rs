@@ -97,8 +97,10 @@ fn is_selected(catalog: &Catalog, selection: &Selection, index: usize) -> bool {
         match &catalog.objects[index] {
             // They are restored on what the extension makes, in whichever schema that is.
             Object::ChangedPrivileges(_) => return is_selected(catalog, selection, extension),
-            _ if !selection.may_include_extension(&name) => return false,
-            _ => {}
+            _ => {
+                let schema = object.schema().unwrap_or_default();
+                return selection.includes_configuration(&name, schema, &object.tag());
+            }
         }
     }
     // It may lie in another schema than its table.
@@ -119,6 +121,7 @@ fn extension_of(catalog: &Catalog, index: usize) -> Option<usize> {
     let extension = match &catalog.objects[index] {
         Object::TableData(data) => data.extension,
         Object::SequenceSet(set) => set.extension,
+        Object::MaterializedViewData(data) => data.extension,
         Object::ChangedPrivileges(privileges) => privileges.extension,
         _ => None,
     }?;
@@ -145,8 +148,6 @@ fn is_relation_selected(catalog: &Catalog, selection: &Selection, index: usize) 
 /// Of an object that is not, and does not belong to, a relation that is dumped.
 fn is_selected_alone(selection: &Selection, object: &dyn DumpObject) -> bool {
     match (object.kind(), object.schema()) {
-        // The rows of an extension's configuration table go with the extension or by their own name.
-        (Kind::TableData, Some(schema)) => selection.includes_relation(schema, &object.tag()),
         (Kind::Extension, _) => selection.includes_extension(&object.tag()),
         (Kind::Schema, _) => selection.includes_schema(&object.tag()),
         (_, Some(schema)) => selection.includes_schema(schema),

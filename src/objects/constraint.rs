@@ -172,7 +172,7 @@ impl Constraint {
         self.index.simplify(options);
     }
 
-    fn render_create(&self) -> Vec<String> {
+    fn render_create(&self, server: ServerVersion) -> Vec<String> {
         let add = |only| {
             format!(
                 "ALTER TABLE {only}{} ADD CONSTRAINT {} {};",
@@ -191,7 +191,7 @@ impl Constraint {
         if let Some(tablespace) = self.index.tablespace.as_ref().filter(|_| self.is_exclusion) {
             out.push(self.index.render_set_tablespace(tablespace));
         }
-        out.extend(self.index.render_settings());
+        out.extend(self.index.render_settings(server));
         out
     }
 
@@ -305,9 +305,9 @@ impl DumpObject for Constraint {
         vec![(self.index.table.id(), LockStrength::Exclusive)]
     }
 
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
         Rendered {
-            create: self.render_create(),
+            create: self.render_create(context.server),
             // An attached constraint goes when its parent's goes, and not before. Without ONLY: a
             // partitioned table's constraint is dropped with its partitions' or not at all.
             drop: (!self.is_attached).then(|| {

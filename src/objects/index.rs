@@ -51,15 +51,17 @@ impl IndexRelation {
     }
 
     /// Columns for a query in which `ic` is the index, `i` its `pg_index` row, `c` the table and `n` its
-    /// namespace, which is the index's too. Only expressions have statistics targets.
+    /// namespace, which is the index's too. Only expressions have statistics targets (10 takes one for any column, and heeds it for none).
     pub(super) const COLUMNS: &str = "ic.oid AS index_oid, n.nspname AS index_schema, ic.relname AS index_name, \
          c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
          pg_catalog.pg_get_userbyid(c.relowner) AS owner, its_tablespace.spcname AS tablespace, \
          ic.reloptions, i.indisclustered, i.indisreplident, \
          CASE WHEN i.indexprs IS NOT NULL THEN ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute a \
-           WHERE a.attrelid = ic.oid AND a.attstattarget >= 0 ORDER BY a.attnum) END AS statistics_columns, \
+           WHERE a.attrelid = ic.oid AND a.attstattarget >= 0 AND i.indkey[a.attnum - 1] = 0 \
+           ORDER BY a.attnum) END AS statistics_columns, \
          CASE WHEN i.indexprs IS NOT NULL THEN ARRAY(SELECT a.attstattarget::int4 FROM pg_catalog.pg_attribute a \
-           WHERE a.attrelid = ic.oid AND a.attstattarget >= 0 ORDER BY a.attnum) END AS statistics_targets, \
+           WHERE a.attrelid = ic.oid AND a.attstattarget >= 0 AND i.indkey[a.attnum - 1] = 0 \
+           ORDER BY a.attnum) END AS statistics_targets, \
          its_comment.description AS index_comment, its_extensions.names AS index_extensions";
 
     /// What [`IndexRelation::COLUMNS`] need to be joined.
@@ -93,13 +95,11 @@ impl IndexRelation {
     }
 
     /// What follows once the index is there.
-    pub(super) fn render_settings(&self) -> Vec<String> {
+    pub(super) fn render_settings(&self, server: ServerVersion) -> Vec<String> {
         let mut out = Vec::new();
         let index = self.name.sql();
         for (column, target) in &self.statistics {
-            out.push(format!(
-                "ALTER INDEX {index} ALTER COLUMN {column} SET STATISTICS {target};"
-            ));
+            out.push(self.render_set_statistics(*column, *target, server));
         }
         if self.is_clustered {
             out.push(format!(
@@ -120,6 +120,21 @@ impl IndexRelation {
             &self.extensions,
         ));
         out
+    }
+
+    /// 10 takes no numbers, but names, which the server gives to expressions and which may have changed since.
+    fn render_set_statistics(&self, column: i16, target: i32, server: ServerVersion) -> String {
+        let index = self.name.sql();
+        if server >= ServerVersion::major(11) {
+            return format!("ALTER INDEX {index} ALTER COLUMN {column} SET STATISTICS {target};");
+        }
+        let alter = quote::literal(&format!("ALTER TABLE {index} ALTER COLUMN "));
+        let set = quote::literal(&format!(" SET STATISTICS {target}"));
+        quote::do_block(&format!(
+            "EXECUTE (SELECT {alter} || pg_catalog.quote_ident(a.attname) || {set} FROM pg_catalog.pg_attribute a \
+             WHERE a.attrelid = {}::pg_catalog.regclass AND a.attnum = {column});",
+            quote::literal(&index)
+        ))
     }
 
     pub(super) fn render_comment(&self) -> Option<String> {
@@ -220,7 +235,7 @@ impl Index {
         self.index.simplify(options);
     }
 
-    fn render_create(&self) -> Vec<String> {
+    fn render_create(&self, server: ServerVersion) -> Vec<String> {
         let mut out = Vec::new();
         match &self.index.tablespace {
             None => out.push(format!("{};", self.definition)),
@@ -234,7 +249,7 @@ impl Index {
                 }
             }
         }
-        out.extend(self.index.render_settings());
+        out.extend(self.index.render_settings(server));
         out
     }
 }
@@ -297,12 +312,12 @@ impl DumpObject for Index {
         vec![(self.index.table.id(), strength)]
     }
 
-    fn render(&self, _context: &RenderContext<'_>) -> Rendered {
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
         if !self.is_usable {
             return Rendered::default();
         }
         Rendered {
-            create: self.render_create(),
+            create: self.render_create(context.server),
             // An attached index goes when its parent's goes.
             drop: (!self.is_attached)
                 .then(|| format!("DROP INDEX IF EXISTS {};", self.index.name.sql())),

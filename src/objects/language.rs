@@ -3,9 +3,9 @@
 use super::acl::{AclTarget, GrantKind};
 use super::catalog_query::read_all;
 use super::named::{Named, NamedCatalog, NamedObject, function_name};
-use super::{Kind, Oid, RenderContext, Rendered, catalog};
+use super::{CatalogId, Kind, Oid, RenderContext, Rendered, catalog};
 use crate::Result;
-use crate::conn::Session;
+use crate::conn::{ServerVersion, Session};
 
 const LANGUAGES: NamedCatalog = NamedCatalog {
     name: "pg_language",
@@ -20,6 +20,9 @@ const LANGUAGES: NamedCatalog = NamedCatalog {
 pub struct Language {
     named: Named,
     is_trusted: bool,
+    /// The functions that a plain `CREATE LANGUAGE` made along with it, by a template of the server's (`pg_pltemplate`, before 13).
+    /// Since 13 the same statement makes the extension of that name.
+    made_along: Vec<Oid>,
     handler: String,
     inline_handler: Option<String>,
     validator: Option<String>,
@@ -33,22 +36,27 @@ impl NamedObject for Language {
         &self.named
     }
 
+    fn parts(&self) -> Vec<CatalogId> {
+        let functions = self.made_along.iter();
+        functions
+            .map(|&oid| CatalogId::new(catalog::PG_PROC, oid))
+            .collect()
+    }
+
     fn render(&self, context: &RenderContext<'_>) -> Rendered {
         let name = self.named.sql();
         let object = format!("LANGUAGE {name}");
-        let trusted = if self.is_trusted { "TRUSTED " } else { "" };
-        let mut create = format!("CREATE {trusted}{object} HANDLER {}", self.handler);
-        for (word, function) in [
-            ("INLINE", &self.inline_handler),
-            ("VALIDATOR", &self.validator),
-        ] {
-            if let Some(function) = function {
-                create.push_str(&format!(" {word} {function}"));
-            }
+        if !self.made_along.is_empty() && self.named.name == "plpgsql" {
+            // Every new database has it, from an extension.
+            return Rendered {
+                comments: self.named.render_comments(&object),
+                ..Rendered::default()
+            };
         }
         Rendered {
-            create: vec![format!("{create};")],
-            drop: Some(format!("DROP LANGUAGE IF EXISTS {name};")),
+            create: vec![self.render_create(&object)],
+            // The target may have it as an extension, which CREATE OR REPLACE takes as it is, and DROP does not.
+            drop: (self.made_along.is_empty()).then(|| format!("DROP LANGUAGE IF EXISTS {name};")),
             alter_owner: self.named.render_owner(&object),
             comments: self.named.render_comments(&object),
             acl: match self.is_trusted {
@@ -62,10 +70,42 @@ impl NamedObject for Language {
     }
 }
 
+impl Language {
+    fn render_create(&self, object: &str) -> String {
+        if !self.made_along.is_empty() {
+            return format!("CREATE OR REPLACE {object};");
+        }
+        let trusted = if self.is_trusted { "TRUSTED " } else { "" };
+        let mut create = format!("CREATE {trusted}{object} HANDLER {}", self.handler);
+        for (word, function) in [
+            ("INLINE", &self.inline_handler),
+            ("VALIDATOR", &self.validator),
+        ] {
+            if let Some(function) = function {
+                create.push_str(&format!(" {word} {function}"));
+            }
+        }
+        create + ";"
+    }
+}
+
+/// The user's functions of a language in pg_catalog, where only templates make them.
+fn made_along(server: ServerVersion) -> &'static str {
+    match server >= ServerVersion::major(13) {
+        true => "ARRAY[]::pg_catalog.oid[]",
+        false => {
+            "ARRAY(SELECT f.oid FROM pg_catalog.pg_proc f JOIN pg_catalog.pg_pltemplate t ON t.tmplname = r.lanname \
+             WHERE f.oid IN (r.lanplcallfoid, r.laninline, r.lanvalidator) AND f.oid >= 16384 \
+             AND f.pronamespace = 'pg_catalog'::pg_catalog.regnamespace)"
+        }
+    }
+}
+
 pub(crate) async fn read(session: &Session) -> Result<Vec<Language>> {
     let query = LANGUAGES.query(
         &format!(
-            "r.lanpltrusted, {} AS handler, {} AS inline_handler, {} AS validator",
+            "r.lanpltrusted, {} AS made_along, {} AS handler, {} AS inline_handler, {} AS validator",
+            made_along(session.version()),
             function_name("r.lanplcallfoid"),
             function_name("r.laninline"),
             function_name("r.lanvalidator"),
@@ -77,6 +117,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Language>> {
         Ok(Language {
             named: Named::from_row(row)?,
             is_trusted: row.try_get("lanpltrusted")?,
+            made_along: row.try_get("made_along")?,
             handler: row.try_get("handler")?,
             inline_handler: row.try_get("inline_handler")?,
             validator: row.try_get("validator")?,

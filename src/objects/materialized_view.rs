@@ -36,6 +36,8 @@ pub struct MaterializedView {
 pub struct MaterializedViewData {
     view: RelationName,
     owner: String,
+    /// Of configuration of extensions: the extension.
+    pub(crate) extension: Option<Oid>,
 }
 
 pub(crate) async fn read(
@@ -77,16 +79,19 @@ pub(crate) async fn read_materialized_view_data(
 ) -> Result<Vec<MaterializedViewData>> {
     let sql = format!(
         "SELECT c.oid AS view_oid, n.nspname AS view_schema, c.relname AS view_name, \
-           pg_catalog.pg_get_userbyid(c.relowner) AS owner \
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner, config.extension \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind = 'm' AND c.relispopulated AND {IS_USER_RELATION} \
+         LEFT JOIN (SELECT e.oid AS extension, pg_catalog.unnest(e.extconfig) AS relation \
+             FROM pg_catalog.pg_extension e) config ON config.relation = c.oid \
+         WHERE c.relkind = 'm' AND c.relispopulated AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
          ORDER BY n.nspname, c.relname"
     );
     read_all(session, "populated materialized views", &sql, |row| {
         Ok(MaterializedViewData {
             view: RelationName::from_row(row, "view")?,
             owner: row.try_get("owner")?,
+            extension: row.try_get("extension")?,
         })
     })
     .await
@@ -210,7 +215,10 @@ impl DumpObject for MaterializedViewData {
     }
 
     fn extra_dependencies(&self) -> Vec<ObjectId> {
-        vec![self.view.id()]
+        vec![match self.extension {
+            Some(extension) => ObjectId::definition(catalog::PG_EXTENSION, extension),
+            None => self.view.id(),
+        }]
     }
 
     fn relation(&self) -> Option<ObjectId> {

@@ -21,7 +21,6 @@ pub struct SequenceSet {
     pub(crate) extension: Option<Oid>,
     /// Its value is lost in a crash, and is not on standbys.
     pub(crate) is_unlogged: bool,
-    is_readable: bool,
     /// Last value, and whether it was given out. `None` if there is none that we may read.
     value: Option<(i64, bool)>,
 }
@@ -43,10 +42,13 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
         })
         .await;
     }
-    let sql = sequences_query("NULL", "");
-    let mut sets = read_all(session, "sequences", &sql, from_row).await?;
-    let mut readable: Vec<_> = sets.iter_mut().filter(|set| set.is_readable).collect();
-    for batch in readable.chunks_mut(SEQUENCES_PER_QUERY) {
+    let sql = sequences_query(IS_READABLE, "");
+    let sets = read_all(session, "sequences", &sql, |row| {
+        Ok((row.try_get::<_, bool>("is_readable")?, from_row(row)?))
+    });
+    let (readable, others): (Vec<_>, Vec<_>) = (sets.await?.into_iter()).partition(|set| set.0);
+    let mut sets: Vec<SequenceSet> = readable.into_iter().map(|set| set.1).collect();
+    for batch in sets.chunks_mut(SEQUENCES_PER_QUERY) {
         let sql = values_query(batch);
         // Locks on them all would be held to the end.
         run(session, "SAVEPOINT unlocked").await?;
@@ -63,8 +65,13 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
             set.value = Some(value);
         }
     }
+    sets.extend(others.into_iter().map(|set| set.1));
     Ok(sets)
 }
+
+const IS_READABLE: &str = "COALESCE(pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
+     AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT') \
+     AND NOT (c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery()), false) AS is_readable";
 
 async fn run(session: &Session, sql: &str) -> Result<()> {
     session.batch_execute(sql).await.map_err(|e| {
@@ -78,9 +85,6 @@ fn sequences_query(columns: &str, joins: &str) -> String {
         "SELECT c.oid AS sequence_oid, n.nspname AS sequence_schema, c.relname AS sequence_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            config.extension, c.relpersistence = 'u' AS is_unlogged, \
-           COALESCE(pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
-             AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT') \
-             AND NOT (c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery()), false) AS is_readable, \
            {columns} \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -93,7 +97,7 @@ fn sequences_query(columns: &str, joins: &str) -> String {
 }
 
 /// One row per sequence, in this order.
-fn values_query(sets: &[&mut SequenceSet]) -> String {
+fn values_query(sets: &[SequenceSet]) -> String {
     let selects: Vec<String> = sets
         .iter()
         .enumerate()
@@ -113,7 +117,6 @@ fn from_row(row: &Row) -> Result<SequenceSet, RowError> {
         owner: row.try_get("owner")?,
         extension: row.try_get("extension")?,
         is_unlogged: row.try_get("is_unlogged")?,
-        is_readable: row.try_get("is_readable")?,
         value: None,
     })
 }

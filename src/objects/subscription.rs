@@ -18,6 +18,8 @@ pub struct Subscription {
     publications: Vec<String>,
     /// Of WITH, rendered, behind `connect = false`.
     options: Vec<String>,
+    /// What its server did without being told, and servers from this major on do not: options of theirs.
+    of_later_servers: Vec<(u32, &'static str)>,
 }
 
 impl NamedObject for Subscription {
@@ -38,13 +40,20 @@ impl NamedObject for Subscription {
         let publications: Vec<String> = self.publications.iter().map(|p| quote::ident(p)).collect();
         let mut options = vec!["connect = false".to_owned()];
         options.extend_from_slice(&self.options);
+        let create = format!(
+            "CREATE {object} CONNECTION {} PUBLICATION {} WITH ({});",
+            quote::literal(&self.connection),
+            publications.join(", "),
+            options.join(", ")
+        );
+        let later = self.of_later_servers.iter().map(|(major, option)| {
+            quote::do_block(&format!(
+                "IF pg_catalog.current_setting('server_version_num')::integer >= {major}0000 THEN \
+                 ALTER {object} SET ({option}); END IF;"
+            ))
+        });
         Rendered {
-            create: vec![format!(
-                "CREATE {object} CONNECTION {} PUBLICATION {} WITH ({});",
-                quote::literal(&self.connection),
-                publications.join(", "),
-                options.join(", ")
-            )],
+            create: [create].into_iter().chain(later).collect(),
             drop: Some(self.render_drop()),
             alter_owner: self.named.render_owner(&object),
             comments: self.named.render_comments(&object),
@@ -205,16 +214,27 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Subscription>> {
     if !may_read.into_iter().any(|is_superuser: bool| is_superuser) {
         return Ok(Vec::new());
     }
-    read_all(session, "subscriptions", &query(session.version()), |row| {
+    let server = session.version();
+    read_all(session, "subscriptions", &query(server), |row| {
         Ok(Subscription {
             named: Named::from_row(row)?,
             connection: row.try_get("subconninfo")?,
             lost_password: false,
             publications: row.try_get("subpublications")?,
             options: options(row)?,
+            of_later_servers: of_later_servers(server),
         })
     })
     .await
+}
+
+/// Streaming came with 14 and is the default from 18 on; since 16 changes are applied with the rights of the table's owner.
+fn of_later_servers(server: ServerVersion) -> Vec<(u32, &'static str)> {
+    let known_since = [(14, 18, "streaming = off"), (16, 16, "run_as_owner = true")];
+    (known_since.into_iter())
+        .filter(|&(known, ..)| server < ServerVersion::major(known))
+        .map(|(_, major, option)| (major, option))
+        .collect()
 }
 
 /// What differs from the defaults of some version, and streaming, whose default changed with 18.
@@ -262,6 +282,17 @@ fn options(row: &Row) -> Result<Vec<String>, RowError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn newer_servers_are_told_what_older_ones_did_by_themselves() {
+        let majors = |major| {
+            let options = of_later_servers(ServerVersion::major(major));
+            options.iter().map(|it| it.0).collect::<Vec<_>>()
+        };
+        assert_eq!(majors(13), [18, 16]);
+        assert_eq!(majors(15), [16]);
+        assert!(majors(16).is_empty());
+    }
 
     #[test]
     fn passwords_go_and_all_else_stays() {

@@ -13,7 +13,7 @@ use super::attribute::{
     Attribute, AttributeExpression, Attributes, ExpressionKind, Identity, NotNull,
 };
 use super::attribute_default::{self, AttributeDefault};
-use super::catalog_query::{Row, RowError, read_all, unexpected};
+use super::catalog_query::{Row, RowError, read_all, since, unexpected};
 use super::named::options_clause;
 use super::relation::{Relation, RelationName};
 use super::{
@@ -38,6 +38,8 @@ pub struct Table {
     checks: Vec<Check>,
     replica_identity: ReplicaIdentity,
     forces_row_security: bool,
+    /// WITH OIDS, up to 11.
+    has_oids: bool,
     foreign: Option<Foreign>,
 }
 
@@ -122,16 +124,20 @@ pub(crate) async fn read(session: &Session, attributes: &Attributes) -> Result<V
 }
 
 fn tables_query(server: ServerVersion) -> String {
-    Relation::query(
-        server,
-        "'r', 'p', 'f'",
-        'r',
+    let columns = format!(
         "c.relkind = 'p' AS is_partitioned, c.relispartition, c.relreplident::text AS relreplident, \
-         c.relforcerowsecurity, \
+         c.relforcerowsecurity, {has_oids} AS has_oids, \
          CASE WHEN c.reloftype <> 0 THEN pg_catalog.format_type(c.reloftype, NULL) END AS of_type, \
          CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key, \
          parent.oids AS parent_oids, parent.schemas AS parent_schemas, parent.names AS parent_names, \
          fs.srvname AS foreign_server, ft.ftoptions AS foreign_options",
+        has_oids = since(server, 12, "false", "c.relhasoids"),
+    );
+    Relation::query(
+        server,
+        "'r', 'p', 'f'",
+        'r',
+        &columns,
         "LEFT JOIN pg_catalog.pg_foreign_table ft ON ft.ftrelid = c.oid \
          LEFT JOIN pg_catalog.pg_foreign_server fs ON fs.oid = ft.ftserver \
          LEFT JOIN (SELECT i.inhrelid, pg_catalog.array_agg(pc.oid ORDER BY i.inhseqno) AS oids, \
@@ -174,6 +180,7 @@ fn table_from_row(row: &Row) -> Result<Table, RowError> {
             }
         },
         forces_row_security: row.try_get("relforcerowsecurity")?,
+        has_oids: row.try_get("has_oids")?,
         foreign: server.map(|server| Foreign { server, options }),
         relation,
     })
@@ -237,6 +244,11 @@ impl Table {
     /// Its `pg_class` row.
     pub(crate) fn oid(&self) -> Oid {
         self.relation.name.oid
+    }
+
+    /// Whether it is WITH OIDS, which it loses.
+    pub(crate) fn has_oids(&self) -> bool {
+        self.has_oids
     }
 
     /// Gives the table a check constraint to print. They come in order of their names.

@@ -23,6 +23,8 @@ pub struct TextSearchConfiguration {
     parser: String,
     /// By token type: its dictionaries in order, in SQL.
     mappings: Vec<(String, String)>,
+    /// Token types with dictionaries that its parser does not know, or no longer: no statement can name them.
+    unknown_token_types: Vec<i32>,
 }
 
 impl NamedObject for TextSearchConfiguration {
@@ -56,23 +58,32 @@ impl NamedObject for TextSearchConfiguration {
     }
 }
 
+impl TextSearchConfiguration {
+    /// Token types whose dictionaries are left out, for its parser does not know them.
+    pub(crate) fn unknown_token_types(&self) -> &[i32] {
+        &self.unknown_token_types
+    }
+}
+
 pub(crate) async fn read(session: &Session) -> Result<Vec<TextSearchConfiguration>> {
     // The parser itself tells the names of its token types.
     let query = CONFIGURATIONS.query(
         "pn.nspname AS parser_schema, p.prsname AS parser, \
-         mapping.tokens, mapping.dictionaries",
+         mapping.tokens, mapping.dictionaries, mapping.unknown",
         "JOIN pg_catalog.pg_ts_parser AS p ON p.oid = r.cfgparser \
          JOIN pg_catalog.pg_namespace AS pn ON pn.oid = p.prsnamespace \
          CROSS JOIN LATERAL (SELECT \
-           COALESCE(pg_catalog.array_agg(m.alias ORDER BY m.tokid), '{}') AS tokens, \
-           COALESCE(pg_catalog.array_agg(m.dictionaries ORDER BY m.tokid), '{}') AS dictionaries \
-           FROM (SELECT t.tokid, t.alias, pg_catalog.string_agg( \
+           COALESCE(pg_catalog.array_agg(m.alias ORDER BY m.tokid) FILTER (WHERE m.alias IS NOT NULL), '{}') AS tokens, \
+           COALESCE(pg_catalog.array_agg(m.dictionaries ORDER BY m.tokid) FILTER (WHERE m.alias IS NOT NULL), '{}') \
+             AS dictionaries, \
+           COALESCE(pg_catalog.array_agg(m.tokid ORDER BY m.tokid) FILTER (WHERE m.alias IS NULL), '{}') AS unknown \
+           FROM (SELECT m.maptokentype AS tokid, t.alias, pg_catalog.string_agg( \
                pg_catalog.format('%I.%I', dn.nspname, d.dictname), ', ' ORDER BY m.mapseqno) AS dictionaries \
              FROM pg_catalog.pg_ts_config_map AS m \
-             JOIN pg_catalog.ts_token_type(r.cfgparser) AS t ON t.tokid = m.maptokentype \
+             LEFT JOIN pg_catalog.ts_token_type(r.cfgparser) AS t ON t.tokid = m.maptokentype \
              JOIN pg_catalog.pg_ts_dict AS d ON d.oid = m.mapdict \
              JOIN pg_catalog.pg_namespace AS dn ON dn.oid = d.dictnamespace \
-             WHERE m.mapcfg = r.oid GROUP BY t.tokid, t.alias) AS m) AS mapping",
+             WHERE m.mapcfg = r.oid GROUP BY m.maptokentype, t.alias) AS m) AS mapping",
         "true",
     );
     read_all(session, "text search configurations", &query, |row| {
@@ -83,6 +94,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<TextSearchConfiguratio
             parser_schema: row.try_get("parser_schema")?,
             parser: row.try_get("parser")?,
             mappings: tokens.into_iter().zip(dictionaries).collect(),
+            unknown_token_types: row.try_get("unknown")?,
         })
     })
     .await

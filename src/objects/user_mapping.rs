@@ -15,6 +15,8 @@ pub struct UserMapping {
     user: Option<String>,
     server: String,
     server_oid: Oid,
+    /// Whether an extension makes the server, and perhaps mappings along with it, which are no members of it.
+    is_of_extension: bool,
     /// `name=value`
     options: Vec<String>,
 }
@@ -60,12 +62,15 @@ impl DumpObject for UserMapping {
 
     fn render(&self, _context: &RenderContext<'_>) -> Rendered {
         let name = format!("FOR {} SERVER {}", self.user(), quote::ident(&self.server));
+        let drop = format!("DROP USER MAPPING IF EXISTS {name};");
+        let create = format!(
+            "CREATE USER MAPPING {name}{};",
+            options_clause(&self.options)
+        );
+        let first = self.is_of_extension.then(|| drop.clone());
         Rendered {
-            create: vec![format!(
-                "CREATE USER MAPPING {name}{};",
-                options_clause(&self.options)
-            )],
-            drop: Some(format!("DROP USER MAPPING IF EXISTS {name};")),
+            create: first.into_iter().chain([create]).collect(),
+            drop: Some(drop),
             ..Rendered::default()
         }
     }
@@ -74,6 +79,9 @@ impl DumpObject for UserMapping {
 /// Mappings whose options the view hides from us are not read: then nobody accounts for them, and the sweep names them.
 const QUERY: &str = "\
     SELECT m.umid, CASE WHEN m.umuser <> 0 THEN m.usename END AS usename, m.srvname, m.srvid, \
+    EXISTS (SELECT FROM pg_catalog.pg_depend AS member \
+      WHERE member.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND member.deptype = 'e' \
+      AND member.classid = 'pg_catalog.pg_foreign_server'::pg_catalog.regclass AND member.objid = m.srvid) AS is_of_extension, \
     COALESCE(m.umoptions, '{}') AS options \
     FROM pg_catalog.pg_user_mappings AS m \
     JOIN pg_catalog.pg_foreign_server AS s ON s.oid = m.srvid \
@@ -90,6 +98,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<UserMapping>> {
             user: row.try_get("usename")?,
             server: row.try_get("srvname")?,
             server_oid: row.try_get("srvid")?,
+            is_of_extension: row.try_get("is_of_extension")?,
             options: row.try_get("options")?,
         })
     })

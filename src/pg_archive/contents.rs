@@ -663,6 +663,10 @@ impl Builder<'_> {
         if entry.kind == Some(Kind::LargeObject) {
             return oids_of(entry).map(|oids| render_unlink(&oids));
         }
+        // Without its functions, by which the target may have it from an extension.
+        if entry.kind == Some(Kind::Language) && entry.definition.starts_with("CREATE OR REPLACE") {
+            return None;
+        }
         drop_if_exists(&entry.drop, drop_words(entry.kind?)?)
     }
 

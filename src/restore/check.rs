@@ -160,13 +160,21 @@ impl Needs {
         needs.languages.retain(|language| {
             !created_languages.contains(language.as_str()) && !needs.extensions.contains(language)
         });
+        // An extension makes its configuration tables, sequences and their schema.
+        let makes_extensions = !needs.extensions.is_empty();
         needs.schemas = plan
             .steps()
+            .filter(|step| !(makes_extensions && is_of_configuration(step)))
             .filter_map(|step| step.schema.as_deref())
             .filter(|schema| !created_schemas.contains(schema))
             .map(str::to_owned)
             .collect();
         needs.tables = loaded_only(plan);
+        for load in (plan.loads.iter()).filter(|load| makes_extensions && load.of_extension) {
+            if let LoadTarget::Table { schema, name } = &load.target {
+                needs.tables.remove(&(schema.clone(), name.clone()));
+            }
+        }
         Ok(needs)
     }
 
@@ -194,6 +202,11 @@ impl Needs {
         }
         Ok(())
     }
+}
+
+/// Values and contents, which extensions have, too.
+fn is_of_configuration(step: &Step) -> bool {
+    matches!(step.kind, Kind::SequenceSet | Kind::MaterializedViewData)
 }
 
 /// Schema and name of the tables that get rows and are not created.

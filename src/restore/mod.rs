@@ -79,7 +79,7 @@ use crate::objects::{Database, Oid};
 use crate::{Error, ErrorKind, Result};
 
 use check::{Needs, check_target, check_version, loaded_only};
-pub(crate) use check::{check_members, read_members};
+pub(crate) use check::{check_members, read_members, some_of};
 use clean::Survey;
 pub(crate) use database::drop_database;
 use extensions::Extensions;

@@ -777,6 +777,8 @@ impl HeldObjects {
             | Kind::RoleSetting
             | Kind::RoleMembership
             | Kind::ParameterAcl => {}
+            // CREATE OR REPLACE LANGUAGE, which stands for the extension on newer servers.
+            Kind::Language if entry.drop.is_none() => {}
             Kind::Language
             | Kind::Collation
             | Kind::Cast

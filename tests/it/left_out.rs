@@ -1,7 +1,7 @@
 //! What a dump leaves out by itself, because nobody could restore it, and tells.
 
 use crate::harness::server::newest_alone;
-use crate::harness::{Database, Snapshot, expect_equal, on_every_major, on_newest, pgstow};
+use crate::harness::{Database, Host, Snapshot, expect_equal, on_every_major, on_newest, pgstow};
 
 #[test]
 fn what_reads_a_materialized_view_that_is_not_populated_is_not_refreshed() {
@@ -50,6 +50,58 @@ fn collations_that_came_with_the_operating_system_are_expected_on_the_target() {
         let copy = Database::empty(server);
         pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
         expect_equal("collation", &Snapshot::of(&source).unwrap(), &copy);
+    });
+}
+
+#[test]
+fn what_newer_servers_do_not_have_is_told_by_name() {
+    on_every_major(|server| {
+        let oids = if server.major < 12 { "WITH OIDS" } else { "" };
+        let source = Database::filled(
+            server,
+            &format!(
+                "CREATE TABLE t (a int) {oids};
+                 CREATE TEXT SEARCH CONFIGURATION c (COPY = english);
+                 UPDATE pg_ts_config_map SET maptokentype = 99 WHERE mapcfg = 'c'::regconfig AND maptokentype = 1;"
+            ),
+        );
+        let said = pgstow(["create", &source.url(), "-o", "-"])
+            .expect_status(0)
+            .stderr();
+        for (told, is_told) in [
+            ("public.c: the mapping of token type 99 is left out", true),
+            ("has given up: TABLE public.t", server.major < 12),
+        ] {
+            assert_eq!(said.contains(told), is_told, "{said}");
+        }
+        let said = pgstow(["create", &source.url(), "-T", "t", "-o", "-"])
+            .expect_status(0)
+            .stderr();
+        assert!(!said.contains("given up"), "{said}");
+    });
+}
+
+#[test]
+fn plpgsql_without_its_extension_is_that_of_the_target() {
+    on_every_major(|server| {
+        // Since 13 the statement makes the extension.
+        if server.major >= 13 {
+            return;
+        }
+        let source = Database::filled(
+            server,
+            "DROP EXTENSION plpgsql; CREATE LANGUAGE plpgsql;
+             CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 7; END';",
+        );
+        let host = Host::of(&source);
+        let id = host.create("manual");
+        host.run(["drill", &id, &source.url()]).expect_status(0);
+        let copy = Database::empty(server);
+        for _ in 0..2 {
+            host.run(["restore", &id, &copy.url(), "--yes"])
+                .expect_status(0);
+            assert_eq!(copy.sql("SELECT f()"), "7\n");
+        }
     });
 }
 

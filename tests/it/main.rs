@@ -24,6 +24,7 @@ mod documents;
 mod durability;
 mod encodings;
 mod exact;
+mod extensions;
 mod extract;
 mod faults;
 mod foreign_data;
