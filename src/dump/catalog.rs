@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::conn::Session;
 use crate::objects::attribute::{self, Additions, Attributes, Columns};
+use crate::objects::deparsed::Deparsed;
 use crate::objects::plain_definition::{Deparser, Rules, read_rules};
 use crate::objects::quote::one_line;
 use crate::objects::table::Check;
@@ -120,7 +121,7 @@ pub(super) struct Ahead {
     swept: Swept,
 }
 
-/// Reads all objects that the parts need and their dependencies. An [`Aide`] reads beside the leader: the time is the
+/// Reads all objects that the parts need and their dependencies; definitions of those alone that are to be deparsed. An [`Aide`] reads beside the leader: the time is the
 /// server's, and a session keeps one core of it busy. Columns come before what is made of them.
 ///
 /// # Errors
@@ -129,6 +130,7 @@ pub(super) async fn read_catalog(
     leader: &Session,
     aide: Option<Aide>,
     parts: &Parts,
+    deparsed: Deparsed,
 ) -> Result<(Catalog, Swept)> {
     let helped = async {
         match aide {
@@ -147,8 +149,8 @@ pub(super) async fn read_catalog(
         dependencies,
         swept,
     } = ahead;
-    let attributes = attribute::complete(leader, columns, additions).await?;
-    let deparser = Deparser::new(attributes, rules);
+    let attributes = attribute::complete(leader, columns, additions, &deparsed).await?;
+    let deparser = Deparser::new(attributes, rules, deparsed);
     let helper = aide.as_ref().unwrap_or(leader);
     let reads = futures::join!(
         read_definitions(leader, &deparser, parts),
@@ -320,29 +322,29 @@ pub(super) async fn read_ahead(s: &Session) -> Result<Ahead> {
 async fn read_definitions(s: &Session, deparser: &Deparser, parts: &Parts) -> Result<Vec<Object>> {
     let columns = deparser.attributes();
     let mut reads = vec![
-        all(objects::table::read(s, columns), Object::Table),
+        all(objects::table::read(s, deparser), Object::Table),
         all(
-            objects::check_constraint::read(s, columns),
+            objects::check_constraint::read(s, deparser),
             Object::CheckConstraint,
         ),
-        all(objects::function::read(s), Object::Function),
-        all(objects::view::read(s, columns), Object::View),
+        all(objects::function::read(s, deparser), Object::Function),
+        all(objects::view::read(s, deparser), Object::View),
         all(
-            objects::materialized_view::read(s, columns),
+            objects::materialized_view::read(s, deparser),
             Object::MaterializedView,
         ),
         all(
             objects::materialized_view::read_materialized_view_data(s),
             Object::MaterializedViewData,
         ),
-        all(objects::rule::read(s), Object::Rule),
-        all(objects::policy::read(s), Object::Policy),
+        all(objects::rule::read(s, deparser), Object::Rule),
+        all(objects::policy::read(s, deparser), Object::Policy),
         all(
-            objects::publication_table::read(s),
+            objects::publication_table::read(s, deparser),
             Object::PublicationTable,
         ),
         all(
-            objects::extended_statistics::read(s),
+            objects::extended_statistics::read(s, deparser),
             Object::ExtendedStatistics,
         ),
         all(objects::foreign_key::read(s, deparser), Object::ForeignKey),
@@ -360,12 +362,18 @@ async fn read_dependents(s: &Session, deparser: &Deparser, parts: &Parts) -> Res
         all(objects::index::read(s, deparser), Object::Index),
         all(objects::constraint::read(s, deparser), Object::Constraint),
         all(objects::index_attach::read(s), Object::IndexAttach),
-        all(objects::table_attach::read(s), Object::TableAttach),
-        all(objects::trigger::read(s), Object::Trigger),
+        all(
+            objects::table_attach::read(s, deparser),
+            Object::TableAttach,
+        ),
+        all(objects::trigger::read(s, deparser), Object::Trigger),
     ];
     // Before 18 each sequence has to be read by its name.
     if parts.includes_kind(Kind::SequenceSet) {
-        reads.push(all(objects::sequence_set::read(s), Object::SequenceSet));
+        reads.push(all(
+            objects::sequence_set::read(s, deparser),
+            Object::SequenceSet,
+        ));
     }
     pipeline(reads).await
 }

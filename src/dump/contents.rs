@@ -20,6 +20,7 @@ use crate::{Error, ErrorKind, Result};
 use super::aide::Aide;
 use super::catalog::{Catalog, describe, extension_members, read_catalog};
 use super::column_order::ColumnOrder;
+use super::deparsed::read_deparsed;
 use super::parts::Parts;
 use super::selection::{Inheritance, Selection};
 use super::sweep::{passing, sweep, unsupported};
@@ -125,7 +126,8 @@ pub(super) async fn read_contents(
     options: &ContentOptions,
 ) -> Result<Contents> {
     let selection = resolve(session, selection).await?;
-    let (mut catalog, swept) = read_catalog(session, aide, &options.parts).await?;
+    let deparsed = read_deparsed(session, &selection).await?;
+    let (mut catalog, swept) = read_catalog(session, aide, &options.parts, deparsed).await?;
     for object in &mut catalog.objects {
         choose_rows(object, &selection)?;
         object.simplify(&options.style);

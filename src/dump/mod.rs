@@ -7,6 +7,7 @@ mod catalog;
 mod column_order;
 mod contents;
 mod create;
+mod deparsed;
 mod effort;
 mod encoding;
 pub mod filter_file;

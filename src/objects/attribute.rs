@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::acl::Acl;
 use super::catalog_query::{Row, RowError, read_all, read_all_with, since, unexpected};
+use super::deparsed::Deparsed;
 use super::relation::RelationName;
 use super::sequence::SequenceOptions;
 use super::{Oid, OidMap, quote};
@@ -248,8 +249,10 @@ pub(crate) async fn complete(
     session: &Session,
     mut columns: Columns,
     additions: Additions,
+    deparsed: &Deparsed,
 ) -> Result<Attributes> {
-    let to_print = (additions.expressions.iter()).filter(|expression| expression.what.1.is_none());
+    let to_print = (additions.expressions.iter())
+        .filter(|expression| expression.what.1.is_none() && deparsed.includes(expression.relation));
     let oids: Vec<Oid> = to_print.map(|expression| expression.what.0).collect();
     let mut texts = read_expressions_of_columns(session, &oids).await?;
     for expression in additions.expressions {
@@ -259,7 +262,7 @@ pub(crate) async fn complete(
             what: (oid, text),
         } = expression;
         let expression = text.or_else(|| texts.remove(&oid));
-        // Of a table that was dropped meanwhile: what is dumped is locked.
+        // Of a table that is not dumped, or was dropped meanwhile: what is dumped is locked.
         let Some(expression) = expression else {
             continue;
         };

@@ -8,7 +8,7 @@ use super::attribute::Attributes;
 use super::catalog_query::{
     Row, RowError, comment_join, is_users_schema, read_all, since, unexpected,
 };
-use super::plain_definition::print;
+use super::plain_definition::{Deparser, print};
 use super::table::Check;
 use super::{
     DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
@@ -233,13 +233,15 @@ fn check_constraints_query(server: ServerVersion) -> String {
 
 /// Reads the constraints. Of those that are alike one alone is deparsed: the server opens the table of each that it
 /// deparses, and databases with very many tables have many that are the same.
-pub(crate) async fn read(
-    session: &Session,
-    attributes: &Attributes,
-) -> Result<Vec<CheckConstraint>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<CheckConstraint>> {
     let query = check_constraints_query(session.version());
     let drafts = read_all(session, "check constraints", &query, from_row).await?;
-    let firsts = firsts_of_their_kind(&drafts, attributes);
+    let is_asked_for = |draft: &Draft| {
+        let constraint = &draft.constraint;
+        constraint.parent == Parent::Domain || deparser.deparsed().includes(constraint.parent_oid)
+    };
+    let (drafts, others): (Vec<Draft>, Vec<Draft>) = drafts.into_iter().partition(is_asked_for);
+    let firsts = firsts_of_their_kind(&drafts, deparser.attributes());
     let mut to_print = firsts.clone();
     to_print.sort_unstable();
     to_print.dedup();
@@ -254,7 +256,8 @@ pub(crate) async fn read(
             ..constraint
         })
     });
-    defined.collect()
+    let others = others.into_iter().map(|draft| Ok(draft.constraint));
+    defined.chain(others).collect()
 }
 
 /// A constraint still without its definition.

@@ -95,6 +95,9 @@ fn from_row(row: &Row, deparser: &Deparser) -> Result<(Constraint, Option<String
             .try_get::<_, Option<Vec<Oid>>>("triggers")?
             .unwrap_or_default(),
     };
+    if !deparser.deparsed().includes(constraint.index.table.oid) {
+        return Ok((constraint, Some(String::new())));
+    }
     let definition = match row.try_get("plain_words")? {
         Some(words) => {
             let columns: Vec<i16> = row.try_get("columns")?;

@@ -2,6 +2,7 @@
 
 use super::catalog_query::read_all;
 use super::named::{Named, NamedCatalog, NamedObject};
+use super::plain_definition::Deparser;
 use super::{Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -59,14 +60,19 @@ impl NamedObject for ExtendedStatistics {
     }
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<ExtendedStatistics>> {
+pub(crate) async fn read(
+    session: &Session,
+    deparser: &Deparser,
+) -> Result<Vec<ExtendedStatistics>> {
     // Targets came with 13.
     let target = match session.version() >= ServerVersion::major(13) {
         true => "NULLIF(r.stxstattarget::pg_catalog.int4, -1)",
         false => "NULL::pg_catalog.int4",
     };
     let columns = format!(
-        "r.stxrelid, pg_catalog.pg_get_statisticsobjdef(r.oid) AS definition, {target} AS target"
+        "r.stxrelid, {} AS definition, {target} AS target",
+        (deparser.deparsed())
+            .of_relation("r.stxrelid", "pg_catalog.pg_get_statisticsobjdef(r.oid)")
     );
     let query = STATISTICS.query(&columns, "", "true");
     read_all(session, "extended statistics", &query, |row| {

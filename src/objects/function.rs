@@ -3,6 +3,8 @@
 
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::catalog_query::{comment_join, is_users, is_users_schema, read_all, unexpected};
+use super::deparsed::Deparsed;
+use super::plain_definition::Deparser;
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::conn::{ServerVersion, Session};
 use crate::{Result, lexer};
@@ -119,7 +121,7 @@ fn without_replace(deparsed: &str) -> Option<String> {
     Some(format!("CREATE {}", rest.trim_end_matches('\n')))
 }
 
-fn functions_query(server: ServerVersion) -> String {
+fn functions_query(server: ServerVersion, deparsed: &Deparsed) -> String {
     // prokind came with 11, along with procedures.
     let (is_procedure, is_aggregate) = if server >= ServerVersion::major(11) {
         ("p.prokind = 'p'", "p.prokind = 'a'")
@@ -132,7 +134,7 @@ fn functions_query(server: ServerVersion) -> String {
          pg_catalog.acldefault('f', p.proowner)::pg_catalog.text[] AS acl_default, \
          comment.description, \
          pg_catalog.pg_get_function_identity_arguments(p.oid) AS identity_arguments, \
-         pg_catalog.pg_get_functiondef(p.oid) AS definition, \
+         {definition} AS definition, \
          p.procost, CASE WHEN p.proretset THEN p.prorows END AS prorows, \
          ARRAY(SELECT e.extname::pg_catalog.text FROM pg_catalog.pg_depend AS x \
            JOIN pg_catalog.pg_extension AS e ON e.oid = x.refobjid \
@@ -146,19 +148,23 @@ fn functions_query(server: ServerVersion) -> String {
            WHERE i.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass \
            AND i.objid = p.oid AND i.deptype = 'i') \
          ORDER BY n.nspname, p.proname, identity_arguments",
+        definition = deparsed.of_schema("n.oid", "pg_catalog.pg_get_functiondef(p.oid)"),
         comment = comment_join("pg_proc", "p"),
         users = is_users("pg_proc", "p"),
         users_schema = is_users_schema("n"),
     )
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<Function>> {
-    let query = functions_query(session.version());
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Function>> {
+    let query = functions_query(session.version(), deparser.deparsed());
     read_all(session, "functions", &query, |row| {
         let name: String = row.try_get("proname")?;
         let deparsed: &str = row.try_get("definition")?;
-        let definition = without_replace(deparsed)
-            .ok_or_else(|| unexpected(&format!("function {name}"), "definition", deparsed))?;
+        let definition = match deparsed {
+            "" => String::new(),
+            _ => without_replace(deparsed)
+                .ok_or_else(|| unexpected(&format!("function {name}"), "definition", deparsed))?,
+        };
         let definition = lexer::quote_names_spelled_begin(&definition).into_owned();
         Ok(Function {
             oid: row.try_get("oid")?,

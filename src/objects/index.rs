@@ -1,6 +1,7 @@
 //! Indexes that back no constraint (`pg_index`), and what constraints' indexes have in common with them.
 
 use super::catalog_query::{Row, RowError, read_all, since};
+use super::deparsed::Deparsed;
 use super::plain_definition::{Deparser, PlainIndex, define};
 use super::relation::{IS_USER_RELATION, RelationName, render_depends_on_extensions};
 use super::{
@@ -163,7 +164,7 @@ fn statistics_from_row(row: &Row) -> Result<Vec<(i16, i32)>, RowError> {
 }
 
 pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Index>> {
-    let sql = query(session.version());
+    let sql = query(session.version(), deparser.deparsed());
     let drafts = read_all(session, "indexes", &sql, |row| from_row(row, deparser)).await?;
     let oid = |index: &Index| index.index.name.oid;
     define(session, "pg_get_indexdef", drafts, oid, |index| {
@@ -181,6 +182,9 @@ fn from_row(row: &Row, deparser: &Deparser) -> Result<(Index, Option<String>), R
         is_usable: row.try_get("is_usable")?,
         is_attached: row.try_get("is_attached")?,
     };
+    if !deparser.deparsed().includes(index.index.table.oid) {
+        return Ok((index, Some(String::new())));
+    }
     if !row.try_get("is_plain")? {
         return Ok((index, None));
     }
@@ -195,7 +199,7 @@ fn from_row(row: &Row, deparser: &Deparser) -> Result<(Index, Option<String>), R
     Ok((index, definition))
 }
 
-fn query(server: ServerVersion) -> String {
+fn query(server: ServerVersion, deparsed: &Deparsed) -> String {
     // Indexes have had parents since 11.
     let is_attached = if server >= ServerVersion::major(11) {
         "ic.relispartition"
@@ -206,7 +210,7 @@ fn query(server: ServerVersion) -> String {
     let has_keys_only = since(server, 11, "i.indnkeyatts = i.indnatts", "true");
     let nulls_are_distinct = since(server, 15, "NOT i.indnullsnotdistinct", "true");
     format!(
-        "SELECT {columns}, pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate, \
+        "SELECT {columns}, {predicate} AS predicate, \
            c.relkind = 'p' OR (i.indisvalid AND i.indisready) AS is_usable, \
            {is_attached} AS is_attached, \
            ic.relkind = 'i' AND i.indexprs IS NULL AND i.indpred IS NULL AND ic.reloptions IS NULL \
@@ -225,6 +229,7 @@ fn query(server: ServerVersion) -> String {
              AND co.conrelid = c.oid AND co.contype IN ('p', 'u', 'x')) \
          ORDER BY n.nspname, c.relname, ic.relname",
         columns = IndexRelation::COLUMNS,
+        predicate = deparsed.of_relation("c.oid", "pg_catalog.pg_get_expr(i.indpred, i.indrelid)"),
         joins = IndexRelation::JOINS,
     )
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::acl::GrantKind;
-use super::attribute::{Attribute, Attributes};
+use super::attribute::Attribute;
 use super::catalog_query::{read_all, unexpected};
+use super::plain_definition::Deparser;
 use super::relation::{
     IS_USER_RELATION, Relation, RelationName, extensions_expression, render_depends_on_extensions,
 };
@@ -40,13 +41,11 @@ pub struct MaterializedViewData {
     pub(crate) extension: Option<Oid>,
 }
 
-pub(crate) async fn read(
-    session: &Session,
-    attributes: &Attributes,
-) -> Result<Vec<MaterializedView>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<MaterializedView>> {
+    let attributes = deparser.attributes();
     let columns = format!(
-        "pg_catalog.pg_get_viewdef(c.oid) AS query, rule.oid AS rule, \
-         c.relreplident::pg_catalog.text, {} AS extensions",
+        "{} AS query, rule.oid AS rule, c.relreplident::pg_catalog.text, {} AS extensions",
+        (deparser.deparsed()).of_relation("c.oid", "pg_catalog.pg_get_viewdef(c.oid)"),
         extensions_expression("pg_class", "c.oid")
     );
     let sql = Relation::query(

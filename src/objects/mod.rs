@@ -22,6 +22,7 @@ pub(crate) mod constraint;
 pub(crate) mod conversion;
 pub(crate) mod database;
 pub(crate) mod default_acl;
+pub(crate) mod deparsed;
 pub(crate) mod domain;
 pub(crate) mod enum_type;
 pub(crate) mod event_trigger;

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::Oid;
 use super::attribute::Attributes;
 use super::catalog_query::{read_all, read_all_with};
+use super::deparsed::Deparsed;
 use super::relation::RelationName;
 use crate::conn::Session;
 use crate::{Error, Result};
@@ -18,6 +19,7 @@ use crate::{Error, Result};
 pub(crate) struct Deparser {
     attributes: Attributes,
     rules: Rules,
+    deparsed: Deparsed,
 }
 
 /// How the server deparses.
@@ -100,8 +102,17 @@ const SETTING_QUERY: &str =
     "SELECT pg_catalog.current_setting('quote_all_identifiers')::bool AS quotes_all";
 
 impl Deparser {
-    pub(crate) fn new(attributes: Attributes, rules: Rules) -> Self {
-        Deparser { attributes, rules }
+    pub(crate) fn new(attributes: Attributes, rules: Rules, deparsed: Deparsed) -> Self {
+        Deparser {
+            attributes,
+            rules,
+            deparsed,
+        }
+    }
+
+    /// Whose definitions the server is asked for.
+    pub(super) fn deparsed(&self) -> &Deparsed {
+        &self.deparsed
     }
 
     /// The columns that definitions are made of.

@@ -1,6 +1,7 @@
 //! Row security policies (`pg_policy`).
 
 use super::catalog_query::{read_all, unexpected};
+use super::plain_definition::Deparser;
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
@@ -24,22 +25,28 @@ pub struct Policy {
     comment: Option<String>,
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<Policy>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Policy>> {
+    let expression = |column: &str| {
+        let expression = format!("pg_catalog.pg_get_expr(p.{column}, p.polrelid)");
+        deparser.deparsed().of_relation("c.oid", &expression)
+    };
     let sql = format!(
         "SELECT p.oid, p.polname, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            p.polpermissive, p.polcmd::text AS polcmd, \
            ARRAY(SELECT r.rolname::text FROM pg_catalog.pg_roles r \
              WHERE r.oid = ANY (p.polroles) ORDER BY r.rolname) AS roles, \
-           pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS polqual, \
-           pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) AS polwithcheck, \
+           {using} AS polqual, \
+           {with_check} AS polwithcheck, \
            (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = p.oid \
              AND de.classoid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND de.objsubid = 0) AS comment \
          FROM pg_catalog.pg_policy p \
          JOIN pg_catalog.pg_class c ON c.oid = p.polrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE {IS_USER_RELATION} \
-         ORDER BY n.nspname, c.relname, p.polname"
+         ORDER BY n.nspname, c.relname, p.polname",
+        using = expression("polqual"),
+        with_check = expression("polwithcheck"),
     );
     read_all(session, "policies", &sql, |row| {
         let name: String = row.try_get("polname")?;

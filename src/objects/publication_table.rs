@@ -1,6 +1,7 @@
 //! Tables of publications (`pg_publication_rel`), with their column lists and row filters.
 
 use super::catalog_query::{is_users, read_all};
+use super::plain_definition::Deparser;
 use super::relation::RelationName;
 use super::{
     DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
@@ -84,15 +85,17 @@ impl DumpObject for PublicationTable {
     }
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<PublicationTable>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<PublicationTable>> {
     // Column lists and row filters came with 15.
+    let row_filter = (deparser.deparsed())
+        .of_relation("r.prrelid", "pg_catalog.pg_get_expr(r.prqual, r.prrelid)");
     let (columns, filter) = match session.version() >= ServerVersion::major(15) {
         true => (
             "ARRAY(SELECT a.attname::pg_catalog.text \
                FROM pg_catalog.unnest(r.prattrs) WITH ORDINALITY AS l (attnum, position) \
                JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.prrelid AND a.attnum = l.attnum \
                ORDER BY l.position)",
-            "pg_catalog.pg_get_expr(r.prqual, r.prrelid)",
+            row_filter.as_str(),
         ),
         false => ("ARRAY[]::pg_catalog.text[]", "NULL::pg_catalog.text"),
     };

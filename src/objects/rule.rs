@@ -1,6 +1,7 @@
 //! Rules (`pg_rewrite`) but for those that are views' queries.
 
 use super::catalog_query::{read_all, unexpected};
+use super::plain_definition::Deparser;
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
@@ -21,18 +22,20 @@ pub struct Rule {
     comment: Option<String>,
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<Rule>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Rule>> {
     let sql = format!(
         "SELECT rw.oid, rw.rulename, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
-           pg_catalog.pg_get_ruledef(rw.oid) AS definition, rw.ev_enabled::text AS ev_enabled, \
+           {definition} AS definition, rw.ev_enabled::text AS ev_enabled, \
            (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = rw.oid \
              AND de.classoid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND de.objsubid = 0) AS comment \
          FROM pg_catalog.pg_rewrite rw \
          JOIN pg_catalog.pg_class c ON c.oid = rw.ev_class \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE rw.rulename <> '_RETURN' AND {IS_USER_RELATION} \
-         ORDER BY n.nspname, c.relname, rw.rulename"
+         ORDER BY n.nspname, c.relname, rw.rulename",
+        definition =
+            (deparser.deparsed()).of_relation("c.oid", "pg_catalog.pg_get_ruledef(rw.oid)"),
     );
     read_all(session, "rules", &sql, |row| {
         let name: String = row.try_get("rulename")?;

@@ -1,6 +1,7 @@
 //! The value of a sequence: `setval`. Not under the snapshot: sequences are not transactional.
 
 use super::catalog_query::{Row, RowError, read_all};
+use super::plain_definition::Deparser;
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,
@@ -25,12 +26,17 @@ pub struct SequenceSet {
     value: Option<(i64, bool)>,
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<SequenceSet>> {
+    let is_wanted = deparser.deparsed().is_wanted("c.oid");
     // Since 18 one function reads any sequence; before, each is a relation of its own.
     if session.version() >= ServerVersion::major(18) {
         let sql = sequences_query(
             "value.last_value, value.is_called",
-            "LEFT JOIN LATERAL pg_catalog.pg_get_sequence_data(c.oid) value ON true",
+            &format!(
+                "LEFT JOIN LATERAL pg_catalog.pg_get_sequence_data( \
+                   CASE WHEN config.extension IS NOT NULL OR {is_wanted} THEN c.oid END) value ON true"
+            ),
+            &is_wanted,
         );
         return read_all(session, "values of sequences", &sql, |row| {
             let last_value: Option<i64> = row.try_get("last_value")?;
@@ -42,7 +48,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<SequenceSet>> {
         })
         .await;
     }
-    let sql = sequences_query(IS_READABLE, "");
+    let sql = sequences_query(IS_READABLE, "", &is_wanted);
     let sets = read_all(session, "sequences", &sql, |row| {
         Ok((row.try_get::<_, bool>("is_readable")?, from_row(row)?))
     });
@@ -80,7 +86,7 @@ async fn run(session: &Session, sql: &str) -> Result<()> {
     })
 }
 
-fn sequences_query(columns: &str, joins: &str) -> String {
+fn sequences_query(columns: &str, joins: &str, is_wanted: &str) -> String {
     format!(
         "SELECT c.oid AS sequence_oid, n.nspname AS sequence_schema, c.relname AS sequence_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
@@ -91,7 +97,7 @@ fn sequences_query(columns: &str, joins: &str) -> String {
          LEFT JOIN (SELECT e.oid AS extension, pg_catalog.unnest(e.extconfig) AS relation \
              FROM pg_catalog.pg_extension e) config ON config.relation = c.oid \
          {joins} \
-         WHERE c.relkind = 'S' AND (config.extension IS NOT NULL OR ({IS_USER_RELATION})) \
+         WHERE c.relkind = 'S' AND (config.extension IS NOT NULL OR ({IS_USER_RELATION} AND {is_wanted})) \
          ORDER BY n.nspname, c.relname"
     )
 }

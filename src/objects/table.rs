@@ -14,7 +14,9 @@ use super::attribute::{
 };
 use super::attribute_default::{self, AttributeDefault};
 use super::catalog_query::{Row, RowError, read_all, since, unexpected};
+use super::deparsed::Deparsed;
 use super::named::options_clause;
+use super::plain_definition::Deparser;
 use super::relation::{Relation, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, RenderOptions, Rendered, Section,
@@ -113,25 +115,26 @@ impl ReplicaIdentity {
 }
 
 /// Reads the tables, still without their check constraints: [`Table::add_check`].
-pub(crate) async fn read(session: &Session, attributes: &Attributes) -> Result<Vec<Table>> {
-    let query = tables_query(session.version());
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Table>> {
+    let query = tables_query(session.version(), deparser.deparsed());
     read_all(session, "tables", &query, |row| {
         let mut table = table_from_row(row)?;
-        table.fill_columns(attributes);
+        table.fill_columns(deparser.attributes());
         Ok(table)
     })
     .await
 }
 
-fn tables_query(server: ServerVersion) -> String {
+fn tables_query(server: ServerVersion, deparsed: &Deparsed) -> String {
     let columns = format!(
         "c.relkind = 'p' AS is_partitioned, c.relispartition, c.relreplident::text AS relreplident, \
          c.relforcerowsecurity, {has_oids} AS has_oids, \
          CASE WHEN c.reloftype <> 0 THEN pg_catalog.format_type(c.reloftype, NULL) END AS of_type, \
-         CASE WHEN c.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(c.oid) END AS partition_key, \
+         CASE WHEN c.relkind = 'p' THEN {partition_key} END AS partition_key, \
          parent.oids AS parent_oids, parent.schemas AS parent_schemas, parent.names AS parent_names, \
          fs.srvname AS foreign_server, ft.ftoptions AS foreign_options",
         has_oids = since(server, 12, "false", "c.relhasoids"),
+        partition_key = deparsed.of_relation("c.oid", "pg_catalog.pg_get_partkeydef(c.oid)"),
     );
     Relation::query(
         server,

@@ -1,6 +1,7 @@
 //! ATTACH PARTITION: binds a partition to its partitioned table with its bounds.
 
 use super::catalog_query::read_all;
+use super::plain_definition::Deparser;
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Part, RenderContext, Rendered, Section,
@@ -18,19 +19,21 @@ pub struct TableAttach {
     bound: String,
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<TableAttach>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<TableAttach>> {
     let sql = format!(
         "SELECT c.oid AS partition_oid, n.nspname AS partition_schema, c.relname AS partition_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            p.oid AS parent_oid, pn.nspname AS parent_schema, p.relname AS parent_name, \
-           pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound \
+           {bound} AS bound \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid \
          JOIN pg_catalog.pg_class p ON p.oid = i.inhparent \
          JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'f') AND c.relispartition AND {IS_USER_RELATION} \
-         ORDER BY n.nspname, c.relname"
+         ORDER BY n.nspname, c.relname",
+        bound = (deparser.deparsed())
+            .of_relation("c.oid", "pg_catalog.pg_get_expr(c.relpartbound, c.oid)"),
     );
     read_all(session, "partitions", &sql, |row| {
         Ok(TableAttach {

@@ -4,6 +4,8 @@
 //! is enabled or disabled otherwise than its parent is there something to say.
 
 use super::catalog_query::{read_all, since, unexpected};
+use super::deparsed::Deparsed;
+use super::plain_definition::Deparser;
 use super::relation::{
     IS_USER_RELATION, RelationName, extensions_expression, render_depends_on_extensions,
 };
@@ -72,8 +74,8 @@ impl State {
     }
 }
 
-pub(crate) async fn read(session: &Session) -> Result<Vec<Trigger>> {
-    let sql = query(session.version());
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Trigger>> {
+    let sql = query(session.version(), deparser.deparsed());
     read_all(session, "triggers", &sql, |row| {
         let name: String = row.try_get("tgname")?;
         let state: String = row.try_get("tgenabled")?;
@@ -101,7 +103,7 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Trigger>> {
     .await
 }
 
-fn query(server: ServerVersion) -> String {
+fn query(server: ServerVersion, deparsed: &Deparsed) -> String {
     // Row triggers of partitioned tables came with 11, tgparentid with 13. In between pg_depend knows
     // the parent. Clones are marked internal before 15.
     let parent = if server >= ServerVersion::major(13) {
@@ -123,10 +125,10 @@ fn query(server: ServerVersion) -> String {
     format!(
         "SELECT t.oid, t.tgname, c.oid AS table_oid, n.nspname AS table_schema, c.relname AS table_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
-           pg_catalog.pg_get_triggerdef(t.oid, false) AS definition, t.tgenabled::text AS tgenabled, \
+           {definition} AS definition, t.tgenabled::text AS tgenabled, \
            parent.oid AS parent, parent.tgenabled::text AS parent_enabled, co.oid AS constraint_oid, \
            (SELECT de.description FROM pg_catalog.pg_description de WHERE de.objoid = t.oid \
-             AND de.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND de.objsubid = 0) AS comment, {} AS extensions, \
+             AND de.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND de.objsubid = 0) AS comment, {extensions} AS extensions, \
            ARRAY(WITH RECURSIVE tree (oid) AS (SELECT c.oid UNION \
              SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid \
              WHERE c.relkind = 'p') SELECT oid FROM tree) AS locked \
@@ -139,7 +141,8 @@ fn query(server: ServerVersion) -> String {
          AND (co.oid IS NULL OR co.contype = 't') \
          AND c.relkind IN ('r', 'p', 'v', 'f') AND {IS_USER_RELATION} \
          ORDER BY n.nspname, c.relname, t.tgname",
-        extensions_expression("pg_trigger", "t.oid")
+        definition = deparsed.of_relation("c.oid", "pg_catalog.pg_get_triggerdef(t.oid, false)"),
+        extensions = extensions_expression("pg_trigger", "t.oid"),
     )
 }
 

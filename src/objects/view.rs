@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use super::acl::GrantKind;
-use super::attribute::{Attribute, Attributes};
+use super::attribute::Attribute;
 use super::attribute_default::{self, AttributeDefault};
 use super::catalog_query::read_all;
+use super::plain_definition::Deparser;
 use super::relation::{Relation, RelationName, render_reloptions};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section,
@@ -39,12 +40,13 @@ pub struct ViewQuery {
     reloptions: Vec<String>,
 }
 
-pub(crate) async fn read(session: &Session, attributes: &Attributes) -> Result<Vec<View>> {
+pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<View>> {
+    let query = (deparser.deparsed()).of_relation("c.oid", "pg_catalog.pg_get_viewdef(c.oid)");
     let sql = Relation::query(
         session.version(),
         "'v'",
         'r',
-        "pg_catalog.pg_get_viewdef(c.oid) AS query, rule.oid AS rule",
+        &format!("{query} AS query, rule.oid AS rule"),
         "JOIN pg_catalog.pg_rewrite rule ON rule.ev_class = c.oid AND rule.rulename = '_RETURN'",
     );
     read_all(session, "views", &sql, |row| {
@@ -57,7 +59,7 @@ pub(crate) async fn read(session: &Session, attributes: &Attributes) -> Result<V
             reloptions: relation.reloptions.clone(),
         };
         Ok(View {
-            columns: attributes.of(relation.name.oid).to_vec(),
+            columns: (deparser.attributes()).of(relation.name.oid).to_vec(),
             relation,
             query,
         })

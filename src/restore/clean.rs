@@ -46,6 +46,8 @@ pub(crate) struct Survey {
     pub foreign: Vec<String>,
     /// Statements that take away default privileges, under which everything created would get grants.
     default_privileges: Vec<String>,
+    /// The statement that deletes the rows of configuration tables that CREATE EXTENSION did not bring.
+    configuration: Option<String>,
 }
 
 /// An object of the target that will be dropped.
@@ -225,6 +227,7 @@ pub(crate) async fn survey(session: &Session, held: &HeldObjects, cascade: bool)
     let default_privileges = reset_default_privileges(session, held)
         .await
         .map_err(failed)?;
+    let configuration = delete_configuration(session, held).await.map_err(failed)?;
     Ok(Survey {
         objects,
         large_objects,
@@ -232,6 +235,7 @@ pub(crate) async fn survey(session: &Session, held: &HeldObjects, cascade: bool)
         kept_schemas,
         foreign,
         default_privileges,
+        configuration,
     })
 }
 
@@ -821,6 +825,32 @@ async fn sort_schemas(
     Ok((names(dropped), names(kept)))
 }
 
+/// Extensions stay where they are, and rows of their configuration would come twice. One statement for all of them: foreign keys
+/// between the tables are checked at its end.
+async fn delete_configuration(session: &Session, held: &HeldObjects) -> Found<Option<String>> {
+    let (schemas, names) = unzip(&held.configuration);
+    let rows = session
+        .query(
+            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, u.condition \
+             FROM pg_catalog.pg_extension e, \
+             ROWS FROM (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) AS u (relation, condition) \
+             JOIN pg_catalog.pg_class c ON c.oid = u.relation AND c.relkind = 'r' \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             JOIN ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS w (nspname, relname) \
+               ON w.nspname = n.nspname AND w.relname = c.relname ORDER BY 1",
+            &[&schemas, &names],
+        )
+        .await?;
+    let deletes: Vec<String> = (rows.iter().enumerate())
+        .map(|(at, row)| {
+            let (name, condition): (&str, Option<&str>) = (row.get("name"), row.get("condition"));
+            let condition = condition.unwrap_or_default();
+            format!("d{at} AS (DELETE FROM ONLY {name} {condition}\n)")
+        })
+        .collect();
+    Ok((!deletes.is_empty()).then(|| format!("WITH {} SELECT;", deletes.join(", "))))
+}
+
 /// The statements after which `pg_default_acl` has no row of the roles and schemas whose default privileges
 /// the archive will set again.
 async fn reset_default_privileges(session: &Session, held: &HeldObjects) -> Found<Vec<String>> {
@@ -1044,6 +1074,7 @@ fn render_drops(survey: &Survey, held: &HeldObjects) -> Vec<String> {
         }
     }
     statements.extend(own(DropTurn::Late));
+    statements.extend(survey.configuration.clone());
     // Routines of the same signature with other argument names. Without CASCADE: nobody looked at their dependents.
     let drops: Vec<&str> = held.routine_drops.iter().map(String::as_str).collect();
     for batch in drops.chunks(DROP_BATCH) {

@@ -240,6 +240,8 @@ pub(crate) struct HeldObjects {
     /// Default privileges: (role, schema, or the empty string for all schemas). While they exist in the target
     /// they would add grants to whatever is created.
     pub default_privileges: BTreeSet<(String, String)>,
+    /// Configuration tables of extensions, whose rows are replaced: (schema, name).
+    pub configuration: BTreeSet<(String, String)>,
     /// With `--exact`: schemas that will hold nothing else.
     pub exact_schemas: BTreeSet<String>,
     /// What they hold besides, as the plan was shown, in words.
@@ -808,6 +810,9 @@ impl HeldObjects {
                     .clone()
                     .ok_or_else(|| contradiction(entry, "nothing drops it"))?,
             }),
+            Kind::TableData if entry.relation.is_none() => {
+                self.configuration.insert((schema()?, entry.name.clone()));
+            }
             Kind::Extension
             | Kind::PublicationTable
             | Kind::PublicationSchema

@@ -63,8 +63,11 @@ fn configuration_comes_back_with_the_extension_that_makes_its_schema() {
     let file = file.to_str().unwrap();
     pgstow(["create", &source.url(), "-o", file]).expect_status(0);
     let copy = Database::empty(server);
-    pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
-    assert_eq!(copy.sql(configuration), expected);
+    // The second time the extension stays, and rows that are there already are replaced.
+    for _ in 0..2 {
+        pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
+        assert_eq!(copy.sql(configuration), expected);
+    }
 
     for (choice, comes_along) in [
         (&["-n", "app", "-e", "pgstow_made"][..], true),

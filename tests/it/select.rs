@@ -800,3 +800,60 @@ fn sequences_of_others_are_not_read_unless_they_are_wanted() {
         source.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
     });
 }
+
+#[test]
+fn a_dump_of_one_table_waits_for_no_lock_on_another() {
+    on_every_major(|server| {
+        let (with_partitions, with_generated) = (server.major >= 11, server.major >= 12);
+        let partitions = "CREATE TABLE many (id int, x text) PARTITION BY RANGE (id);
+             CREATE TABLE few PARTITION OF many FOR VALUES FROM (1) TO (9);
+             CREATE INDEX ON many (lower(x));";
+        let generated = "CREATE TABLE twice (id int, x int GENERATED ALWAYS AS (id * 2) STORED);";
+        let sql_body = "CREATE FUNCTION body() RETURNS bigint LANGUAGE sql RETURN (SELECT count(*) FROM other);";
+        let source = Database::filled(
+            server,
+            &format!(
+                "CREATE TABLE chosen (id serial PRIMARY KEY, t text CHECK (length(t) > 0)); INSERT INTO chosen (t) VALUES ('a');
+                 CREATE INDEX ON chosen (lower(t)) WHERE id > 0;
+                 CREATE TABLE other (id serial PRIMARY KEY, t text CHECK (length(t) > 0), EXCLUDE USING btree ((id + 1) WITH =));
+                 CREATE INDEX ON other (lower(t)); CREATE INDEX ON other (id) WHERE t <> '';
+                 CREATE VIEW seen AS SELECT * FROM other; CREATE MATERIALIZED VIEW kept AS SELECT id FROM other;
+                 CREATE INDEX ON kept ((id + 1));
+                 CREATE RULE also AS ON INSERT TO other DO ALSO SELECT id FROM chosen;
+                 CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+                 CREATE TRIGGER noting AFTER UPDATE ON other FOR EACH ROW WHEN (NEW.id > 1) EXECUTE PROCEDURE noted();
+                 CREATE POLICY own ON other USING (id > 1) WITH CHECK (t <> ''); CREATE STATISTICS s ON id, t FROM other;
+                 {} {} {}",
+                if with_partitions { partitions } else { "" },
+                if with_generated { generated } else { "" },
+                if server.major >= 14 { sql_body } else { "" },
+            ),
+        );
+        // Whoever waits fails.
+        source.sql(&format!(
+            "ALTER DATABASE {} SET lock_timeout = '1s'",
+            source.name
+        ));
+        let _held = source.hold(&format!(
+            "BEGIN; LOCK TABLE other {} {}; REFRESH MATERIALIZED VIEW kept; ALTER SEQUENCE other_id_seq RENAME TO renamed",
+            if server.major >= 11 { ", seen, many, few" } else { "" },
+            if with_generated { ", twice" } else { "" },
+        ));
+        let url = source.url();
+        for jobs in ["1", "2"] {
+            let script = pgstow([
+                "create", &url, "-t", "chosen", "-j", jobs, "-Z", "none", "-o", "-",
+            ])
+            .expect_status(0)
+            .stdout();
+            for part in [
+                "CHECK ((length(t) > 0))",
+                "USING btree (lower(t)) WHERE (id > 0)",
+                "setval(",
+            ] {
+                assert!(script.contains(part), "{part}: {script}");
+            }
+            assert!(!script.contains("\"other\""), "{script}");
+        }
+    });
+}
