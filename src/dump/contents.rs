@@ -22,6 +22,7 @@ use super::catalog::{Catalog, describe, extension_members, read_catalog};
 use super::column_order::ColumnOrder;
 use super::deparsed::read_deparsed;
 use super::parts::Parts;
+use super::row_order;
 use super::selection::{Inheritance, Selection};
 use super::sweep::{passing, sweep, unsupported};
 use super::wanted;
@@ -146,6 +147,7 @@ pub(super) async fn read_contents(
         false => Vec::new(),
     };
     expect_values(&catalog, &wanted)?;
+    let circles = row_order::cut_circles(&mut catalog, &wanted);
     let ordered = order_objects(
         &catalog,
         &wanted,
@@ -178,6 +180,16 @@ pub(super) async fn read_contents(
         &unlogged,
         "a standby has no contents of what is unlogged",
     ));
+    warnings.extend(circles.iter().map(|tables| {
+        let names: Vec<String> = (tables.iter())
+            .map(|&index| describe(&catalog.objects[index]))
+            .collect();
+        format!(
+            "{}: their foreign keys go round in a circle, so that the rows fit in no order and may be refused; \
+             restore them with --disable-triggers, or with their definitions",
+            names.join(", ")
+        )
+    }));
     let labels = swept.labels.iter();
     let members = extension_members(&catalog);
     // A label on a member of an extension can be set once the extension is there.

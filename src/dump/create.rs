@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use crate::archive::{
@@ -26,7 +25,7 @@ use super::selection::Selection;
 pub use super::snapshot::SnapshotOptions;
 use super::workers::{Shared, copy_all, is_foreign, tell_why_it_ended};
 use super::writer::{ScriptWriter, writer_result};
-use super::{ContentEntry, ContentOptions, Contents, DataSource, encoding, snapshot};
+use super::{ContentEntry, ContentOptions, Contents, DataSource, encoding, row_order, snapshot};
 
 /// What the user chose.
 #[derive(Clone, Debug)]
@@ -296,9 +295,10 @@ async fn write_rows<W: Write + Send + 'static>(
     events: &Events,
     writer: ScriptWriter<W>,
 ) -> Result<ScriptWriter<W>> {
-    let (foreign, items) = work_items(entries, sizes, options.jobs)
+    let (foreign, items): (Vec<WorkItem>, Vec<WorkItem>) = work_items(entries, sizes, options.jobs)
         .into_iter()
         .partition(|item| is_foreign(entries, item));
+    let waves = row_order::waves(items, &row_order::edges(entries));
     let settings = leader.settings_of_this_server();
     let pace = Arc::new(Pace::new(options.max_rate));
     let busy = BusyWatch::start(
@@ -319,15 +319,14 @@ async fn write_rows<W: Write + Send + 'static>(
         pace,
         encoding: header.text_encoding(),
         inserts: options.inserts,
-        items,
         entries: Arc::clone(entries),
-        next: AtomicUsize::new(0),
+        items: Mutex::default(),
         cancelers: Mutex::new(Vec::new()),
         behind_a_lock: Mutex::new(Vec::new()),
         foreign,
         events: events.clone(),
     });
-    let writer = copy_all(shared, leader, options.jobs, writer).await?;
+    let writer = copy_all(shared, leader, options.jobs, waves, writer).await?;
     busy.end().await;
     Ok(writer)
 }

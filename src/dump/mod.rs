@@ -18,6 +18,7 @@ mod pace;
 pub(crate) mod part_patterns;
 pub mod parts;
 mod plan;
+mod row_order;
 mod script;
 pub mod selection;
 mod snapshot;

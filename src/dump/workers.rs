@@ -1,8 +1,8 @@
 //! The data phase of a dump: rows over many connections, all under one snapshot.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::join_all;
@@ -35,8 +35,8 @@ pub(super) struct Shared {
     pub(super) encoding: TextEncoding,
     pub(super) inserts: Option<InsertStyle>,
     pub(super) entries: Arc<Vec<ContentEntry>>,
-    pub(super) items: Vec<WorkItem>,
-    pub(super) next: AtomicUsize,
+    /// What nobody has taken yet, of the wave that is copied.
+    pub(super) items: Mutex<VecDeque<WorkItem>>,
     /// One for each worker that is connected.
     pub(super) cancelers: Mutex<Vec<Canceler>>,
     /// Items whose table a worker could not lock at once: they are the leader's.
@@ -46,36 +46,52 @@ pub(super) struct Shared {
     pub(super) events: Events,
 }
 
-/// Copies all items over at most `jobs` connections while the writer appends what arrives. The first
-/// failure ends all of them.
+/// Copies all items over at most `jobs` connections while the writer appends what arrives: wave by wave, for the rows of one are in the
+/// script before those of the next. The first failure ends all of them.
 pub(super) async fn copy_all<W: Write + Send + 'static>(
     shared: Arc<Shared>,
     leader: &Session,
     jobs: NonZeroU32,
+    waves: Vec<Vec<WorkItem>>,
     writer: ScriptWriter<W>,
 ) -> Result<ScriptWriter<W>> {
     let (sender, receiver) = mpsc::channel(MEMBERS_IN_FLIGHT);
     let writing = spawn_data_phase(writer, receiver);
-    let mut tasks = JoinSet::new();
-    for worker in 0..(jobs.get() as usize).min(shared.items.len()) {
-        tasks.spawn(work(Arc::clone(&shared), worker, sender.clone()));
-    }
-    let mut copied = first_failure(&mut tasks).await;
-    tasks.shutdown().await;
-    if copied.is_ok() {
-        let leader = Worker {
-            shared: &shared,
-            session: leader,
-            number: 0,
-        };
-        copied = leader.copy_what_waits(sender).await;
-    } else {
-        drop(sender);
+    let copied = copy_waves(&shared, leader, jobs, waves, sender).await;
+    if copied.is_err() {
         shared.cancel_all().await;
     }
     // With all senders gone the writer sees the end. Its own error comes first: it made the workers stop.
     let writer = writer_result(writing.await)?;
     copied.map(|()| writer)
+}
+
+async fn copy_waves(
+    shared: &Arc<Shared>,
+    leader: &Session,
+    jobs: NonZeroU32,
+    waves: Vec<Vec<WorkItem>>,
+    sender: mpsc::Sender<DataMember>,
+) -> Result<()> {
+    let leader = Worker {
+        shared,
+        session: leader,
+        number: 0,
+    };
+    for wave in waves {
+        let workers = wave.len().min(jobs.get() as usize);
+        *lock(&shared.items) = wave.into();
+        let mut tasks = JoinSet::new();
+        for worker in 0..workers {
+            tasks.spawn(work(Arc::clone(shared), worker, sender.clone()));
+        }
+        let copied = first_failure(&mut tasks).await;
+        tasks.shutdown().await;
+        copied?;
+        lock(&shared.cancelers).clear();
+        leader.copy_what_waits(&sender).await?;
+    }
+    leader.copy_foreign(&sender).await
 }
 
 async fn first_failure(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
@@ -139,10 +155,8 @@ impl<'a> Worker<'a> {
 
     /// Takes the next item of all. One more range of the table that is locked needs no lock.
     fn begin_next(self, locked: Option<DumpId>) -> Result<Option<Begun<'a>>> {
-        let shared = self.shared;
-        let at = shared.next.fetch_add(1, Ordering::Relaxed);
-        let item = shared.items.get(at);
-        item.map(|item| self.begin(*item, locked != Some(item.entry)))
+        let item = lock(&self.shared.items).pop_front();
+        item.map(|item| self.begin(item, locked != Some(item.entry)))
             .transpose()
     }
 
@@ -156,29 +170,34 @@ impl<'a> Worker<'a> {
         Ok(begun)
     }
 
-    /// Copies what workers left to the leader, which holds the locks already, and all foreign tables.
-    async fn copy_what_waits(self, writer: mpsc::Sender<DataMember>) -> Result<()> {
-        let shared = self.shared;
-        let items = std::mem::take(&mut *lock(&shared.behind_a_lock));
-        if items.is_empty() && shared.foreign.is_empty() {
+    /// Copies what workers left to the leader, which holds the locks already.
+    async fn copy_what_waits(self, writer: &mpsc::Sender<DataMember>) -> Result<()> {
+        let items = std::mem::take(&mut *lock(&self.shared.behind_a_lock));
+        self.copy_unlocked(&items, writer).await
+    }
+
+    async fn copy_foreign(self, writer: &mpsc::Sender<DataMember>) -> Result<()> {
+        if !self.shared.foreign.is_empty() {
+            table_data::allow_foreign_tables(self.session).await?;
+        }
+        self.copy_unlocked(&self.shared.foreign, writer).await
+    }
+
+    async fn copy_unlocked(
+        self,
+        items: &[WorkItem],
+        writer: &mpsc::Sender<DataMember>,
+    ) -> Result<()> {
+        if items.is_empty() {
             return Ok(());
         }
         pass_bytes_through(self.session).await?;
-        let mut stream = shared.stream(writer);
-        self.copy_unlocked(&items, &mut stream).await?;
-        if !shared.foreign.is_empty() {
-            table_data::allow_foreign_tables(self.session).await?;
-        }
-        self.copy_unlocked(&shared.foreign, &mut stream).await?;
-        stream.settle().await
-    }
-
-    async fn copy_unlocked(self, items: &[WorkItem], stream: &mut MemberStream) -> Result<()> {
+        let mut stream = self.shared.stream(writer.clone());
         for item in items {
             let ready = self.begin(*item, false)?.ready().await?;
-            self.copy_item(item, ready, false, stream).await?;
+            self.copy_item(item, ready, false, &mut stream).await?;
         }
-        Ok(())
+        stream.settle().await
     }
 
     /// Copies an item. Begins the next one `ahead`, if that is wanted and there is one, and gives it.

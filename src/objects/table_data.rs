@@ -6,7 +6,8 @@ use super::attribute::{Attribute, Attributes, ExpressionKind};
 use super::catalog_query::{read_all, since};
 use super::relation::IS_USER_RELATION;
 use super::{
-    DumpObject, Kind, ObjectId, Oid, Part, RenderContext, RenderOptions, Rendered, Section, catalog,
+    DumpObject, Kind, ObjectId, Oid, OidMap, Part, RenderContext, RenderOptions, Rendered, Section,
+    catalog,
 };
 use crate::Result;
 use crate::archive::InsertColumns;
@@ -42,6 +43,9 @@ pub struct TableData {
     pub foreign_server: Option<String>,
     /// Of configuration tables of extensions: the extension that makes the table.
     pub extension: Option<Oid>,
+    /// Tables that the rows refer to by foreign keys which are there when rows are loaded: those that CREATE EXTENSION makes, and in
+    /// a dump of rows alone those of all tables. The table itself may be among them.
+    pub refers_to: Vec<Oid>,
 }
 
 impl DumpObject for TableData {
@@ -74,10 +78,14 @@ impl DumpObject for TableData {
     }
 
     fn extra_dependencies(&self) -> Vec<ObjectId> {
-        vec![match self.extension {
+        let made_by = match self.extension {
             Some(extension) => ObjectId::definition(catalog::PG_EXTENSION, extension),
             None => ObjectId::definition(catalog::PG_CLASS, self.table),
-        }]
+        };
+        let referenced = self.refers_to.iter();
+        let referenced = referenced
+            .map(|&table| ObjectId::definition(catalog::PG_CLASS, table).with_part(Part::Data));
+        referenced.chain([made_by]).collect()
     }
 
     fn relation(&self) -> Option<ObjectId> {
@@ -103,6 +111,8 @@ impl TableData {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rows {
     OfAllTables,
+    /// The same without definitions: the tables are there, and so are their foreign keys.
+    OfAllTablesAlone,
     /// What extensions declare as configuration.
     OfConfiguration,
 }
@@ -113,7 +123,7 @@ pub(crate) async fn read(
     attributes: &Attributes,
 ) -> Result<Vec<TableData>> {
     let sql = query(session.version(), rows);
-    read_all(session, "tables with rows", &sql, |row| {
+    let mut tables = read_all(session, "tables with rows", &sql, |row| {
         let table = row.try_get("oid")?;
         let attributes = attributes.of(table);
         Ok(TableData {
@@ -133,9 +143,47 @@ pub(crate) async fn read(
             is_unlogged: row.try_get("is_unlogged")?,
             foreign_server: row.try_get("foreign_server")?,
             extension: row.try_get("extension")?,
+            refers_to: Vec::new(),
         })
     })
-    .await
+    .await?;
+    if rows == Rows::OfAllTablesAlone || tables.iter().any(|table| table.extension.is_some()) {
+        let mut references = read_references(session, rows).await?;
+        for table in &mut tables {
+            table.refers_to = references.remove(&table.table).unwrap_or_default();
+        }
+    }
+    Ok(tables)
+}
+
+/// By table: those that its rows refer to.
+async fn read_references(session: &Session, rows: Rows) -> Result<OidMap<Oid, Vec<Oid>>> {
+    let sql = references_query(session.version(), rows);
+    let references = read_all(session, "foreign keys between rows", &sql, |row| {
+        Ok((row.try_get("conrelid")?, row.try_get("referenced")?))
+    });
+    Ok(references.await?.into_iter().collect())
+}
+
+/// A partitioned table that is referred to stands for its partitions; each partition that refers has a key of its own.
+fn references_query(server: ServerVersion, rows: Rows) -> String {
+    let enforced = since(server, 18, "AND k.conenforced", "");
+    let of_whom = match rows {
+        Rows::OfAllTablesAlone => "",
+        Rows::OfAllTables | Rows::OfConfiguration => {
+            "AND k.conrelid IN (SELECT pg_catalog.unnest(e.extconfig) FROM pg_catalog.pg_extension e)"
+        }
+    };
+    format!(
+        "WITH RECURSIVE keys AS ( \
+           SELECT DISTINCT k.conrelid, k.confrelid FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' {enforced} {of_whom}), \
+         tree AS (SELECT confrelid AS root, confrelid AS oid FROM keys \
+           UNION SELECT t.root, i.inhrelid FROM tree t \
+           JOIN pg_catalog.pg_class c ON c.oid = t.oid AND c.relkind = 'p' \
+           JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid) \
+         SELECT k.conrelid, pg_catalog.array_agg(DISTINCT t.oid) AS referenced \
+         FROM keys k JOIN tree t ON t.root = k.confrelid GROUP BY k.conrelid"
+    )
 }
 
 /// What has a value of its own in each row.
@@ -174,7 +222,9 @@ fn query(server: ServerVersion, rows: Rows) -> String {
     );
     let configuration = "config.extension IS NOT NULL";
     let wanted = match rows {
-        Rows::OfAllTables => format!("({configuration} OR ({IS_USER_RELATION}))"),
+        Rows::OfAllTables | Rows::OfAllTablesAlone => {
+            format!("({configuration} OR ({IS_USER_RELATION}))")
+        }
         Rows::OfConfiguration => configuration.to_owned(),
     };
     format!(

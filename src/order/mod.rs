@@ -94,6 +94,11 @@ pub fn order(nodes: &[Node<'_>]) -> Result<Ordering, OrderError> {
     Ok(graph.into_ordering())
 }
 
+/// Sets of more than one member that need each other, by what each node needs.
+pub fn loops(edges: &[Vec<usize>], members: &[usize]) -> Vec<Vec<usize>> {
+    components::loops(edges, members, &mut components::Scratch::new(edges.len()))
+}
+
 /// The edges as repairs change them.
 struct Graph<'a> {
     nodes: &'a [Node<'a>],

@@ -14,6 +14,7 @@ use crate::objects::operator_family_member::{self, MemberCatalog};
 use crate::objects::{Kind, Oid, catalog, quote};
 use crate::{Error, ErrorKind, Result};
 
+use super::configuration;
 use super::exact;
 use super::plan::{HeldObject, HeldObjects, RestorePlan, Step};
 use super::progress::RunState;
@@ -46,8 +47,6 @@ pub(crate) struct Survey {
     pub foreign: Vec<String>,
     /// Statements that take away default privileges, under which everything created would get grants.
     default_privileges: Vec<String>,
-    /// The statement that deletes the rows of configuration tables that CREATE EXTENSION did not bring.
-    configuration: Option<String>,
 }
 
 /// An object of the target that will be dropped.
@@ -227,7 +226,6 @@ pub(crate) async fn survey(session: &Session, held: &HeldObjects, cascade: bool)
     let default_privileges = reset_default_privileges(session, held)
         .await
         .map_err(failed)?;
-    let configuration = delete_configuration(session, held).await.map_err(failed)?;
     Ok(Survey {
         objects,
         large_objects,
@@ -235,7 +233,6 @@ pub(crate) async fn survey(session: &Session, held: &HeldObjects, cascade: bool)
         kept_schemas,
         foreign,
         default_privileges,
-        configuration,
     })
 }
 
@@ -825,32 +822,6 @@ async fn sort_schemas(
     Ok((names(dropped), names(kept)))
 }
 
-/// Extensions stay where they are, and rows of their configuration would come twice. One statement for all of them: foreign keys
-/// between the tables are checked at its end.
-async fn delete_configuration(session: &Session, held: &HeldObjects) -> Found<Option<String>> {
-    let (schemas, names) = unzip(&held.configuration);
-    let rows = session
-        .query(
-            "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, u.condition \
-             FROM pg_catalog.pg_extension e, \
-             ROWS FROM (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) AS u (relation, condition) \
-             JOIN pg_catalog.pg_class c ON c.oid = u.relation AND c.relkind = 'r' \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             JOIN ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS w (nspname, relname) \
-               ON w.nspname = n.nspname AND w.relname = c.relname ORDER BY 1",
-            &[&schemas, &names],
-        )
-        .await?;
-    let deletes: Vec<String> = (rows.iter().enumerate())
-        .map(|(at, row)| {
-            let (name, condition): (&str, Option<&str>) = (row.get("name"), row.get("condition"));
-            let condition = condition.unwrap_or_default();
-            format!("d{at} AS (DELETE FROM ONLY {name} {condition}\n)")
-        })
-        .collect();
-    Ok((!deletes.is_empty()).then(|| format!("WITH {} SELECT;", deletes.join(", "))))
-}
-
 /// The statements after which `pg_default_acl` has no row of the roles and schemas whose default privileges
 /// the archive will set again.
 async fn reset_default_privileges(session: &Session, held: &HeldObjects) -> Found<Vec<String>> {
@@ -997,7 +968,8 @@ pub(crate) async fn clean_and_create(
         }
         create_pre_data(session, steps, &kept, &extensions, texts).await?;
     }
-    Ok(())
+    let before = extensions.keys().map(String::as_str).collect();
+    configuration::empty(session, &plan.held.configuration, &before).await
 }
 
 /// Splits definitions, in order, into pieces for a transaction each. A group of large objects that get another owner takes as many
@@ -1074,7 +1046,6 @@ fn render_drops(survey: &Survey, held: &HeldObjects) -> Vec<String> {
         }
     }
     statements.extend(own(DropTurn::Late));
-    statements.extend(survey.configuration.clone());
     // Routines of the same signature with other argument names. Without CASCADE: nobody looked at their dependents.
     let drops: Vec<&str> = held.routine_drops.iter().map(String::as_str).collect();
     for batch in drops.chunks(DROP_BATCH) {

@@ -145,7 +145,7 @@ pub(crate) struct LoadContext {
     pub(crate) reader: Arc<ArchiveReader>,
     /// `None`: nothing is recorded, and whoever called began a transaction or wants none.
     pub(crate) journal: Option<Arc<Journal>>,
-    /// What sessions do that have nothing more to load. Only if all is one load.
+    /// What sessions do that have nothing more to load. Only if no rows come after these.
     pub(crate) meanwhile: Option<Arc<Meanwhile>>,
     pub(crate) state: Arc<RunState>,
     pub(crate) events: Events,

@@ -18,6 +18,7 @@ mod arriving;
 mod check;
 mod chosen;
 mod clean;
+mod configuration;
 mod database;
 mod dependencies;
 mod disabled;
@@ -397,6 +398,7 @@ async fn check_in_place(
     sessions::check_sessions(session, dropped, &loaded, findings).await?;
     resume::check_unfinished(session, options, findings).await?;
     large_objects::check_new(session, plan, findings).await?;
+    configuration::tell(session, &plan.held.configuration, findings).await?;
     large_objects::tell_postponed(plan, findings);
     locks::check_locks(session, plan, survey, options.single_transaction, findings).await
 }

@@ -304,6 +304,7 @@ fn move_held(held: &mut HeldObjects, names: &HashMap<Name, Name>) {
         .iter()
         .filter_map(|name| names.get(name).cloned())
         .collect();
+    held.configuration.clear();
     held.others.retain_mut(|other| {
         let schema = other.schema.clone().unwrap_or_default();
         let Some((schema, name)) = names.get(&(schema, other.name.clone())) else {

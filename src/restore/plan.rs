@@ -129,6 +129,8 @@ pub(crate) struct Load {
     pub through_root: bool,
     /// Whether CREATE EXTENSION makes the table, with rows of its own in it.
     pub of_extension: bool,
+    /// Entries whose rows come first: foreign keys are there when these come.
+    pub after: Vec<DumpId>,
     /// COPY into another place than the archive's.
     pub copy: Option<String>,
     /// Rows that meet an equal key are left out.
@@ -173,6 +175,7 @@ impl Load {
             digest: String::new(),
             through_root: false,
             of_extension: false,
+            after: Vec::new(),
             copy: None,
             skips_conflicts: false,
             through_policies: false,
@@ -657,6 +660,7 @@ fn plan_load(entry: &TocEntry, kind: Kind, members: Vec<PlannedMember>) -> Resul
             .map_or_else(String::new, |rows| rows.digest.clone()),
         through_root: entry.rows.as_ref().is_some_and(|rows| rows.root.is_some()),
         of_extension: entry.relation.is_none(),
+        after: entry.depends_on.clone(),
         copy: None,
         skips_conflicts: false,
         through_policies: false,
@@ -821,7 +825,6 @@ impl HeldObjects {
             | Kind::Default
             | Kind::SequenceOwner
             | Kind::ViewQuery
-            | Kind::TableData
             | Kind::LargeObjectData
             | Kind::SequenceSet
             | Kind::CheckConstraint

@@ -253,40 +253,42 @@ impl Prepared {
             items: left.member_count(),
             bytes: left.loads.iter().map(Load::bytes_of_members).sum(),
         });
-        let groups = self.order.groups(&left.loads);
-        // Nobody waits for indexes on rows that are not the archive's.
-        let has_time =
-            sessions.len() > 1 && groups.len() == 1 && !comes_again && !self.options.verify_rows;
-        let context = LoadContext {
+        let mut groups = self.order.groups(&left.loads);
+        let last = groups.pop().unwrap_or_default();
+        let rows = self.options.rows.as_ref();
+        let mut context = LoadContext {
             reader: Arc::clone(&self.reader),
             journal: journal.cloned(),
-            meanwhile: has_time
-                .then(|| self.take_post_data(left, journal, state, events))
-                .flatten(),
+            meanwhile: None,
             state: Arc::clone(state),
             events: events.clone(),
         };
         for loads in groups {
-            let rows = self.options.rows.as_ref();
             sessions = load::load_members(sessions, &loads, rows, &context).await?;
         }
+        // Nobody waits for indexes on rows that are not the archive's.
+        if sessions.len() > 1 && !comes_again && !self.options.verify_rows {
+            context.meanwhile = self.take_post_data(left, &last, journal, state, events);
+        }
+        sessions = load::load_members(sessions, &last, rows, &context).await?;
         if comes_again {
             wake_triggers(&sessions).await?;
         }
         Ok((sessions, context.meanwhile.is_some()))
     }
 
-    /// Takes the first pass of post-data out of the plan, if some of it need not wait for all rows.
+    /// Takes the first pass of post-data out of the plan, if some of it need not wait for all rows. `loads`: those that are still to come.
     fn take_post_data(
         &self,
         left: &mut RestorePlan,
+        loads: &[Load],
         journal: Option<&Arc<Journal>>,
         state: &Arc<RunState>,
         events: &Events,
     ) -> Option<Arc<Meanwhile>> {
         let tables = (self.plan.pre_data.iter()).filter(|step| step.kind == Kind::Table);
         let made = tables.map(|step| step.id).collect();
-        let gates = Gates::new(self.reader.index(), &made, &left.post_data, &left.loads);
+        let gates = Gates::new(self.reader.index(), &made, &left.post_data, loads);
         if !gates.has_early() {
             return None;
         }

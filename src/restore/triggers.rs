@@ -5,8 +5,9 @@
 //! may not loads referenced tables first; the target's triggers fire then, and are named. Event triggers are switched off in the same
 //! spirit: since 17 by a setting of their own. Manual: "session_replication_role", "event_triggers".
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use crate::archive::DumpId;
 use crate::conn::{ConnectSettings, ServerVersion, Session};
 use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
@@ -54,7 +55,7 @@ pub(super) async fn look(
     findings: &mut Findings,
 ) -> Result<(ConnectSettings, LoadOrder)> {
     if options.create {
-        return Ok((settings, LoadOrder::default()));
+        return Ok((settings, LoadOrder::of_archive(&plan.loads)));
     }
     if options.parts.data_only {
         // Rows alone are no affair of event triggers, but for sequences that are made anew in one transaction.
@@ -65,7 +66,7 @@ pub(super) async fn look(
         return look_at_tables(session, plan, options, settings, findings).await;
     }
     let settings = quieten_event_triggers(session, settings, findings).await?;
-    Ok((settings, LoadOrder::default()))
+    Ok((settings, LoadOrder::of_archive(&plan.loads)))
 }
 
 /// `session_replication_role`, where the role may set it.
@@ -380,24 +381,58 @@ async fn foreign_keys(session: &Session, tables: &[TableName]) -> Result<Vec<Fou
 }
 
 impl LoadOrder {
-    /// The loads in groups: each refers to rows of earlier groups alone. Pure.
+    /// Where tables are made anew: only CREATE EXTENSION makes foreign keys that are there before the rows. The archive tells the order.
+    fn of_archive(loads: &[Load]) -> LoadOrder {
+        let tables: HashMap<DumpId, TableName> = loads
+            .iter()
+            .filter_map(|load| Some((load.entry, table_of(load)?)))
+            .collect();
+        let pair = |entry: &DumpId, load: &Load| {
+            Some((tables.get(entry)?.clone(), tables.get(&load.entry)?.clone()))
+        };
+        let before = loads.iter().flat_map(|load| {
+            let after = load.after.iter();
+            after.filter_map(|entry| pair(entry, load))
+        });
+        LoadOrder {
+            before: before.collect(),
+            ..LoadOrder::default()
+        }
+    }
+
+    /// The loads that have members in groups: each refers to rows of earlier groups alone. What nobody waits for is in the last. Pure.
     pub(super) fn groups(&self, loads: &[Load]) -> Vec<Vec<Load>> {
-        let mut left: Vec<Load> = loads.to_vec();
+        let with_members = loads.iter().filter(|load| !load.members.is_empty());
+        let mut left: Vec<Load> = with_members.cloned().collect();
         let mut groups = Vec::new();
         while !left.is_empty() {
-            let waiting = self.waiting(&left);
-            let (later, ready): (Vec<Load>, Vec<Load>) = left
+            let awaited = self.awaited(&left);
+            let (earlier, last): (Vec<Load>, Vec<Load>) = left
                 .into_iter()
-                .partition(|load| table_of(load).is_some_and(|table| waiting.contains(&table)));
-            if ready.is_empty() {
+                .partition(|load| table_of(load).is_some_and(|table| awaited.contains(&table)));
+            if last.is_empty() {
                 // A circle; whoever gets here has been told.
-                groups.push(later);
+                groups.push(earlier);
                 break;
             }
-            groups.push(ready);
-            left = later;
+            groups.push(last);
+            left = earlier;
         }
+        groups.reverse();
         groups
+    }
+
+    /// Tables that one of those left refers to, itself excepted.
+    fn awaited(&self, left: &[Load]) -> BTreeSet<TableName> {
+        if self.before.is_empty() {
+            return BTreeSet::new();
+        }
+        let names: BTreeSet<TableName> = left.iter().filter_map(table_of).collect();
+        let pairs = self.before.iter();
+        pairs
+            .filter(|(first, second)| first != second && names.contains(second))
+            .map(|(first, _)| first.clone())
+            .collect()
     }
 
     /// Tables that refer to one of those left, themselves excepted.
@@ -566,7 +601,7 @@ mod tests {
         ]);
         assert_eq!(
             groups(&order, &loads),
-            [vec!["users", "log"], vec!["orders"], vec!["lines"]]
+            [vec!["users"], vec!["orders"], vec!["lines", "log"]]
         );
         assert!(order.in_circles(&loads).is_empty());
     }

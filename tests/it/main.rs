@@ -50,6 +50,7 @@ mod recovery;
 mod replay;
 mod resume;
 mod roundtrip;
+mod row_order;
 mod row_security;
 mod select;
 mod service;
