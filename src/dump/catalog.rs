@@ -172,6 +172,7 @@ pub(super) async fn read_catalog(
     drop(aide);
     objects.extend(definitions);
     give_checks_to_tables(&mut objects);
+    let_defaults_wait(&mut objects);
     for object in &mut objects {
         if let Object::Sequence(sequence) = object {
             sequence.fill_columns(deparser.attributes());
@@ -399,6 +400,29 @@ fn give_checks_to_tables(objects: &mut [Object]) {
         if let Object::Table(table) = object {
             let checks = checks.remove(&table.oid()).unwrap_or_default();
             checks.into_iter().for_each(|check| table.add_check(check));
+        }
+    }
+}
+
+/// Where a child takes a column from parents with different defaults, these come after it.
+fn let_defaults_wait(objects: &mut [Object]) {
+    let mut children: OidMap<Oid, Vec<ObjectId>> = OidMap::default();
+    for object in objects.iter() {
+        if let Object::Table(table) = object {
+            for default in table.clashing_defaults() {
+                children
+                    .entry(default)
+                    .or_default()
+                    .push(object.as_dump_object().id());
+            }
+        }
+    }
+    if children.is_empty() {
+        return;
+    }
+    for object in objects {
+        if let Object::Table(table) = object {
+            table.let_defaults_wait(&children);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that will be dumped, rendered and in order. Read from the catalogs by [`read_contents`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use tokio_postgres::Row;
@@ -190,6 +190,7 @@ pub(super) async fn read_contents(
             names.join(", ")
         )
     }));
+    warnings.extend(switched_constraints(&catalog, &swept.switched, &wanted));
     let labels = swept.labels.iter();
     let members = extension_members(&catalog);
     // A label on a member of an extension can be set once the extension is there.
@@ -267,6 +268,24 @@ fn lost_properties(catalog: &Catalog, wanted: &[bool]) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Tells of constraints that nobody upholds in the source, or not as usual: their triggers have no names by which another server
+/// could be told.
+fn switched_constraints(catalog: &Catalog, triggers: &[CatalogId], wanted: &[bool]) -> Vec<String> {
+    let constraints = triggers.iter().filter_map(|row| catalog.claimant(*row));
+    let constraints: BTreeSet<String> = constraints
+        .filter(|&index| wanted[index])
+        .map(|index| &catalog.objects[index])
+        .filter(|object| matches!(object, Object::ForeignKey(_) | Object::Constraint(_)))
+        .map(describe)
+        .collect();
+    let told = |constraint| {
+        format!(
+            "{constraint}: some of its triggers are disabled or fire otherwise; restored, they fire as usual"
+        )
+    };
+    constraints.into_iter().map(told).collect()
 }
 
 /// # Errors

@@ -37,6 +37,8 @@ pub(super) struct Swept {
     pub(super) side_comments: Vec<SideComment>,
     /// What has a comment.
     commented: Vec<CatalogId>,
+    /// Triggers of constraints that do not fire as they were made to.
+    pub(super) switched: Vec<CatalogId>,
 }
 
 /// Reads what is to be swept.
@@ -44,25 +46,28 @@ pub(super) struct Swept {
 /// # Errors
 /// `Catalog` if a query fails.
 pub(super) async fn read_swept(session: &Session) -> Result<Swept> {
-    let (rows, labels, side_comments, commented) = futures::join!(
+    let (rows, labels, side_comments, commented, switched) = futures::join!(
         read_rows(session),
         security_label::read(session),
         side_comment::read(session),
         read_commented(session),
+        read_switched(session),
     );
-    match (rows, labels, side_comments, commented) {
-        (Ok(rows), Ok(labels), Ok(side_comments), Ok(commented)) => Ok(Swept {
+    match (rows, labels, side_comments, commented, switched) {
+        (Ok(rows), Ok(labels), Ok(side_comments), Ok(commented), Ok(switched)) => Ok(Swept {
             rows,
             labels,
             side_comments,
             commented,
+            switched,
         }),
-        (rows, labels, side_comments, commented) => {
+        (rows, labels, side_comments, commented, switched) => {
             let errors = [
                 rows.err(),
                 labels.err(),
                 side_comments.err(),
                 commented.err(),
+                switched.err(),
             ];
             Err(cause(errors.into_iter().flatten()))
         }
@@ -437,6 +442,20 @@ async fn read_commented(session: &Session) -> Result<Vec<CatalogId>> {
     Ok(rows
         .iter()
         .map(|row| CatalogId::new(row.get("classoid"), row.get("objoid")))
+        .collect())
+}
+
+/// ALTER TABLE ... DISABLE TRIGGER ALL by a superuser: they are named after OIDs, and no other server has them.
+async fn read_switched(session: &Session) -> Result<Vec<CatalogId>> {
+    let query = "SELECT t.oid FROM pg_catalog.pg_trigger t \
+                 WHERE t.tgisinternal AND t.tgconstraint <> 0 AND t.tgenabled <> 'O'";
+    let rows = session
+        .query(query, &[])
+        .await
+        .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not look for triggers", e))?;
+    let triggers = rows.iter().map(|row| row.get("oid"));
+    Ok(triggers
+        .map(|oid| CatalogId::new(catalog::PG_TRIGGER, oid))
         .collect())
 }
 

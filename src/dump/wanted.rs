@@ -21,6 +21,7 @@ pub(super) fn choose(
                 && is_in_parts(catalog, options, index)
                 && has_wanted_rows(selection, &catalog.objects[index])
                 && is_own_or_asked_for(selection, &catalog.objects[index])
+                && !is_of_extensions_column(catalog, index)
         })
         .collect()
 }
@@ -186,6 +187,19 @@ fn is_unlogged_data(object: &Object) -> bool {
 /// Takes out refreshes that would fail: of what reads a materialized view that is not populated. Tells which.
 pub(super) fn leave_out_unfilled(catalog: &Catalog, wanted: &mut [bool]) -> Vec<usize> {
     take_out(catalog.unfilled.iter().copied(), wanted)
+}
+
+/// Whether this is the sequence, or its value, of an identity column that somebody added to a table of an extension. Nobody
+/// makes the column again: it is not looked at, as nothing is that was added to such a table.
+fn is_of_extensions_column(catalog: &Catalog, index: usize) -> bool {
+    let relation = catalog.objects[index].as_dump_object().relation();
+    let sequence = relation.and_then(|id| catalog.exact(id));
+    match sequence.map(|sequence| &catalog.objects[sequence]) {
+        Some(Object::Sequence(sequence)) => sequence
+            .identity_of()
+            .is_some_and(|table| catalog.exact(table).is_none()),
+        _ => false,
+    }
 }
 
 /// Whether these are rows of a table that an extension makes.

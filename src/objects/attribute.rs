@@ -455,7 +455,30 @@ fn identity_from_row(row: &Row, name: &str) -> Result<Option<Box<Identity>>, Row
 }
 
 impl Attribute {
-    /// ALTER TABLE ONLY for what CREATE TABLE has no words for in every supported version. `inherited` is
+    /// `pglz` or `lz4`, unless it is the default.
+    pub(super) fn compression_method(&self) -> Option<&'static str> {
+        match self.compression {
+            Some('p') => Some("pglz"),
+            Some('l') => Some("lz4"),
+            _ => None,
+        }
+    }
+
+    /// ALTER TABLE ONLY for how it is compressed; not for foreign tables. `inherited` as for [`Attribute::render_settings`].
+    pub(super) fn render_compression(
+        &self,
+        alter_table: &str,
+        inherited: Option<&Attribute>,
+    ) -> Option<String> {
+        let before = inherited.and_then(|parent| parent.compression);
+        (before != self.compression).then(|| {
+            let column = quote::ident(&self.name);
+            let method = self.compression_method().unwrap_or("default");
+            format!("{alter_table} ALTER COLUMN {column} SET COMPRESSION {method};")
+        })
+    }
+
+    /// ALTER TABLE ONLY for what else CREATE TABLE has no words for in every supported version. `inherited` is
     /// the same column of a parent from which a new child would have taken storage and compression.
     pub(super) fn render_settings(
         &self,
@@ -476,18 +499,6 @@ impl Attribute {
                 _ => "EXTENDED",
             };
             out.push(format!("{column} SET STORAGE {word};"));
-        }
-        let compression_differs = match inherited {
-            Some(parent) => parent.compression != self.compression,
-            None => self.compression.is_some(),
-        };
-        if compression_differs {
-            let word = match self.compression {
-                Some('p') => "pglz",
-                Some('l') => "lz4",
-                _ => "default",
-            };
-            out.push(format!("{column} SET COMPRESSION {word};"));
         }
         if let Some(target) = self.statistics {
             out.push(format!("{column} SET STATISTICS {target};"));
@@ -546,10 +557,13 @@ pub(super) mod tests {
             text.render_settings("ALTER TABLE ONLY t", None),
             [
                 "ALTER TABLE ONLY t ALTER COLUMN \"a\" SET STORAGE EXTERNAL;",
-                "ALTER TABLE ONLY t ALTER COLUMN \"a\" SET COMPRESSION lz4;",
                 "ALTER TABLE ONLY t ALTER COLUMN \"a\" SET STATISTICS 500;",
                 "ALTER TABLE ONLY t ALTER COLUMN \"a\" SET (\"n_distinct\"='-0.5');",
             ]
+        );
+        assert_eq!(
+            text.render_compression("ALTER TABLE ONLY t", None),
+            Some("ALTER TABLE ONLY t ALTER COLUMN \"a\" SET COMPRESSION lz4;".to_owned())
         );
     }
 

@@ -6,7 +6,7 @@
 use super::attribute::{Attribute, AttributeExpression, ExpressionKind};
 use super::relation::{Relation, RelationName};
 use super::{
-    DumpObject, Kind, LockStrength, ObjectId, RenderContext, Rendered, Section, catalog, quote,
+    DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
 
 /// A default or generation expression of a column.
@@ -18,29 +18,37 @@ pub struct AttributeDefault {
     value: AttributeExpression,
     /// Whether CREATE TABLE lists the column and can say what its default is.
     is_listed: bool,
-}
-
-/// The defaults and generation expressions of a relation's columns. `is_listed` tells of which columns CREATE TABLE
-/// can say what their default is.
-pub(super) fn of_relation<'a>(
-    relation: &Relation,
-    attributes: impl Iterator<Item = &'a Attribute>,
-    is_listed: impl Fn(&Attribute) -> bool,
-) -> Vec<AttributeDefault> {
-    attributes
-        .filter_map(|attribute| {
-            Some(AttributeDefault {
-                table: relation.name.clone(),
-                owner: relation.owner.clone(),
-                column: attribute.name.clone(),
-                value: attribute.default.clone()?,
-                is_listed: is_listed(attribute),
-            })
-        })
-        .collect()
+    /// Children that must be made before the column has it.
+    children: Vec<ObjectId>,
 }
 
 impl AttributeDefault {
+    /// The default of a relation's column, if it has one. `is_listed` tells whether CREATE TABLE can say what it is.
+    pub(super) fn of_column(
+        relation: &Relation,
+        attribute: &Attribute,
+        is_listed: bool,
+    ) -> Option<AttributeDefault> {
+        Some(AttributeDefault {
+            table: relation.name.clone(),
+            owner: relation.owner.clone(),
+            column: attribute.name.clone(),
+            value: attribute.default.clone()?,
+            is_listed,
+            children: Vec::new(),
+        })
+    }
+
+    /// Its `pg_attrdef` row.
+    pub(super) fn oid(&self) -> Oid {
+        self.value.oid
+    }
+
+    /// Lets children of the table be made before the column has its default.
+    pub(super) fn wait_for(&mut self, children: &[ObjectId]) {
+        self.children.extend(children);
+    }
+
     fn alter_column(&self, if_exists: &str) -> String {
         format!(
             "ALTER TABLE {if_exists}ONLY {} ALTER COLUMN {}",
@@ -77,16 +85,17 @@ impl DumpObject for AttributeDefault {
 
     fn extra_dependencies(&self) -> Vec<ObjectId> {
         if self.folded_into().is_some() {
-            Vec::new()
-        } else {
-            vec![self.table.id()]
+            return Vec::new();
         }
+        let children = self.children.iter().copied();
+        children.chain([self.table.id()]).collect()
     }
 
     fn folded_into(&self) -> Option<ObjectId> {
         // There is no statement that makes a column a generated one.
         let is_generated = self.value.kind != ExpressionKind::Default;
-        (self.is_listed || is_generated).then(|| self.table.id())
+        let is_printed_by_table = self.is_listed && self.children.is_empty();
+        (is_printed_by_table || is_generated).then(|| self.table.id())
     }
 
     fn relation(&self) -> Option<ObjectId> {

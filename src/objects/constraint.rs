@@ -40,7 +40,17 @@ enum Making {
     /// Together with those of all partitions.
     WithPartitions,
     /// With that of the partitioned table.
-    ByParent { oid: Oid, name: String },
+    ByParent(ParentConstraint),
+}
+
+/// A constraint of a partitioned table, as far as its partitions' come by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ParentConstraint {
+    oid: Oid,
+    name: String,
+    /// Its index's: partitions' indexes are made alike.
+    reloptions: Vec<String>,
+    tablespace: Option<String>,
 }
 
 /// When a constraint is checked.
@@ -112,10 +122,14 @@ fn making(row: &Row) -> Result<Making, RowError> {
     let is_attachable = !row.try_get::<_, bool>("is_without_attachment")?;
     Ok(match row.try_get::<_, Option<Oid>>("parent")? {
         _ if is_attachable => Making::ByItself,
-        Some(oid) => Making::ByParent {
+        Some(oid) => Making::ByParent(ParentConstraint {
             oid,
             name: row.try_get("parent_name")?,
-        },
+            reloptions: row
+                .try_get::<_, Option<Vec<String>>>("parent_reloptions")?
+                .unwrap_or_default(),
+            tablespace: row.try_get("parent_tablespace")?,
+        }),
         None if row.try_get("is_valid_parent")? => Making::WithPartitions,
         None => Making::ByItself,
     })
@@ -147,7 +161,7 @@ fn query(server: ServerVersion) -> String {
     format!(
         "SELECT co.oid, co.conname, co.contype = 'x' AS is_exclusion, co.condeferrable, co.condeferred, \
            {parent} IS NOT NULL AS is_attached, {parent} AS parent, \
-           (SELECT p.conname FROM pg_catalog.pg_constraint p WHERE p.oid = {parent}) AS parent_name, \
+           p.conname AS parent_name, pic.reloptions AS parent_reloptions, its_parents.spcname AS parent_tablespace, \
            i.indisexclusion AS is_without_attachment, c.relkind = 'p' AND i.indisvalid AS is_valid_parent, \
            comment.description AS comment, \
            CASE WHEN co.condeferrable THEN ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
@@ -160,6 +174,9 @@ fn query(server: ServerVersion) -> String {
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_class ic ON ic.oid = co.conindid \
          JOIN pg_catalog.pg_index i ON i.indexrelid = ic.oid \
+         LEFT JOIN pg_catalog.pg_constraint p ON p.oid = {parent} \
+         LEFT JOIN pg_catalog.pg_class pic ON pic.oid = p.conindid \
+         LEFT JOIN pg_catalog.pg_tablespace its_parents ON its_parents.oid = pic.reltablespace \
          {joins} {comment} \
          WHERE co.contype IN ('p', 'u', 'x') AND {IS_USER_RELATION} \
          ORDER BY n.nspname, c.relname, co.conname",
@@ -173,6 +190,11 @@ impl Constraint {
     /// Forgets its tablespace if that is not wanted.
     pub(super) fn simplify(&mut self, options: &RenderOptions) {
         self.index.simplify(options);
+        if let Making::ByParent(parent) = &mut self.making
+            && options.no_tablespaces
+        {
+            parent.tablespace = None;
+        }
     }
 
     fn render_create(&self, server: ServerVersion) -> Vec<String> {
@@ -187,15 +209,26 @@ impl Constraint {
         let mut out = vec![match &self.making {
             Making::ByItself => add("ONLY "),
             Making::WithPartitions => add(""),
-            Making::ByParent { name, .. } => {
-                render_find(&self.index.table.sql(), &self.name, name, &add("ONLY "))
+            Making::ByParent(parent) => {
+                let table = self.index.table.sql();
+                render_find(&table, &self.name, &parent.name, &add("ONLY "))
             }
         }];
-        if let Some(tablespace) = self.index.tablespace.as_ref().filter(|_| self.is_exclusion) {
-            out.push(self.index.render_set_tablespace(tablespace));
+        if let Making::ByParent(parent) = &self.making {
+            out.extend(self.index.render_reloptions_unlike(&parent.reloptions));
         }
+        out.extend(self.index.render_tablespace_unlike(self.made_in()));
         out.extend(self.index.render_settings(server));
         out
+    }
+
+    /// The tablespace that its index is made in: that of the definition, see [`Constraint::render_definition`].
+    fn made_in(&self) -> Option<&str> {
+        let tablespace = match &self.making {
+            Making::ByParent(parent) => &parent.tablespace,
+            Making::ByItself | Making::WithPartitions => &self.index.tablespace,
+        };
+        tablespace.as_deref().filter(|_| !self.is_exclusion)
     }
 
     /// The definition with the index's parameters and tablespace, which the server leaves out of
@@ -294,8 +327,8 @@ impl DumpObject for Constraint {
 
     fn extra_dependencies(&self) -> Vec<ObjectId> {
         let mut needed = vec![self.index.table.id()];
-        if let Making::ByParent { oid, .. } = &self.making {
-            needed.push(ObjectId::definition(catalog::PG_CONSTRAINT, *oid));
+        if let Making::ByParent(parent) = &self.making {
+            needed.push(ObjectId::definition(catalog::PG_CONSTRAINT, parent.oid));
         }
         needed
     }

@@ -3,7 +3,9 @@
 use super::catalog_query::{Row, RowError, read_all, since};
 use super::deparsed::Deparsed;
 use super::plain_definition::{Deparser, PlainIndex, define};
-use super::relation::{IS_USER_RELATION, RelationName, render_depends_on_extensions};
+use super::relation::{
+    IS_USER_RELATION, RelationName, render_depends_on_extensions, render_reloptions,
+};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, RenderContext, RenderOptions, Rendered,
     Section, quote,
@@ -144,6 +146,44 @@ impl IndexRelation {
             &format!("INDEX {}", self.name.sql()),
             comment,
         ))
+    }
+
+    /// Storage parameters of an index that was made with others.
+    pub(super) fn render_reloptions_unlike(&self, made_with: &[String]) -> Vec<String> {
+        if self.reloptions == made_with {
+            return Vec::new();
+        }
+        let alter = format!("ALTER INDEX {}", self.name.sql());
+        let mut out = Vec::new();
+        let name_of = |option: &String| option.split('=').next().map(str::to_owned);
+        let own: Vec<_> = self.reloptions.iter().map(name_of).collect();
+        let reset: Vec<String> = (made_with.iter().map(name_of))
+            .filter(|name| !own.contains(name))
+            .flatten()
+            .map(|name| quote::ident(&name))
+            .collect();
+        if !reset.is_empty() {
+            out.push(format!("{alter} RESET ({});", reset.join(", ")));
+        }
+        if !self.reloptions.is_empty() {
+            let options = render_reloptions(&self.reloptions, "").join(", ");
+            out.push(format!("{alter} SET ({options});"));
+        }
+        out
+    }
+
+    /// Moves an index that was made in another tablespace. That of the database has no name that would hold elsewhere.
+    pub(super) fn render_tablespace_unlike(&self, made_in: Option<&str>) -> Option<String> {
+        match &self.tablespace {
+            own if own.as_deref() == made_in => None,
+            Some(own) => Some(self.render_set_tablespace(own)),
+            None => Some(quote::do_block(&format!(
+                "EXECUTE {} || (SELECT pg_catalog.quote_ident(t.spcname) FROM pg_catalog.pg_database d \
+                 JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace \
+                 WHERE d.datname = pg_catalog.current_database());",
+                quote::literal(&format!("ALTER INDEX {} SET TABLESPACE ", self.name.sql()))
+            ))),
+        }
     }
 
     /// Moves the index to its tablespace, where its definition has no place to say so.

@@ -121,6 +121,7 @@ impl MaterializedView {
         let alter = format!("ALTER TABLE ONLY {name}");
         for column in &self.columns {
             out.extend(column.render_settings(&alter, None));
+            out.extend(column.render_compression(&alter, None));
         }
         out.extend(self.replica_identity.render(&alter));
         out.extend(render_depends_on_extensions(

@@ -107,6 +107,11 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Sequence>> {
 }
 
 impl Sequence {
+    /// The table whose column makes it, if it is an identity sequence.
+    pub(crate) fn identity_of(&self) -> Option<ObjectId> {
+        self.identity_of.as_ref().map(RelationName::id)
+    }
+
     /// Takes the columns that have privileges: sequences are read before columns.
     pub(crate) fn fill_columns(&mut self, attributes: &Attributes) {
         self.relation.note_granted_beside(attributes);

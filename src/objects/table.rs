@@ -12,15 +12,15 @@ use super::acl::GrantKind;
 use super::attribute::{
     Attribute, AttributeExpression, Attributes, ExpressionKind, Identity, NotNull,
 };
-use super::attribute_default::{self, AttributeDefault};
+use super::attribute_default::AttributeDefault;
 use super::catalog_query::{Row, RowError, read_all, since, unexpected};
 use super::deparsed::Deparsed;
 use super::named::options_clause;
 use super::plain_definition::Deparser;
 use super::relation::{Relation, RelationName};
 use super::{
-    CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, RenderOptions, Rendered, Section,
-    catalog, quote,
+    CatalogId, DumpObject, Kind, ObjectId, Oid, OidMap, RenderContext, RenderOptions, Rendered,
+    Section, catalog, quote,
 };
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -38,6 +38,8 @@ pub struct Table {
     partition_key: Option<String>,
     columns: Vec<Column>,
     checks: Vec<Check>,
+    /// Children that must be made before a default is there, by its `pg_attrdef` row.
+    waiting_defaults: OidMap<Oid, Vec<ObjectId>>,
     replica_identity: ReplicaIdentity,
     forces_row_security: bool,
     /// WITH OIDS, up to 11.
@@ -73,6 +75,8 @@ struct Column {
     inherited: Vec<Arc<Attribute>>,
     /// Whether CREATE TABLE lists it.
     is_listed: bool,
+    /// Whether it may be NULL though a parent's may not: before 18 a child could drop what it inherited.
+    drops_not_null: bool,
 }
 
 /// A valid CHECK constraint, as far as CREATE TABLE prints it. See [`super::CheckConstraint`].
@@ -173,6 +177,7 @@ fn table_from_row(row: &Row) -> Result<Table, RowError> {
         partition_key: row.try_get("partition_key")?,
         columns: Vec::new(),
         checks: Vec::new(),
+        waiting_defaults: OidMap::default(),
         replica_identity: match ReplicaIdentity::parse(&replica_identity) {
             // A foreign table has none, and cannot be told so.
             Some(_) if server.is_some() => ReplicaIdentity::DefaultOrIndex,
@@ -225,7 +230,10 @@ impl Table {
                     .flat_map(|parent| parent.iter().find(|a| a.name == attribute.name))
                     .cloned()
                     .collect(),
-                is_listed: !inherits || attribute.is_local,
+                is_listed: !inherits
+                    || attribute.is_local
+                    || expressions_disagree(&attribute.name, &parents),
+                drops_not_null: drops_not_null(attribute, &parents),
                 attribute: attribute.clone(),
             })
             .collect();
@@ -259,12 +267,45 @@ impl Table {
         self.checks.push(check);
     }
 
+    /// Defaults of parents, by their `pg_attrdef` rows, that this table must be made before: INHERITS is refused where two
+    /// parents have different ones and the child lists no column with its own.
+    pub(crate) fn clashing_defaults(&self) -> Vec<Oid> {
+        let unlisted = self.columns.iter().filter(|column| !column.is_listed);
+        let of_column = |column: &Column| {
+            let parents = column.inherited.iter();
+            let defaults: Vec<&AttributeExpression> = parents
+                .filter_map(|parent| parent.default.as_ref())
+                .filter(|default| default.kind == ExpressionKind::Default)
+                .collect();
+            let mut pairs = defaults.iter().zip(defaults.iter().skip(1));
+            let clash = pairs.any(|(one, next)| one.expression != next.expression);
+            let oids = defaults.into_iter().map(|default| default.oid);
+            oids.filter(|_| clash).collect::<Vec<_>>()
+        };
+        unlisted.flat_map(of_column).collect()
+    }
+
+    /// Takes those of its defaults that children must be made before.
+    pub(crate) fn let_defaults_wait(&mut self, children: &OidMap<Oid, Vec<ObjectId>>) {
+        let defaults = self.columns.iter().filter_map(|column| {
+            let default = column.attribute.default.as_ref()?;
+            Some((default.oid, children.get(&default.oid)?.clone()))
+        });
+        self.waiting_defaults = defaults.collect();
+    }
+
     /// The defaults of its columns as objects: each depends on what its expression names.
     pub(crate) fn attribute_defaults(&self) -> Vec<AttributeDefault> {
-        let is_partition = self.descent == Descent::Partition;
-        attribute_default::of_relation(&self.relation, self.attributes(), |attribute| {
-            attribute.is_local || is_partition
-        })
+        let columns = self.columns.iter();
+        let default = |column: &Column| {
+            let mut default =
+                AttributeDefault::of_column(&self.relation, &column.attribute, column.is_listed)?;
+            if let Some(children) = self.waiting_defaults.get(&default.oid()) {
+                default.wait_for(children);
+            }
+            Some(default)
+        };
+        columns.filter_map(default).collect()
     }
 
     fn attributes(&self) -> impl Iterator<Item = &Attribute> {
@@ -328,23 +369,16 @@ impl Table {
             let clauses = self.render_clauses(column, context);
             let name = quote::ident(&column.attribute.name);
             if self.of_type.is_none() {
-                elements.push(format!(
-                    "{name} {}{clauses}",
-                    render_type(&column.attribute)
-                ));
+                elements.push(format!("{name} {}{clauses}", self.render_type(column)));
             } else if !clauses.is_empty() {
                 elements.push(format!("{name} WITH OPTIONS{clauses}"));
             }
         }
         for column in self.columns.iter().filter(|column| !column.is_listed) {
             if let Some(NotNull::Constraint {
-                name,
-                is_local,
-                no_inherit,
-                ..
+                name, no_inherit, ..
             }) = &column.attribute.not_null
-                // A parent's that is not valid comes after the data: it would not make this one valid.
-                && (*is_local || column.inherited.iter().all(|a| a.not_null.is_none()))
+                && !column.takes_not_null()
                 && !self.can_set_not_null_later(column)
             {
                 elements.push(format!(
@@ -368,6 +402,21 @@ impl Table {
         elements
     }
 
+    /// CREATE FOREIGN TABLE alone can say how a foreign table's column is compressed: ALTER TABLE refuses.
+    fn render_type(&self, column: &Column) -> String {
+        let mut out = column.attribute.type_name.clone();
+        if self.foreign.is_some()
+            && column.inherited.is_empty()
+            && let Some(method) = column.attribute.compression_method()
+        {
+            out.push_str(&format!(" COMPRESSION {method}"));
+        }
+        if let Some(collation) = &column.attribute.collation {
+            out.push_str(&format!(" COLLATE {collation}"));
+        }
+        out
+    }
+
     /// What follows a column's type in CREATE TABLE.
     fn render_clauses(&self, column: &Column, context: &RenderContext<'_>) -> String {
         let mut out = match column.value_clause() {
@@ -375,7 +424,7 @@ impl Table {
             ValueClause::Null => " DEFAULT NULL".to_owned(),
             ValueClause::Default(default) => {
                 let id = ObjectId::definition(catalog::PG_ATTRDEF, default.oid);
-                if context.is_separate(id) {
+                if context.is_separate(id) || self.waiting_defaults.contains_key(&default.oid) {
                     String::new()
                 } else {
                     format!(" DEFAULT {}", default.expression)
@@ -385,27 +434,30 @@ impl Table {
                 format!(" GENERATED ALWAYS AS ({expression}) {word}")
             }
         };
-        if let Some(identity) = &column.attribute.identity {
-            out.push_str(&format!(" {}", render_identity(identity)));
+        if let Some(identity) = render_identity(&column.attribute) {
+            out.push_str(&format!(" {identity}"));
         }
         match &column.attribute.not_null {
+            // ALTER TABLE ... INHERIT is refused without.
+            None if column.drops_not_null && self.descent == Descent::InheritsLater => {
+                out.push_str(" NOT NULL");
+            }
             None => {}
             Some(NotNull::Unnamed) => out.push_str(" NOT NULL"),
+            // The parents bring it.
+            Some(NotNull::Constraint { .. }) if column.takes_not_null() => {}
             Some(NotNull::Constraint {
                 name,
-                is_local,
                 no_inherit,
                 comment,
                 ..
-            }) if *is_local || self.descent != Descent::Inherits => {
+            }) => {
                 if !self.is_default_not_null_name(column, name) || comment.is_some() {
                     out.push_str(&format!(" CONSTRAINT {}", quote::ident(name)));
                 }
                 out.push_str(" NOT NULL");
                 out.push_str(no_inherit_clause(*no_inherit));
             }
-            // The parents bring it.
-            Some(NotNull::Constraint { .. }) => {}
         }
         out
     }
@@ -450,8 +502,8 @@ impl Table {
         if self.can_set_not_null_later(column) {
             out.push(format!("{alter} SET NOT NULL;"));
         }
-        if let Some(identity) = &column.attribute.identity {
-            out.push(format!("{alter} ADD {};", render_identity(identity)));
+        if let Some(identity) = render_identity(&column.attribute) {
+            out.push(format!("{alter} ADD {identity};"));
         }
         match column.value_clause() {
             // A default of its own is an entry of its own: see AttributeDefault.
@@ -471,11 +523,13 @@ impl Table {
             out.extend(self.render_unlisted(column));
         }
         for column in &self.columns {
-            let settings = column
-                .attribute
-                .render_settings(&alter, column.inherited.first().map(|parent| &**parent));
-            out.extend(settings);
+            let inherited = column.inherited.first().map(|parent| &**parent);
+            out.extend(column.attribute.render_settings(&alter, inherited));
+            if self.foreign.is_none() {
+                out.extend(column.attribute.render_compression(&alter, inherited));
+            }
         }
+        out.extend(self.attributes().filter_map(render_sequence_type));
         // Sequences have had a persistence of their own since 15. A column makes its sequence as
         // persistent as the table; it may have been told otherwise.
         if context.server >= ServerVersion::major(15) {
@@ -497,6 +551,8 @@ impl Table {
                 out.push(format!("{alter} INHERIT {};", parent.sql()));
             }
         }
+        let nullable = self.columns.iter().filter(|column| column.drops_not_null);
+        out.extend(nullable.map(|column| render_drop_not_null(&alter, &column.attribute.name)));
         out.extend(self.replica_identity.render(&alter));
         if self.forces_row_security {
             out.push(format!("{alter} FORCE ROW LEVEL SECURITY;"));
@@ -552,6 +608,25 @@ fn parents_disagree(parents: &[&[Arc<Attribute>]]) -> bool {
     })
 }
 
+/// Whether a column may be NULL though a parent's may not.
+fn drops_not_null(own: &Attribute, parents: &[&[Arc<Attribute>]]) -> bool {
+    let mut of_parents = parents.iter().copied().flatten();
+    own.not_null.is_none()
+        && of_parents.any(|it| it.name == own.name && it.not_null == Some(NotNull::Unnamed))
+}
+
+/// Whether parents generate a column in different ways: INHERITS is refused unless the child says how.
+fn expressions_disagree(column: &str, parents: &[&[Arc<Attribute>]]) -> bool {
+    let of_parents = parents.iter().copied().flatten();
+    let mut expressions = of_parents
+        .filter(|parent| parent.name == column)
+        .filter_map(|parent| parent.default.as_ref())
+        .filter(|default| default.kind != ExpressionKind::Default)
+        .map(|default| &default.expression);
+    let first = expressions.next();
+    expressions.any(|other| Some(other) != first)
+}
+
 /// Where a column's value comes from if none is given, as far as it must be said.
 enum ValueClause<'a> {
     Nothing,
@@ -563,6 +638,16 @@ enum ValueClause<'a> {
 }
 
 impl Column {
+    /// Whether its NOT NULL is that of its parents. A parent's that is not valid comes after the data, and would not make
+    /// this one valid.
+    fn takes_not_null(&self) -> bool {
+        let is_local = matches!(
+            self.attribute.not_null,
+            Some(NotNull::Constraint { is_local: true, .. })
+        );
+        !is_local && self.inherited.iter().any(|a| a.not_null.is_some())
+    }
+
     fn value_clause(&self) -> ValueClause<'_> {
         let Some(default) = &self.attribute.default else {
             let parents_have_default = self.inherited.iter().any(|parent| {
@@ -590,24 +675,50 @@ impl Column {
     }
 }
 
-fn render_type(attribute: &Attribute) -> String {
-    match &attribute.collation {
-        Some(collation) => format!("{} COLLATE {collation}", attribute.type_name),
-        None => attribute.type_name.clone(),
-    }
+fn render_identity(attribute: &Attribute) -> Option<String> {
+    let identity = attribute.identity.as_ref()?;
+    let word = if identity.always {
+        "ALWAYS"
+    } else {
+        "BY DEFAULT"
+    };
+    let sequence = identity.sequence.sql();
+    // Those of another type may be out of this one's range.
+    let options = match has_sequence_of_its_type(attribute, identity) {
+        true => format!(" {}", identity.options.render()),
+        false => String::new(),
+    };
+    Some(format!(
+        "GENERATED {word} AS IDENTITY (SEQUENCE NAME {sequence}{options})"
+    ))
 }
 
-fn render_identity(identity: &Identity) -> String {
-    format!(
-        "GENERATED {} AS IDENTITY (SEQUENCE NAME {} {})",
-        if identity.always {
-            "ALWAYS"
-        } else {
-            "BY DEFAULT"
-        },
-        identity.sequence.sql(),
-        identity.options.render()
-    )
+/// Its column makes a sequence of the column's type; it may have been given another one.
+fn render_sequence_type(attribute: &Attribute) -> Option<String> {
+    let identity = attribute.identity.as_ref()?;
+    let options = &identity.options;
+    (!has_sequence_of_its_type(attribute, identity)).then(|| {
+        format!(
+            "ALTER SEQUENCE {} AS {} {} RESTART WITH {};",
+            identity.sequence.sql(),
+            options.type_name,
+            options.render(),
+            options.start
+        )
+    })
+}
+
+fn has_sequence_of_its_type(attribute: &Attribute, identity: &Identity) -> bool {
+    identity.options.type_name == attribute.type_name
+}
+
+/// Since 18 no child can: there it stays as its parent is, as pg_dump leaves it.
+fn render_drop_not_null(alter: &str, column: &str) -> String {
+    quote::do_block(&format!(
+        "IF pg_catalog.current_setting('server_version_num')::pg_catalog.int4 < 180000 THEN \
+         {alter} ALTER COLUMN {} DROP NOT NULL; END IF;",
+        quote::ident(column)
+    ))
 }
 
 fn no_inherit_clause(no_inherit: bool) -> &'static str {
@@ -714,6 +825,7 @@ mod tests {
             attribute: Arc::new(column("a", "integer")),
             inherited: vec![Arc::new(parent)],
             is_listed: true,
+            drops_not_null: false,
         };
         assert!(matches!(child.value_clause(), ValueClause::Null));
     }
@@ -731,6 +843,7 @@ mod tests {
             attribute: parent.clone(),
             inherited: vec![parent],
             is_listed: true,
+            drops_not_null: false,
         };
         assert!(matches!(child.value_clause(), ValueClause::Nothing));
         child.inherited.clear();

@@ -4,7 +4,8 @@ use super::catalog_query::read_all;
 use super::plain_definition::Deparser;
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
-    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Part, RenderContext, Rendered, Section,
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, Part, RenderContext, Rendered,
+    Section, catalog,
 };
 use crate::Result;
 use crate::conn::Session;
@@ -17,6 +18,8 @@ pub struct TableAttach {
     parent: RelationName,
     /// `FOR VALUES ...` or `DEFAULT`.
     bound: String,
+    /// The partition's valid check constraints: without those of its parent it cannot be attached.
+    checks: Vec<Oid>,
 }
 
 pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<TableAttach>> {
@@ -24,12 +27,14 @@ pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<T
         "SELECT c.oid AS partition_oid, n.nspname AS partition_schema, c.relname AS partition_name, \
            pg_catalog.pg_get_userbyid(c.relowner) AS owner, \
            p.oid AS parent_oid, pn.nspname AS parent_schema, p.relname AS parent_name, \
-           {bound} AS bound \
+           {bound} AS bound, checks.oids AS checks \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid \
          JOIN pg_catalog.pg_class p ON p.oid = i.inhparent \
          JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
+         LEFT JOIN (SELECT k.conrelid, pg_catalog.array_agg(k.oid) AS oids FROM pg_catalog.pg_constraint k \
+           WHERE k.contype = 'c' AND k.convalidated GROUP BY k.conrelid) checks ON checks.conrelid = c.oid \
          WHERE c.relkind IN ('r', 'p', 'f') AND c.relispartition AND {IS_USER_RELATION} \
          ORDER BY n.nspname, c.relname",
         bound = (deparser.deparsed())
@@ -41,6 +46,9 @@ pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<T
             owner: row.try_get("owner")?,
             parent: RelationName::from_row(row, "parent")?,
             bound: row.try_get("bound")?,
+            checks: row
+                .try_get::<_, Option<Vec<Oid>>>("checks")?
+                .unwrap_or_default(),
         })
     })
     .await
@@ -76,7 +84,11 @@ impl DumpObject for TableAttach {
     }
 
     fn extra_dependencies(&self) -> Vec<ObjectId> {
-        vec![self.parent.id(), self.partition.id()]
+        let checks = self.checks.iter();
+        checks
+            .map(|&oid| ObjectId::definition(catalog::PG_CONSTRAINT, oid))
+            .chain([self.parent.id(), self.partition.id()])
+            .collect()
     }
 
     fn relation(&self) -> Option<ObjectId> {

@@ -10,8 +10,8 @@ use super::relation::{
     IS_USER_RELATION, RelationName, extensions_expression, render_depends_on_extensions,
 };
 use super::{
-    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section,
-    catalog, quote,
+    CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, OidMap, RenderContext, Rendered,
+    Section, catalog, quote,
 };
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -20,6 +20,7 @@ use crate::conn::{ServerVersion, Session};
 #[derive(Clone, Debug)]
 pub struct Trigger {
     oid: Oid,
+    /// Of a clone: what it is called when it is made. Before 15 its root could be renamed without it.
     name: String,
     table: RelationName,
     owner: String,
@@ -76,7 +77,7 @@ impl State {
 
 pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Trigger>> {
     let sql = query(session.version(), deparser.deparsed());
-    read_all(session, "triggers", &sql, |row| {
+    let mut triggers = read_all(session, "triggers", &sql, |row| {
         let name: String = row.try_get("tgname")?;
         let state: String = row.try_get("tgenabled")?;
         let parent_state: Option<String> = row.try_get("parent_enabled")?;
@@ -100,7 +101,22 @@ pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<T
             name,
         })
     })
-    .await
+    .await?;
+    name_clones(&mut triggers);
+    Ok(triggers)
+}
+
+/// Gives clones the names of their roots.
+fn name_clones(triggers: &mut [Trigger]) {
+    let named = |trigger: &Trigger| (trigger.oid, (trigger.name.clone(), trigger.parent));
+    let by_oid: OidMap<Oid, (String, Option<Parent>)> = triggers.iter().map(named).collect();
+    for trigger in triggers {
+        let mut next = trigger.parent;
+        while let Some((name, parent)) = next.and_then(|parent| by_oid.get(&parent.oid)) {
+            trigger.name.clone_from(name);
+            next = *parent;
+        }
+    }
 }
 
 fn query(server: ServerVersion, deparsed: &Deparsed) -> String {
@@ -282,6 +298,23 @@ mod tests {
             other.render_create(),
             ["ALTER TABLE \"s\".\"t\" ENABLE TRIGGER \"g\";"]
         );
+    }
+
+    #[test]
+    fn a_clone_is_called_as_its_root_is() {
+        let root = trigger(State::Origin, None);
+        let clone = |oid, parent| Trigger {
+            oid: Oid(oid),
+            name: "old".to_owned(),
+            parent: Some(Parent {
+                oid: Oid(parent),
+                state: State::Origin,
+            }),
+            ..trigger(State::Disabled, None)
+        };
+        let mut triggers = [clone(20011, 20010), root, clone(20010, 20000), clone(9, 8)];
+        name_clones(&mut triggers);
+        assert_eq!(triggers.map(|it| it.name), ["g", "g", "g", "old"]);
     }
 
     #[test]

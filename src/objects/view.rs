@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::acl::GrantKind;
 use super::attribute::Attribute;
-use super::attribute_default::{self, AttributeDefault};
+use super::attribute_default::AttributeDefault;
 use super::catalog_query::read_all;
 use super::plain_definition::Deparser;
 use super::relation::{Relation, RelationName, render_reloptions};
@@ -128,7 +128,10 @@ impl View {
 
     /// The defaults of its columns as objects. CREATE VIEW says nothing of them.
     pub(crate) fn attribute_defaults(&self) -> Vec<AttributeDefault> {
-        attribute_default::of_relation(&self.relation, self.attributes(), |_| false)
+        let columns = self.attributes();
+        columns
+            .filter_map(|column| AttributeDefault::of_column(&self.relation, column, false))
+            .collect()
     }
 
     fn attributes(&self) -> impl Iterator<Item = &Attribute> {

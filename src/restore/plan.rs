@@ -825,6 +825,7 @@ impl HeldObjects {
             | Kind::Default
             | Kind::SequenceOwner
             | Kind::ViewQuery
+            | Kind::TableData
             | Kind::LargeObjectData
             | Kind::SequenceSet
             | Kind::CheckConstraint

@@ -106,6 +106,58 @@ fn plpgsql_without_its_extension_is_that_of_the_target() {
 }
 
 #[test]
+fn constraints_whose_triggers_are_disabled_are_named() {
+    on_every_major(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE a (id int PRIMARY KEY, later int UNIQUE DEFERRABLE);
+             CREATE TABLE b (a int REFERENCES a); CREATE TABLE c (a int REFERENCES a); CREATE TABLE d (a int REFERENCES a);
+             CREATE TABLE e (x int UNIQUE DEFERRABLE);
+             ALTER TABLE b DISABLE TRIGGER ALL; ALTER TABLE c DISABLE TRIGGER USER; ALTER TABLE e DISABLE TRIGGER ALL",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.sql.gz");
+        let file = file.to_str().unwrap();
+        let said = pgstow(["create", &source.url(), "-o", file])
+            .expect_status(0)
+            .stderr();
+        let told: Vec<&str> = said
+            .lines()
+            .filter(|line| line.contains("some of its triggers are disabled"))
+            .collect();
+        let is_told = |key: &str| told.iter().any(|line| line.contains(key));
+        assert!(is_told("public.b b_a_fkey:"), "{said}");
+        assert!(is_told("public.e e_x_key:"), "{said}");
+        assert_eq!(told.len(), 2, "{said}");
+        let copy = Database::empty(server);
+        pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
+        expect_equal("keys", &Snapshot::of(&source).unwrap(), &copy);
+    });
+}
+
+#[test]
+fn the_identity_of_a_column_that_was_added_to_a_table_of_an_extension_goes_without_it() {
+    on_every_major(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY, b text); INSERT INTO t (b) VALUES ('x');
+             ALTER EXTENSION plpgsql ADD TABLE t;
+             COMMENT ON SEQUENCE t_a_seq IS 'why'; GRANT SELECT ON SEQUENCE t_a_seq TO PUBLIC;
+             CREATE TABLE u (a int GENERATED ALWAYS AS IDENTITY); INSERT INTO u DEFAULT VALUES;",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.sql.gz");
+        let file = file.to_str().unwrap();
+        pgstow(["create", &source.url(), "-o", file]).expect_status(0);
+        let copy = Database::empty(server);
+        pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
+        let sequences = "SELECT relname FROM pg_class WHERE relkind = 'S'";
+        assert_eq!(copy.sql(sequences), "u_a_seq\n");
+        assert_eq!(copy.sql("SELECT last_value FROM u_a_seq"), "1\n");
+    });
+}
+
+#[test]
 fn a_standby_gives_a_dump_without_what_is_unlogged() {
     let primary = newest_alone();
     // What makes a standby of a copy is another file before 12.

@@ -33,6 +33,7 @@ mod harness;
 mod harness_check;
 mod hostile;
 mod hostile_names;
+mod inheritance;
 mod inserts;
 mod kill;
 mod kinds;

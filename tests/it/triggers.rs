@@ -58,6 +58,37 @@ fn triggers_do_not_fire_for_rows_that_come_back() {
     });
 }
 
+/// Before 15 the clones on partitions keep their names when a trigger is renamed; a new one's have its own.
+#[test]
+fn a_clone_is_disabled_under_the_name_that_it_will_have() {
+    on_every_major(|server| {
+        if !(11..15).contains(&server.major) {
+            return;
+        }
+        let source = Database::filled(
+            server,
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TABLE p (id int) PARTITION BY RANGE (id);
+             CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
+             CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (id);
+             CREATE TABLE p21 PARTITION OF p2 FOR VALUES FROM (10) TO (15);
+             CREATE TRIGGER old AFTER INSERT ON p FOR EACH ROW EXECUTE FUNCTION f();
+             ALTER TRIGGER old ON p RENAME TO new;
+             ALTER TABLE p1 DISABLE TRIGGER old; ALTER TABLE p21 ENABLE ALWAYS TRIGGER old;
+             COMMENT ON TRIGGER old ON p21 IS 'of a clone';",
+        );
+        let host = Host::of(&source);
+        let id = host.create("manual");
+        for _ in 0..2 {
+            host.run(["restore", &id, "--yes"]).expect_status(0);
+            let triggers = "SELECT tgrelid::regclass, tgname, tgenabled, obj_description(oid, 'pg_trigger') \
+                            FROM pg_trigger ORDER BY tgrelid::regclass::text";
+            let expected = "p\tnew\tO\t\np1\tnew\tD\t\np2\tnew\tO\t\np21\tnew\tA\tof a clone\n";
+            assert_eq!(source.sql(triggers), expected);
+        }
+    });
+}
+
 #[test]
 fn who_may_not_play_the_replica_loads_in_the_order_of_the_keys() {
     on_every_major(|server| {
