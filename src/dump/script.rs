@@ -107,8 +107,10 @@ impl Frame {
         if contents.parts.includes_about(Kind::Acl) {
             statements.extend(properties.render_acl(name, server)?);
         }
+        // psql connects after that, and all that follows runs under them.
+        statements.extend(properties.render_settings(name));
         frame.database = Some((name.clone(), statements));
-        frame.at_the_end = properties.render_settings(name);
+        frame.at_the_end = properties.render_limits(name);
         Ok(frame)
     }
 }

@@ -88,6 +88,35 @@ impl Setting {
     }
 }
 
+/// Settings under which a database cannot be filled, or would not become what it was.
+const IN_THE_WAY: &[&str] = &[
+    // NULL in an array would become a text.
+    "array_nulls",
+    // Tables of 10 and 11 would get OIDs.
+    "default_with_oids",
+    // Statements wait for each other, and see what others have done.
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    // What is tried and undone would end the session.
+    "exit_on_error",
+    // Materialized views read views.
+    "restrict_nonsystem_relation_kind",
+    // Another role would make everything.
+    "role",
+    "session_authorization",
+    "session_replication_role",
+    // Of an index of millions of rows.
+    "temp_file_limit",
+    // x = NULL would get another meaning.
+    "transform_null_equals",
+];
+
+/// Whether a setting of a database has to wait until everything is there.
+pub(crate) fn is_in_the_way(setting: &str) -> bool {
+    (IN_THE_WAY.iter()).any(|name| name.eq_ignore_ascii_case(setting))
+}
+
 /// Settings that are lists of names (GUC_LIST_QUOTE in utils/misc/guc_tables.c).
 fn is_list(setting: &str) -> bool {
     [
@@ -231,21 +260,27 @@ impl Database {
         Acl::new(self.acl.as_deref(), &self.acl_default)
     }
 
-    /// Settings, connection limit, and that it is a template: what would be in the way of filling it.
+    /// Settings that hold while it is filled: what it holds may read them.
     pub fn render_settings(&self, name: &str) -> Vec<String> {
+        self.alter_settings(name, false)
+    }
+
+    /// The settings of the database itself among [`Self::render_settings`], which need no roles.
+    pub fn render_settings_of_all(&self, name: &str) -> Vec<String> {
+        let without_roles = Database {
+            settings: (self.settings.iter())
+                .filter(|setting| setting.role.is_none())
+                .cloned()
+                .collect(),
+            ..Database::default()
+        };
+        without_roles.render_settings(name)
+    }
+
+    /// What would be in the way of filling it: other settings, connection limit, and that it is a template.
+    pub fn render_limits(&self, name: &str) -> Vec<String> {
+        let mut out = self.alter_settings(name, true);
         let name = quote::ident(name);
-        let mut out: Vec<String> = self
-            .settings
-            .iter()
-            .map(|setting| match &setting.role {
-                Some(role) => format!(
-                    "ALTER ROLE {} IN DATABASE {name} {};",
-                    quote::ident(role),
-                    setting.render()
-                ),
-                None => format!("ALTER DATABASE {name} {};", setting.render()),
-            })
-            .collect();
         if self.connection_limit != -1 {
             let limit = self.connection_limit;
             out.push(format!("ALTER DATABASE {name} CONNECTION LIMIT {limit};"));
@@ -254,6 +289,22 @@ impl Database {
             out.push(format!("ALTER DATABASE {name} IS_TEMPLATE true;"));
         }
         out
+    }
+
+    fn alter_settings(&self, name: &str, in_the_way: bool) -> Vec<String> {
+        let name = quote::ident(name);
+        self.settings
+            .iter()
+            .filter(|setting| is_in_the_way(&setting.name) == in_the_way)
+            .map(|setting| match &setting.role {
+                Some(role) => format!(
+                    "ALTER ROLE {} IN DATABASE {name} {};",
+                    quote::ident(role),
+                    setting.render()
+                ),
+                None => format!("ALTER DATABASE {name} {};", setting.render()),
+            })
+            .collect()
     }
 }
 
@@ -298,11 +349,13 @@ pub(crate) async fn read(session: &Session) -> Result<Database> {
     let databases = read_all(session, "the database", &query(session.version()), |row| {
         let roles: Vec<String> = row.try_get("roles")?;
         let texts: Vec<String> = row.try_get("settings")?;
-        let settings: Result<Vec<Setting>> = roles
+        let mut settings = roles
             .into_iter()
             .zip(&texts)
             .map(|(role, text)| Setting::parse(Some(role).filter(|role| !role.is_empty()), text))
-            .collect();
+            .collect::<Result<Vec<Setting>>>()?;
+        // In the order in which a restore makes them, so that a restored database gives the same archive.
+        settings.sort_by_key(|setting| is_in_the_way(&setting.name));
         let providers: Vec<String> = row.try_get("label_providers")?;
         let labels: Vec<String> = row.try_get("labels")?;
         let labels = providers.into_iter().zip(labels);
@@ -323,7 +376,7 @@ pub(crate) async fn read(session: &Session) -> Result<Database> {
             tablespace: row.try_get("tablespace")?,
             connection_limit: row.try_get("datconnlimit")?,
             is_template: row.try_get("datistemplate")?,
-            settings: settings?,
+            settings,
         })
     })
     .await?;
@@ -348,6 +401,42 @@ mod tests {
         assert_eq!(set("search_path=\"\""), "SET \"search_path\" TO ''");
         assert_eq!(set("my.thing=a=b"), "SET \"my.thing\" TO 'a=b'");
         assert!(Setting::parse(None, "nothing").is_err());
+    }
+
+    #[test]
+    fn settings_that_are_in_the_way_wait() {
+        let settings = [
+            "app.tenant=3",
+            "default_transaction_read_only=on",
+            "Role=x",
+            "search_path=a",
+        ];
+        let database = Database {
+            settings: (settings.iter())
+                .map(|text| Setting::parse(None, text).unwrap())
+                .chain([Setting::parse(Some("r".to_owned()), "work_mem=1MB").unwrap()])
+                .collect(),
+            connection_limit: 3,
+            ..Database::default()
+        };
+        let of_all = [
+            "ALTER DATABASE \"d\" SET \"app.tenant\" TO '3';",
+            "ALTER DATABASE \"d\" SET \"search_path\" TO 'a';",
+        ];
+        assert_eq!(database.render_settings_of_all("d"), of_all);
+        assert_eq!(database.render_settings("d")[..2], of_all);
+        assert_eq!(
+            database.render_settings("d")[2],
+            "ALTER ROLE \"r\" IN DATABASE \"d\" SET \"work_mem\" TO '1MB';"
+        );
+        assert_eq!(
+            database.render_limits("d"),
+            [
+                "ALTER DATABASE \"d\" SET \"default_transaction_read_only\" TO 'on';",
+                "ALTER DATABASE \"d\" SET \"Role\" TO 'x';",
+                "ALTER DATABASE \"d\" CONNECTION LIMIT 3;",
+            ]
+        );
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use crate::archive::Header;
 use crate::conn::{ConnectSettings, Session, connect};
+use crate::event::Events;
+use crate::objects::database::is_in_the_way;
 use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
 use super::check::cannot_check;
 use super::findings::{Check, Findings};
+use super::statement_words::setting_of;
 use super::{RestoreOptions, connect_for_create};
 
 /// The comment of a database that is being built to take the place of another one: a run that finds it after the builder's
@@ -14,7 +17,7 @@ use super::{RestoreOptions, connect_for_create};
 pub(crate) const BUILDING: &str =
     "pgstow is building this database; if no restore --swap is at work, it may be dropped";
 
-/// Makes the database as the source was, and gives it to its owner.
+/// Makes the database as the source was, with the settings that hold while it is filled, and gives it to its owner.
 ///
 /// # Errors
 /// `Restore`: it exists already, or the server refuses.
@@ -24,6 +27,7 @@ pub(super) async fn create(
     header: &Header,
     options: &RestoreOptions,
     made: impl FnOnce(),
+    events: &Events,
 ) -> Result<()> {
     let shown = || quote::one_line(&quote::ident(name)).into_owned();
     let with_tablespace =
@@ -68,6 +72,8 @@ pub(super) async fn create(
             Error::from_server(ErrorKind::Restore, message, error)
         })?;
     }
+    // Who gives the database away may set nothing more.
+    set_settings(session, name, header, options, events).await;
     let owner = match (&header.properties, of_pg_dump) {
         (Some(properties), _) => Some(properties.render_owner(name)),
         (None, Some(pg_dump)) => pg_dump.alter_database_owner(name),
@@ -82,7 +88,36 @@ pub(super) async fn create(
     })
 }
 
-/// Comment, security labels, privileges and settings: at the end, for they might be in the way before.
+/// Settings under which everything is restored. One that cannot be set is told: it may not matter to what is restored.
+async fn set_settings(
+    session: &Session,
+    name: &str,
+    header: &Header,
+    options: &RestoreOptions,
+    events: &Events,
+) {
+    let statements = match (&options.like, &header.pg_dump, &header.properties) {
+        (Some(like), _, _) => like.render_settings(name),
+        (None, Some(pg_dump), _) => (pg_dump.set_database(name).into_iter())
+            .map(|(_, statement)| statement)
+            .filter(|statement| setting_of(statement).is_some_and(|name| !is_in_the_way(&name)))
+            .collect(),
+        (None, None, Some(properties)) if options.properties => properties.render_settings(name),
+        (None, None, Some(properties)) => properties.render_settings_of_all(name),
+        (None, None, None) => Vec::new(),
+    };
+    for statement in statements {
+        if let Err(error) = session.batch_execute(&statement).await {
+            let what = "a setting of the database does not hold while it is restored";
+            let error = Error::from_server(ErrorKind::Restore, what, error);
+            let statement = quote::one_line(&statement);
+            events.warn(format!("{what}: {statement} {}", error.details().join(" ")));
+        }
+    }
+}
+
+/// Comment, security labels, privileges, and settings that might be in the way before. Those under which the restore ran are set
+/// again, for what could not be set is an error now, and a restore that an older version began has none of them.
 ///
 /// # Errors
 /// `SideJob`: everything is restored.
@@ -114,6 +149,7 @@ pub(super) async fn set_properties(
         statements.extend(properties.render_acl(name, session.version())?);
     }
     statements.extend(properties.render_settings(name));
+    statements.extend(properties.render_limits(name));
     run_properties(session, statements).await
 }
 

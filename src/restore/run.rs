@@ -98,7 +98,7 @@ impl Prepared {
 
     /// Tries until all is done or patience ends.
     async fn run_all(mut self, state: &Arc<RunState>, events: &Events) -> Result<RestoreReport> {
-        let mut session = self.take_first_session(state).await?;
+        let mut session = self.take_first_session(state, events).await?;
         let run = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
         let mut patience = Patience::new(self.options.retry_for);
         let side_job = loop {
@@ -142,7 +142,11 @@ impl Prepared {
     }
 
     /// The session of the preparations, if it is one in the target. Makes the target if that is to be done.
-    async fn take_first_session(&mut self, state: &RunState) -> Result<Option<Session>> {
+    async fn take_first_session(
+        &mut self,
+        state: &RunState,
+        events: &Events,
+    ) -> Result<Option<Session>> {
         let session = self.session.take();
         let (true, false, Some(session)) = (self.options.create, self.options.resume, &session)
         else {
@@ -151,7 +155,7 @@ impl Prepared {
         let header = &self.reader.index().header;
         let name = self.settings.database();
         let made = || state.database_made();
-        database::create(session, name, header, &self.options, made).await?;
+        database::create(session, name, header, &self.options, made, events).await?;
         Ok(None)
     }
 

@@ -50,6 +50,23 @@ pub(crate) fn tokens(sql: &str) -> Vec<Token> {
     found
 }
 
+/// The setting that ALTER DATABASE ... SET or ALTER ROLE ... IN DATABASE ... SET sets.
+pub(crate) fn setting_of(sql: &str) -> Option<String> {
+    let tokens = tokens(sql);
+    let is_word =
+        |at: usize, word: &str| matches!(&tokens[at], Token::Word(found) if found == word);
+    // ALTER DATABASE name SET, ALTER ROLE name IN DATABASE name SET.
+    let set = [("DATABASE", 3), ("ROLE", 6)]
+        .into_iter()
+        .filter(|(_, at)| tokens.len() > at + 1)
+        .find(|(what, at)| is_word(1, what) && is_word(*at, "SET"))?;
+    match &tokens[set.1 + 1] {
+        Token::Name(name) => Some(name.clone()),
+        Token::Word(name) => Some(name.to_ascii_lowercase()),
+        Token::Comma | Token::Other => None,
+    }
+}
+
 type Characters<'a> = std::iter::Peekable<std::str::CharIndices<'a>>;
 
 /// Reads up to the closing quote; doubled quotes stand for one.
@@ -163,6 +180,22 @@ mod tests {
 
     fn roles(sql: &str) -> Vec<String> {
         mentioned_roles(sql).into_iter().collect()
+    }
+
+    #[test]
+    fn settings_are_told_from_what_else_is_altered() {
+        let set = |sql: &str| setting_of(sql);
+        assert_eq!(
+            set("ALTER DATABASE \"SET\" SET work_mem TO '5MB';").as_deref(),
+            Some("work_mem")
+        );
+        assert_eq!(
+            set("ALTER ROLE set IN DATABASE d SET \"app.x\" TO 'SET a';").as_deref(),
+            Some("app.x")
+        );
+        assert_eq!(set("ALTER DATABASE d CONNECTION LIMIT = 17;"), None);
+        assert_eq!(set("ALTER DATABASE d SET"), None);
+        assert_eq!(set("COMMENT ON DATABASE d IS 'SET x';"), None);
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub(super) fn render_properties(
     let mut statements = properties.render_acl(name, server)?;
     statements.extend(properties.render_labels(name));
     statements.extend(properties.render_settings(name));
+    statements.extend(properties.render_limits(name));
     Ok(statements)
 }
 

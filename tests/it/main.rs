@@ -19,6 +19,7 @@ mod conn;
 mod consistency;
 mod crash;
 mod damage;
+mod database_settings;
 mod disabled_triggers;
 mod documents;
 mod durability;
