@@ -4,7 +4,7 @@
 //! Every query that reads a kind with privileges selects two columns, `acl` and `acl_default`,
 //! both as `text[]`; [`Acl::from_row`] takes them. Manual: "Privileges" (letters and their text form).
 
-use super::catalog_query::Row;
+use super::catalog_query::{Row, RowError};
 use super::quote;
 use crate::conn::ServerVersion;
 use crate::{Error, ErrorKind, Result};
@@ -124,8 +124,8 @@ impl Acl {
     /// where `acl` is, for then it is not asked for).
     ///
     /// # Errors
-    /// `Catalog` as in [`Acl::new`].
-    pub(crate) fn from_row(row: &Row) -> Result<Self> {
+    /// As [`Acl::new`], and if a column is not as expected.
+    pub(crate) fn from_row(row: &Row) -> Result<Self, RowError> {
         Acl::from_columns(row, "acl", "acl_default")
     }
 
@@ -133,15 +133,15 @@ impl Acl {
     ///
     /// # Errors
     /// As [`Acl::from_row`].
-    pub(crate) fn from_columns(row: &Row, acl: &str, acl_default: &str) -> Result<Self> {
-        let items: Option<Vec<String>> = row.get(acl);
+    pub(crate) fn from_columns(row: &Row, acl: &str, acl_default: &str) -> Result<Self, RowError> {
+        let items: Option<Vec<String>> = row.try_get(acl)?;
         let baseline: Vec<String> = match items {
-            Some(_) => row.get(acl_default),
+            Some(_) => row.try_get(acl_default)?,
             None => row
-                .get::<_, Option<Vec<String>>>(acl_default)
+                .try_get::<_, Option<Vec<String>>>(acl_default)?
                 .unwrap_or_default(),
         };
-        Acl::new(items.as_deref(), &baseline)
+        Ok(Acl::new(items.as_deref(), &baseline)?)
     }
 
     /// Whether nobody ever granted or revoked anything: there is nothing to say then.

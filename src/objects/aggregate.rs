@@ -1,7 +1,9 @@
 //! Aggregates (`pg_proc`, `pg_aggregate`). Manual: "pg_aggregate", "CREATE AGGREGATE".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{Row, comment_join, is_users, is_users_schema, read_all, unexpected};
+use super::catalog_query::{
+    Row, RowError, comment_join, is_users, is_users_schema, read_all, unexpected,
+};
 use super::named::function_name;
 use super::relation::{extensions_expression, render_depends_on_extensions};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
@@ -168,66 +170,70 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Aggregate>> {
 }
 
 /// The options that are set, in the manual's order. Function and type names are the server's.
-fn options(row: &Row) -> Result<Vec<String>> {
-    let object = format!("aggregate {}", row.get::<_, &str>("proname"));
+fn options(row: &Row) -> Result<Vec<String>, RowError> {
+    let object = format!("aggregate {}", row.try_get::<_, &str>("proname")?);
     let text = |option: &str, column: &str| {
-        let value: Option<&str> = row.get(column);
-        value.map(|value| format!("{option} = {value}"))
+        let value: Option<&str> = row.try_get(column)?;
+        Ok::<_, RowError>(value.map(|value| format!("{option} = {value}")))
     };
     let literal = |option: &str, column: &str| {
-        let value: Option<&str> = row.get(column);
-        value.map(|value| format!("{option} = {}", quote::literal(value)))
+        let value: Option<&str> = row.try_get(column)?;
+        Ok::<_, RowError>(value.map(|value| format!("{option} = {}", quote::literal(value))))
     };
     let space = |option: &str, column: &str| {
-        let value: i32 = row.get(column);
-        (value != 0).then(|| format!("{option} = {value}"))
+        let value: i32 = row.try_get(column)?;
+        Ok::<_, RowError>((value != 0).then(|| format!("{option} = {value}")))
     };
-    let flag = |option: &str, column: &str| row.get::<_, bool>(column).then(|| option.to_owned());
+    let flag = |option: &str, column: &str| {
+        let value: bool = row.try_get(column)?;
+        Ok::<_, RowError>(value.then(|| option.to_owned()))
+    };
     let modify = |option: &str, column: &str| {
-        let value: Option<&str> = row.get(column);
+        let value: Option<&str> = row.try_get(column)?;
         value
             .map(|value| match value {
                 "r" => Ok(format!("{option} = READ_ONLY")),
                 "s" => Ok(format!("{option} = SHAREABLE")),
                 "w" => Ok(format!("{option} = READ_WRITE")),
-                other => Err(unexpected(&object, option, other)),
+                other => Err(RowError::from(unexpected(&object, option, other))),
             })
             .transpose()
     };
-    let sort_operator = row
-        .get::<_, Option<&str>>("sortop_schema")
-        .zip(row.get::<_, Option<&str>>("sortop"))
+    let sort_schema: Option<&str> = row.try_get("sortop_schema")?;
+    let sort_name: Option<&str> = row.try_get("sortop")?;
+    let sort_operator = sort_schema
+        .zip(sort_name)
         .map(|(schema, name)| format!("SORTOP = OPERATOR({}.{name})", quote::ident(schema)));
-    let parallel = match row.get("proparallel") {
+    let parallel = match row.try_get("proparallel")? {
         "u" => None,
         "r" => Some("PARALLEL = RESTRICTED".to_owned()),
         "s" => Some("PARALLEL = SAFE".to_owned()),
-        other => return Err(unexpected(&object, "proparallel", other)),
+        other => return Err(unexpected(&object, "proparallel", other).into()),
     };
-    let hypothetical = match row.get("aggkind") {
+    let hypothetical = match row.try_get("aggkind")? {
         "n" | "o" => None,
         "h" => Some("HYPOTHETICAL".to_owned()),
-        other => return Err(unexpected(&object, "aggkind", other)),
+        other => return Err(unexpected(&object, "aggkind", other).into()),
     };
     Ok([
-        text("SFUNC", "sfunc"),
-        text("STYPE", "stype"),
-        space("SSPACE", "aggtransspace"),
-        text("FINALFUNC", "finalfunc"),
-        flag("FINALFUNC_EXTRA", "aggfinalextra"),
+        text("SFUNC", "sfunc")?,
+        text("STYPE", "stype")?,
+        space("SSPACE", "aggtransspace")?,
+        text("FINALFUNC", "finalfunc")?,
+        flag("FINALFUNC_EXTRA", "aggfinalextra")?,
         modify("FINALFUNC_MODIFY", "finalfunc_modify")?,
-        text("COMBINEFUNC", "combinefunc"),
-        text("SERIALFUNC", "serialfunc"),
-        text("DESERIALFUNC", "deserialfunc"),
-        literal("INITCOND", "agginitval"),
-        text("MSFUNC", "msfunc"),
-        text("MINVFUNC", "minvfunc"),
-        text("MSTYPE", "mstype"),
-        space("MSSPACE", "aggmtransspace"),
-        text("MFINALFUNC", "mfinalfunc"),
-        flag("MFINALFUNC_EXTRA", "aggmfinalextra"),
+        text("COMBINEFUNC", "combinefunc")?,
+        text("SERIALFUNC", "serialfunc")?,
+        text("DESERIALFUNC", "deserialfunc")?,
+        literal("INITCOND", "agginitval")?,
+        text("MSFUNC", "msfunc")?,
+        text("MINVFUNC", "minvfunc")?,
+        text("MSTYPE", "mstype")?,
+        space("MSSPACE", "aggmtransspace")?,
+        text("MFINALFUNC", "mfinalfunc")?,
+        flag("MFINALFUNC_EXTRA", "aggmfinalextra")?,
         modify("MFINALFUNC_MODIFY", "mfinalfunc_modify")?,
-        literal("MINITCOND", "aggminitval"),
+        literal("MINITCOND", "aggminitval")?,
         sort_operator,
         parallel,
         hypothetical,

@@ -60,16 +60,6 @@ impl Row {
         })
     }
 
-    /// The column's value.
-    ///
-    /// # Panics
-    /// Where [`Row::try_get`] fails.
-    pub(crate) fn get<'a, N: AsRef<str>, T: FromSql<'a>>(&'a self, name: N) -> T {
-        let name = name.as_ref();
-        self.try_get(name)
-            .unwrap_or_else(|error| panic!("column {name} of a catalog query: {error}"))
-    }
-
     fn try_get_where<'a, T: FromSql<'a>>(
         &'a self,
         name: &str,
@@ -88,16 +78,6 @@ impl Row {
             None => self.row.try_get(name), // says so
         }
     }
-}
-
-/// Runs a catalog query. `what` names the kind in the error: "enum types".
-///
-/// # Errors
-/// `Catalog` if the server refuses or the connection breaks.
-pub(crate) async fn rows(session: &Session, what: &str, query: &str) -> Result<Vec<Row>> {
-    let rows = session.query(query, &[]).await;
-    let rows = rows.map_err(|error| could_not_read(what, error))?;
-    Ok(rows.into_iter().map(Row::new).collect())
 }
 
 fn could_not_read(what: &str, error: tokio_postgres::Error) -> Error {
@@ -134,9 +114,16 @@ pub(crate) fn comment_join(catalog: &str, alias: &str) -> String {
 }
 
 /// Schema and name of what a row may refer to.
-pub(crate) fn name_pair(row: &Row, schema: &str, name: &str) -> Option<(String, String)> {
-    let schema: Option<String> = row.get(schema);
-    schema.zip(row.get::<_, Option<String>>(name))
+///
+/// # Errors
+/// As [`Row::try_get`].
+pub(crate) fn name_pair(
+    row: &Row,
+    schema: &str,
+    name: &str,
+) -> Result<Option<(String, String)>, tokio_postgres::Error> {
+    let schema: Option<String> = row.try_get(schema)?;
+    Ok(schema.zip(row.try_get::<_, Option<String>>(name)?))
 }
 
 /// SQL for servers from this major on, and for those before.
@@ -165,7 +152,7 @@ pub(crate) fn unexpected(object: &str, attribute: &str, value: &str) -> Error {
     .hint("The server may be newer than this version of pgstow knows.")
 }
 
-/// Runs a catalog query and makes something of each row. `what` names the kind in the error.
+/// Runs a catalog query and makes something of each row. `what` names the kind in the error: "enum types".
 ///
 /// # Errors
 /// `Catalog` if the query fails or a row is not what its reader expects.

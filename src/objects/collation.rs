@@ -78,8 +78,10 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Collation>> {
 fn options(row: &Row) -> Result<Vec<String>, RowError> {
     let name: &str = row.try_get("name")?;
     let provider: &str = row.try_get("provider")?;
-    let [lc_collate, lc_ctype, locale, rules] = ["lc_collate", "lc_ctype", "locale", "rules"]
-        .map(|column| row.get::<_, Option<String>>(column));
+    let lc_collate: Option<String> = row.try_get("lc_collate")?;
+    let lc_ctype: Option<String> = row.try_get("lc_ctype")?;
+    let locale: Option<String> = row.try_get("locale")?;
+    let rules: Option<String> = row.try_get("rules")?;
     let missing = || unexpected(&format!("collation {name}"), "locale", "none at all");
     let option = |name: &str, value: &str| format!("{name} = {}", quote::literal(value));
     let mut options = Vec::new();

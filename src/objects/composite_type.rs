@@ -2,7 +2,7 @@
 //! The row types of tables belong to their tables.
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, comment_join, is_users, is_users_schema};
+use super::catalog_query::{Row, RowError, comment_join, is_users, is_users_schema, read_all};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -149,34 +149,37 @@ fn composite_types_query() -> String {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<CompositeType>> {
-    let rows = catalog_query::rows(session, "composite types", &composite_types_query()).await?;
-    rows.iter()
-        .map(|row| {
+    read_all(
+        session,
+        "composite types",
+        &composite_types_query(),
+        |row| {
             Ok(CompositeType {
-                oid: row.get("oid"),
-                array_oid: row.get("typarray"),
-                class_oid: row.get("typrelid"),
-                schema: row.get("nspname"),
-                name: row.get("typname"),
-                owner: row.get("owner"),
+                oid: row.try_get("oid")?,
+                array_oid: row.try_get("typarray")?,
+                class_oid: row.try_get("typrelid")?,
+                schema: row.try_get("nspname")?,
+                name: row.try_get("typname")?,
+                owner: row.try_get("owner")?,
                 acl: Acl::from_row(row)?,
-                comment: row.get("description"),
-                attributes: attributes(row),
+                comment: row.try_get("description")?,
+                attributes: attributes(row)?,
             })
-        })
-        .collect()
+        },
+    )
+    .await
 }
 
 /// The parallel arrays of the query; all of them are NULL for a type without columns.
-fn attributes(row: &catalog_query::Row) -> Vec<Attribute> {
-    let Some(names) = row.get::<_, Option<Vec<String>>>("names") else {
-        return Vec::new();
+fn attributes(row: &Row) -> Result<Vec<Attribute>, RowError> {
+    let Some(names) = row.try_get::<_, Option<Vec<String>>>("names")? else {
+        return Ok(Vec::new());
     };
-    let types: Vec<String> = row.get("types");
-    let collation_schemas: Vec<Option<String>> = row.get("collation_schemas");
-    let collations: Vec<Option<String>> = row.get("collations");
-    let comments: Vec<Option<String>> = row.get("comments");
-    names
+    let types: Vec<String> = row.try_get("types")?;
+    let collation_schemas: Vec<Option<String>> = row.try_get("collation_schemas")?;
+    let collations: Vec<Option<String>> = row.try_get("collations")?;
+    let comments: Vec<Option<String>> = row.try_get("comments")?;
+    let attributes = names
         .into_iter()
         .zip(types)
         .zip(collation_schemas.into_iter().zip(collations))
@@ -189,7 +192,8 @@ fn attributes(row: &catalog_query::Row) -> Vec<Attribute> {
                 comment,
             },
         )
-        .collect()
+        .collect();
+    Ok(attributes)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Default privileges (`pg_default_acl`). Manual: "ALTER DEFAULT PRIVILEGES".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, unexpected};
+use super::catalog_query::{read_all, unexpected};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
@@ -171,24 +171,22 @@ const DEFAULT_ACLS_QUERY: &str = "\
     ORDER BY role, n.nspname NULLS FIRST, d.defaclobjtype";
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<DefaultAcl>> {
-    let rows = catalog_query::rows(session, "default privileges", DEFAULT_ACLS_QUERY).await?;
-    rows.iter()
-        .map(|row| {
-            let role: String = row.get("role");
-            let letter: &str = row.get("defaclobjtype");
-            let objects = ObjectClass::parse(letter).ok_or_else(|| {
-                let object = format!("default privileges of role {role}");
-                unexpected(&object, "defaclobjtype", letter)
-            })?;
-            Ok(DefaultAcl {
-                oid: row.get("oid"),
-                role,
-                schema: row.get("nspname"),
-                objects,
-                acl: Acl::from_row(row)?,
-            })
+    read_all(session, "default privileges", DEFAULT_ACLS_QUERY, |row| {
+        let role: String = row.try_get("role")?;
+        let letter: &str = row.try_get("defaclobjtype")?;
+        let objects = ObjectClass::parse(letter).ok_or_else(|| {
+            let object = format!("default privileges of role {role}");
+            unexpected(&object, "defaclobjtype", letter)
+        })?;
+        Ok(DefaultAcl {
+            oid: row.try_get("oid")?,
+            role,
+            schema: row.try_get("nspname")?,
+            objects,
+            acl: Acl::from_row(row)?,
         })
-        .collect()
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! ([`CheckConstraint`](super::CheckConstraint)) that CREATE DOMAIN prints where it can.
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, comment_join, is_users, is_users_schema};
+use super::catalog_query::{Row, RowError, comment_join, is_users, is_users_schema, read_all};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -192,41 +192,42 @@ fn domains_query() -> String {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<Domain>> {
-    let rows = catalog_query::rows(session, "domains", &domains_query()).await?;
-    rows.iter()
-        .map(|row| {
-            let collation_schema: Option<String> = row.get("collation_schema");
-            let not_null_oid: Option<Oid> = row.get("not_null_oid");
-            let expression: Option<String> = row.get("default_expression");
-            let value: Option<String> = row.get("typdefault");
-            Ok(Domain {
-                oid: row.get("oid"),
-                array_oid: row.get("typarray"),
-                schema: row.get("nspname"),
-                name: row.get("typname"),
-                owner: row.get("owner"),
-                acl: Acl::from_row(row)?,
-                comment: row.get("description"),
-                base_type: row.get("base_type"),
-                collation: collation_schema.zip(row.get::<_, Option<String>>("collname")),
-                default: expression
-                    .map(Default::Expression)
-                    .or(value.map(Default::Value)),
-                not_null: row.get::<_, bool>("typnotnull").then(|| NotNull {
-                    constraint: not_null_oid.zip(row.get::<_, Option<String>>("not_null_name")),
-                    comment: row.get("not_null_comment"),
-                }),
-                checks: checks(row),
-            })
+    read_all(session, "domains", &domains_query(), |row| {
+        let collation_schema: Option<String> = row.try_get("collation_schema")?;
+        let is_not_null: bool = row.try_get("typnotnull")?;
+        let not_null_oid: Option<Oid> = row.try_get("not_null_oid")?;
+        let not_null_name: Option<String> = row.try_get("not_null_name")?;
+        let expression: Option<String> = row.try_get("default_expression")?;
+        let value: Option<String> = row.try_get("typdefault")?;
+        Ok(Domain {
+            oid: row.try_get("oid")?,
+            array_oid: row.try_get("typarray")?,
+            schema: row.try_get("nspname")?,
+            name: row.try_get("typname")?,
+            owner: row.try_get("owner")?,
+            acl: Acl::from_row(row)?,
+            comment: row.try_get("description")?,
+            base_type: row.try_get("base_type")?,
+            collation: collation_schema.zip(row.try_get::<_, Option<String>>("collname")?),
+            default: expression
+                .map(Default::Expression)
+                .or(value.map(Default::Value)),
+            not_null: is_not_null.then_some(NotNull {
+                constraint: not_null_oid.zip(not_null_name),
+                comment: row.try_get("not_null_comment")?,
+            }),
+            checks: checks(row)?,
         })
-        .collect()
+    })
+    .await
 }
 
-fn checks(row: &catalog_query::Row) -> Vec<Check> {
-    let oids: Vec<Oid> = row.get("check_oids");
-    let names: Vec<String> = row.get("check_names");
-    let definitions: Vec<String> = row.get("check_definitions");
-    oids.into_iter()
+fn checks(row: &Row) -> Result<Vec<Check>, RowError> {
+    let oids: Vec<Oid> = row.try_get("check_oids")?;
+    let names: Vec<String> = row.try_get("check_names")?;
+    let definitions: Vec<String> = row.try_get("check_definitions")?;
+    let checks = oids
+        .into_iter()
         .zip(names)
         .zip(definitions)
         .map(|((oid, name), definition)| Check {
@@ -234,7 +235,8 @@ fn checks(row: &catalog_query::Row) -> Vec<Check> {
             name,
             definition,
         })
-        .collect()
+        .collect();
+    Ok(checks)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Enum types (`pg_type`, `pg_enum`). Manual: "pg_enum".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, comment_join, is_users, is_users_schema};
+use super::catalog_query::{comment_join, is_users, is_users_schema, read_all};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -105,21 +105,19 @@ fn enum_types_query() -> String {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<EnumType>> {
-    let rows = catalog_query::rows(session, "enum types", &enum_types_query()).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(EnumType {
-                oid: row.get("oid"),
-                array_oid: row.get("typarray"),
-                schema: row.get("nspname"),
-                name: row.get("typname"),
-                owner: row.get("owner"),
-                acl: Acl::from_row(row)?,
-                comment: row.get("description"),
-                labels: row.get("labels"),
-            })
+    read_all(session, "enum types", &enum_types_query(), |row| {
+        Ok(EnumType {
+            oid: row.try_get("oid")?,
+            array_oid: row.try_get("typarray")?,
+            schema: row.try_get("nspname")?,
+            name: row.try_get("typname")?,
+            owner: row.try_get("owner")?,
+            acl: Acl::from_row(row)?,
+            comment: row.try_get("description")?,
+            labels: row.try_get("labels")?,
         })
-        .collect()
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Extensions (`pg_extension`). Manual: "pg_extension", "Extension Configuration Tables".
 
-use super::catalog_query::{self, comment_join};
+use super::catalog_query::{comment_join, read_all};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
@@ -67,16 +67,15 @@ fn extensions_query() -> String {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<Extension>> {
-    let rows = catalog_query::rows(session, "extensions", &extensions_query()).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Extension {
-            oid: row.get("oid"),
-            name: row.get("extname"),
-            schema: row.get("nspname"),
-            comment: row.get("description"),
+    read_all(session, "extensions", &extensions_query(), |row| {
+        Ok(Extension {
+            oid: row.try_get("oid")?,
+            name: row.try_get("extname")?,
+            schema: row.try_get("nspname")?,
+            comment: row.try_get("description")?,
         })
-        .collect())
+    })
+    .await
 }
 
 #[cfg(test)]

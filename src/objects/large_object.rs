@@ -2,7 +2,7 @@
 //! groups of one owner, each group as two objects, [`LargeObject`] and [`LargeObjectData`].
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query;
+use super::catalog_query::read_all;
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
     quote,
@@ -195,18 +195,15 @@ const LARGE_OBJECTS_QUERY: &str = "\
     ORDER BY owner, lo.oid";
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<LargeObject>> {
-    let rows = catalog_query::rows(session, "large objects", LARGE_OBJECTS_QUERY).await?;
-    let metadata = rows
-        .iter()
-        .map(|row| {
-            Ok(Metadata {
-                oid: row.get("oid"),
-                owner: row.get("owner"),
-                acl: Acl::from_row(row)?,
-                comment: row.get("description"),
-            })
+    let metadata = read_all(session, "large objects", LARGE_OBJECTS_QUERY, |row| {
+        Ok(Metadata {
+            oid: row.try_get("oid")?,
+            owner: row.try_get("owner")?,
+            acl: Acl::from_row(row)?,
+            comment: row.try_get("description")?,
         })
-        .collect::<Result<Vec<_>>>()?;
+    })
+    .await?;
     Ok(metadata
         .chunk_by(|a, b| a.owner == b.owner)
         .flat_map(|of_owner| of_owner.chunks(GROUP_SIZE))

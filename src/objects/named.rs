@@ -1,7 +1,7 @@
 //! What the rows of most catalogs have in common: a name, perhaps in a schema, perhaps an owner, a comment, privileges.
 
 use super::acl::{Acl, AclTarget};
-use super::catalog_query::{Row, comment_join, is_users, is_users_schema};
+use super::catalog_query::{Row, RowError, comment_join, is_users, is_users_schema};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section,
     quote,
@@ -78,13 +78,13 @@ pub(super) struct Named {
 
 impl Named {
     /// From a row of [`NamedCatalog::query`].
-    pub(super) fn from_row(row: &Row) -> Result<Self> {
+    pub(super) fn from_row(row: &Row) -> Result<Self, RowError> {
         Ok(Named {
-            oid: row.get("oid"),
-            schema: row.get("schema"),
-            name: row.get("name"),
-            owner: row.get("owner"),
-            comment: row.get("description"),
+            oid: row.try_get("oid")?,
+            schema: row.try_get("schema")?,
+            name: row.try_get("name")?,
+            owner: row.try_get("owner")?,
+            comment: row.try_get("description")?,
             acl: Acl::from_row(row)?,
         })
     }

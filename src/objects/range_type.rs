@@ -2,7 +2,7 @@
 //! multirange type, constructor functions, the cast to the multirange. Manual: "pg_range".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, comment_join, is_users, is_users_schema, name_pair};
+use super::catalog_query::{comment_join, is_users, is_users_schema, name_pair, read_all};
 use super::named::function_name;
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
@@ -191,37 +191,31 @@ fn range_types_query(server: ServerVersion) -> String {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<RangeType>> {
-    let rows = catalog_query::rows(
-        session,
-        "range types",
-        &range_types_query(session.version()),
-    )
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let classes: Vec<Oid> = row.get("internal_classes");
-            let oids: Vec<Oid> = row.get("internal_oids");
-            Ok(RangeType {
-                oid: row.get("oid"),
-                schema: row.get("nspname"),
-                name: row.get("typname"),
-                owner: row.get("owner"),
-                acl: Acl::from_row(row)?,
-                comment: row.get("description"),
-                subtype: row.get("subtype"),
-                operator_class: name_pair(row, "opclass_schema", "opcname"),
-                collation: name_pair(row, "collation_schema", "collname"),
-                canonical: row.get("canonical"),
-                subtype_diff: row.get("subdiff"),
-                multirange: name_pair(row, "multirange_schema", "multirange"),
-                internal: classes
-                    .into_iter()
-                    .zip(oids)
-                    .map(|(class, oid)| CatalogId::new(class, oid))
-                    .collect(),
-            })
+    let query = range_types_query(session.version());
+    read_all(session, "range types", &query, |row| {
+        let classes: Vec<Oid> = row.try_get("internal_classes")?;
+        let oids: Vec<Oid> = row.try_get("internal_oids")?;
+        Ok(RangeType {
+            oid: row.try_get("oid")?,
+            schema: row.try_get("nspname")?,
+            name: row.try_get("typname")?,
+            owner: row.try_get("owner")?,
+            acl: Acl::from_row(row)?,
+            comment: row.try_get("description")?,
+            subtype: row.try_get("subtype")?,
+            operator_class: name_pair(row, "opclass_schema", "opcname")?,
+            collation: name_pair(row, "collation_schema", "collname")?,
+            canonical: row.try_get("canonical")?,
+            subtype_diff: row.try_get("subdiff")?,
+            multirange: name_pair(row, "multirange_schema", "multirange")?,
+            internal: classes
+                .into_iter()
+                .zip(oids)
+                .map(|(class, oid)| CatalogId::new(class, oid))
+                .collect(),
         })
-        .collect()
+    })
+    .await
 }
 
 #[cfg(test)]

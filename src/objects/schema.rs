@@ -1,7 +1,7 @@
 //! Schemas (`pg_namespace`). Manual: "pg_namespace", "The Public Schema".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{self, comment_join, is_users, is_users_schema};
+use super::catalog_query::{comment_join, is_users, is_users_schema, read_all};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -117,19 +117,22 @@ fn schemas_query(server: ServerVersion) -> String {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<Schema>> {
-    let rows = catalog_query::rows(session, "schemas", &schemas_query(session.version())).await?;
-    rows.iter()
-        .map(|row| {
+    read_all(
+        session,
+        "schemas",
+        &schemas_query(session.version()),
+        |row| {
             Ok(Schema {
-                oid: row.get("oid"),
-                name: row.get("nspname"),
-                owner: row.get("owner"),
-                has_initial_owner: row.get("has_initial_owner"),
+                oid: row.try_get("oid")?,
+                name: row.try_get("nspname")?,
+                owner: row.try_get("owner")?,
+                has_initial_owner: row.try_get("has_initial_owner")?,
                 acl: Acl::from_row(row)?,
-                comment: row.get("description"),
+                comment: row.try_get("description")?,
             })
-        })
-        .collect()
+        },
+    )
+    .await
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::base_type::IS_BASE_TYPE;
-use super::catalog_query::{self, comment_join, is_users, is_users_schema};
+use super::catalog_query::{comment_join, is_users, is_users_schema, read_all};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
     quote,
@@ -111,20 +111,18 @@ fn shell_types_query() -> String {
 }
 
 pub(crate) async fn read(session: &Session) -> Result<Vec<ShellType>> {
-    let rows = catalog_query::rows(session, "shell types", &shell_types_query()).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(ShellType {
-                oid: row.get("oid"),
-                schema: row.get("nspname"),
-                name: row.get("typname"),
-                owner: row.get("owner"),
-                acl: Acl::from_row(row)?,
-                comment: row.get("description"),
-                is_completed: row.get("typisdefined"),
-            })
+    read_all(session, "shell types", &shell_types_query(), |row| {
+        Ok(ShellType {
+            oid: row.try_get("oid")?,
+            schema: row.try_get("nspname")?,
+            name: row.try_get("typname")?,
+            owner: row.try_get("owner")?,
+            acl: Acl::from_row(row)?,
+            comment: row.try_get("description")?,
+            is_completed: row.try_get("typisdefined")?,
         })
-        .collect()
+    })
+    .await
 }
 
 #[cfg(test)]
