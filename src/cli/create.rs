@@ -14,6 +14,7 @@ use super::peak_memory::peak_memory_bytes;
 use super::place::PlaceArgs;
 use super::progress::ProgressArgs;
 use super::selection::{PartsArgs, SelectionArgs};
+use super::text_table::{count, noun};
 use super::{signal_error, until_signal};
 use crate::archive::{Codec, Compression, TextEncoding};
 use crate::backup::{GLOBALS_OPTION, Kind, Meta, dump_into, parse_set_name, publish, run_backup};
@@ -646,9 +647,11 @@ impl Report {
         let memory = self.peak_memory_bytes.map(HumanBytes);
         let memory = memory.map(|peak| format!(", peak memory {peak}"));
         eprintln!(
-            "  {} tables, {} rows, {} as {} in {}.{:02} s ({}/s){}",
+            "  {} {}, {} {}, {} as {} in {}.{:02} s ({}/s){}",
             HumanCount(self.tables),
+            noun(self.tables, "table", "tables"),
             HumanCount(self.rows),
+            noun(self.rows, "row", "rows"),
             HumanBytes(self.bytes),
             HumanBytes(self.stored_bytes),
             self.elapsed_ms / 1000,
@@ -659,8 +662,8 @@ impl Report {
         eprintln!("  sha256 {}", self.sha256);
         if !self.unsupported.is_empty() {
             eprintln!(
-                "  left out, not supported yet: {} objects",
-                self.unsupported.len()
+                "  left out, not supported yet: {}",
+                count(self.unsupported.len() as u64, "object", "objects")
             );
         }
     }

@@ -17,6 +17,7 @@ use super::replay::{
 };
 use super::selection::{PartsArgs, SelectionArgs};
 use super::stdout::try_write_stdout;
+use super::text_table::{count, share_read};
 use crate::archive::{Condition, RowFilter};
 use crate::conn::{ConnectArgs, ConnectSettings};
 use crate::dump::selection::split_rename;
@@ -402,13 +403,13 @@ impl RestoreArgs {
         }
         let summary = &report.summary;
         if let Some(tables) = report.tables_verified {
-            let tables = super::text_table::count(tables, "table", "tables");
+            let tables = count(tables, "table", "tables");
             eprintln!("{tables}: every row is the archive's (--verify-rows)");
         }
         // A whole archive is read twice: to verify it, and to load it.
         let share = match report.bytes_read < report.archive_bytes {
             true => {
-                let share = super::text_table::share_read(report.bytes_read, report.archive_bytes);
+                let share = share_read(report.bytes_read, report.archive_bytes);
                 format!("; {share}")
             }
             false => String::new(),
@@ -421,11 +422,11 @@ impl RestoreArgs {
             );
         }
         eprintln!(
-            "restored {} into {}: {} tables, {} rows, {} in {}.{} s{share}",
+            "restored {} into {}: {}, {}, {} in {}.{} s{share}",
             quote::one_line(&self.file().display().to_string()),
             quote::one_line(&quote::ident(&report.database)),
-            summary.tables,
-            summary.rows,
+            count(summary.tables, "table", "tables"),
+            count(summary.rows, "row", "rows"),
             indicatif::HumanBytes(summary.bytes),
             report.elapsed_ms / 1000,
             report.elapsed_ms % 1000 / 100,
@@ -499,10 +500,10 @@ fn describe_plan(preview: &Preview, named: usize) -> Vec<String> {
     }
     let summary = &preview.summary;
     lines.push(format!(
-        "  created: {} objects; loaded: {} tables, {} rows, {}",
-        summary.entries,
-        summary.tables,
-        summary.rows,
+        "  created: {}; loaded: {}, {}, {}",
+        count(summary.entries, "object", "objects"),
+        count(summary.tables, "table", "tables"),
+        count(summary.rows, "row", "rows"),
         indicatif::HumanBytes(summary.bytes),
     ));
     lines
@@ -521,8 +522,8 @@ fn describe_swap(database: &str, swap: &SwapPreview) -> Vec<String> {
             name(&swap.new)
         ),
         format!(
-            "  the old one ({} tables, {size}) is {old}; whatever it holds and the archive does not is only there",
-            swap.old_tables
+            "  the old one ({}, {size}) is {old}; whatever it holds and the archive does not is only there",
+            count(swap.old_tables, "table", "tables")
         ),
     ];
     add_list(
@@ -550,7 +551,8 @@ fn describe_contents(preview: &Preview) -> Vec<String> {
     let created = preview.created.iter().map(|label| format!("    {label}"));
     let loaded = preview.loaded.iter().map(|load| {
         let size = indicatif::HumanBytes(load.bytes);
-        format!("    {}: {} rows, {size}", load.entry, load.rows)
+        let rows = count(load.rows, "row", "rows");
+        format!("    {}: {rows}, {size}", load.entry)
     });
     let notes = preview.findings.of(Severity::Note);
     let notes = notes.map(|note| format!("  note: {}", note.message));

@@ -53,12 +53,17 @@ impl TextTable {
 
 /// A number of things: `1 table`, `2 tables`.
 pub(super) fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+    format!("{number} {}", noun(number, one, many))
 }
 
-/// `read 1.2 MiB of 1.0 GiB`: how much of an archive it took.
+/// What so many things are called.
+pub(super) fn noun<'a>(number: u64, one: &'a str, many: &'a str) -> &'a str {
+    if number == 1 { one } else { many }
+}
+
+/// `read 1.2 MiB of 1.0 GiB`: how much of an archive it took. Of a small one, what stands before the end is read with it, and again.
 pub(super) fn share_read(read: u64, size: u64) -> String {
-    format!("read {} of {}", bytes(read), bytes(size))
+    format!("read {} of {}", bytes(read.min(size)), bytes(size))
 }
 
 /// A number of bytes: `999 B`, `1.2 MiB`.
@@ -84,6 +89,13 @@ pub(super) fn bytes(bytes: u64) -> String {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_one_and_no_more_is_read_than_there_is() {
+        assert_eq!(count(1, "row", "rows"), "1 row");
+        assert_eq!(count(0, "row", "rows"), "0 rows");
+        assert_eq!(share_read(3000, 2000), "read 2.0 KiB of 2.0 KiB");
+    }
 
     #[test]
     fn columns_are_aligned_without_trailing_spaces() {
