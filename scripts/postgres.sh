@@ -189,12 +189,17 @@ client_17_bin() {
 }
 
 # Starts a throw-away server: start_server BIN DIR PORT. Sockets are in DIR, which is made; superuser postgres.
+# PGSTOW_TEST_FIRST_SQL: statements, with an empty line behind each, that postgres --single runs before.
 start_server() {
     local bin=$1 dir=$2 port=$3
     mkdir -p "$dir"
     if [ "$(id -u)" -eq 0 ]; then chown "$(server_user)" "$dir"; fi
     as_server_user env LC_ALL=C "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync \
         >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log" >&2; return 1; }
+    if [ -n "${PGSTOW_TEST_FIRST_SQL:-}" ]; then
+        as_server_user env LC_ALL=C "$bin/postgres" --single -j -D "$dir/data" postgres \
+            <"$PGSTOW_TEST_FIRST_SQL" >"$dir/single.log" 2>&1 || { cat "$dir/single.log" >&2; return 1; }
+    fi
     as_server_user env LC_ALL=C "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" -o "-p $port -k '$dir' -h 127.0.0.1 \
         -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=8GB -c shared_buffers=256MB ${PGSTOW_TEST_SERVER_OPTIONS:-}" \
         start >/dev/null || { cat "$dir/log" >&2; return 1; }

@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::conn::Session;
 use crate::objects::attribute::{self, Additions, Attributes, Columns};
+use crate::objects::catalog_query::first_users_oid;
 use crate::objects::deparsed::Deparsed;
 use crate::objects::plain_definition::{Deparser, Rules, read_rules};
 use crate::objects::quote::one_line;
@@ -482,15 +483,18 @@ fn all<'a, T: Send + 'a>(
 /// Rows travel as arrays, one pair for all that are alike but for their objects: there are twenty rows for each table, and
 /// as rows they cost more than their content. Triggers that a constraint brings along go with it in any case.
 async fn read_depend(session: &Session) -> Result<Vec<Dependency>> {
-    let query = "SELECT classid, refclassid, refobjsubid <> 0 AS on_column, deptype, \
+    let query = format!(
+        "SELECT classid, refclassid, refobjsubid <> 0 AS on_column, deptype, \
                  pg_catalog.array_agg(objid) AS objids, pg_catalog.array_agg(refobjid) AS refobjids \
                  FROM pg_catalog.pg_depend \
-                 WHERE deptype <> 'p' AND (objid >= 16384 OR refobjid >= 16384) \
+                 WHERE deptype <> 'p' AND (objid >= {first} OR refobjid >= {first}) \
                  AND NOT (classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass \
                    AND refclassid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND deptype = 'i') \
-                 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4";
+                 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+        first = first_users_oid(),
+    );
     let groups = session
-        .query(query, &[])
+        .query(&query, &[])
         .await
         .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not read pg_depend", e))?;
     let mut dependencies = Vec::new();

@@ -12,6 +12,7 @@ mod effort;
 mod encoding;
 pub mod filter_file;
 mod globals;
+mod information_schema;
 mod large_objects;
 mod member_stream;
 mod pace;

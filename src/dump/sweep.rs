@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 
 use crate::conn::{ServerVersion, Session};
+use crate::objects::catalog_query::{is_not_initdbs, is_users_schema};
 use crate::objects::operator_family_member;
 use crate::objects::quote::{one_line, unquoted};
 use crate::objects::security_label::{self, SecurityLabel};
@@ -16,6 +17,7 @@ use crate::objects::{CatalogId, Kind, Object, Oid, OidMap, OidSet, catalog};
 use crate::{Error, ErrorKind, Result};
 
 use super::catalog::{Catalog, DependencyType, cause, extension_members, spread};
+use super::information_schema;
 use super::parts::Parts;
 use super::selection::Selection;
 
@@ -279,6 +281,9 @@ fn extension_dependents(found: &Catalog) -> Vec<CatalogId> {
 /// the version that brought it.
 struct SweptCatalog(&'static str, Option<&'static str>, &'static str, u32);
 
+/// Collations of pg_import_system_collations are the operating system's affair, there as here. They are made with comments.
+const USERS_COLLATION: &str = "AND r.collnamespace <> 'pg_catalog'::pg_catalog.regnamespace";
+
 const SWEPT: &[SweptCatalog] = &[
     SweptCatalog("pg_class", Some("relnamespace"), "", 10),
     SweptCatalog("pg_type", Some("typnamespace"), "", 10),
@@ -307,13 +312,7 @@ const SWEPT: &[SweptCatalog] = &[
     SweptCatalog("pg_am", None, "", 10),
     SweptCatalog("pg_cast", None, "", 10),
     SweptCatalog("pg_conversion", Some("connamespace"), "", 10),
-    // Those of pg_import_system_collations are the operating system's affair, there as here.
-    SweptCatalog(
-        "pg_collation",
-        Some("collnamespace"),
-        "AND r.collnamespace <> 'pg_catalog'::pg_catalog.regnamespace",
-        10,
-    ),
+    SweptCatalog("pg_collation", Some("collnamespace"), USERS_COLLATION, 10),
     SweptCatalog("pg_language", None, "", 10),
     SweptCatalog("pg_transform", None, "", 10),
     SweptCatalog("pg_ts_config", Some("cfgnamespace"), "", 10),
@@ -359,6 +358,12 @@ fn rows_query(server: ServerVersion) -> String {
                 Some(column) => format!("COALESCE(r.{column} IN (SELECT oid FROM passing), false)"),
                 None => "false".to_owned(),
             };
+            let not_initdbs = match schema {
+                Some(column) => {
+                    format!("r.oid >= 16384 OR r.{column} IN (SELECT oid FROM users)")
+                }
+                None => is_not_initdbs(name, "r"),
+            };
             // What makes up TOAST tables hangs on tables alone.
             let not_toast = match schema {
                 Some(column) => {
@@ -369,7 +374,7 @@ fn rows_query(server: ServerVersion) -> String {
             format!(
                 "SELECT 'pg_catalog.{name}'::pg_catalog.regclass::pg_catalog.oid AS classid, \
                  r.oid AS objid, {passing} AS passing \
-                 FROM pg_catalog.{name} r WHERE r.oid >= 16384 {not_toast} {condition}"
+                 FROM pg_catalog.{name} r WHERE ({not_initdbs}) {not_toast} {condition}"
             )
         })
         .collect();
@@ -406,10 +411,13 @@ fn rows_query(server: ServerVersion) -> String {
     // As arrays: of every table there are a dozen rows.
     format!(
         "WITH passing AS (SELECT oid FROM pg_catalog.pg_namespace \
-         WHERE nspname ~ '^pg_(temp_|toast_temp_)') \
+         WHERE nspname ~ '^pg_(temp_|toast_temp_)'), \
+         users AS (SELECT n.oid FROM pg_catalog.pg_namespace n WHERE {users_schema}) \
          SELECT r.classid, r.passing, pg_catalog.array_agg(r.objid) AS objids \
-         FROM ({}) AS r GROUP BY r.classid, r.passing",
-        parts.join(" UNION ALL ")
+         FROM ({}) AS r WHERE (r.classid, r.objid) NOT IN {own} GROUP BY r.classid, r.passing",
+        parts.join(" UNION ALL "),
+        users_schema = is_users_schema("n"),
+        own = information_schema::own_rows(),
     )
 }
 
@@ -430,13 +438,15 @@ async fn read_rows(session: &Session) -> Result<Vec<SweptRow>> {
 }
 
 async fn read_commented(session: &Session) -> Result<Vec<CatalogId>> {
-    // DROP SUBSCRIPTION leaves the comment behind. Collations of the operating system are made with one.
-    let query = "SELECT DISTINCT classoid, objoid FROM pg_catalog.pg_description WHERE objoid >= 16384 \
-                 AND classoid <> 'pg_catalog.pg_subscription'::pg_catalog.regclass \
-                 AND NOT (classoid = 'pg_catalog.pg_collation'::pg_catalog.regclass AND EXISTS (SELECT FROM pg_catalog.pg_collation c \
-                   WHERE c.oid = objoid AND c.collnamespace = 'pg_catalog'::pg_catalog.regnamespace))";
+    // DROP SUBSCRIPTION leaves the comment behind.
+    let query = format!(
+        "SELECT DISTINCT classoid, objoid FROM pg_catalog.pg_description WHERE objoid >= 16384 \
+         AND classoid <> 'pg_catalog.pg_subscription'::pg_catalog.regclass \
+         AND (classoid <> 'pg_catalog.pg_collation'::pg_catalog.regclass OR EXISTS (SELECT FROM pg_catalog.pg_collation r \
+           WHERE r.oid = objoid {USERS_COLLATION}))"
+    );
     let rows = session
-        .query(query, &[])
+        .query(&query, &[])
         .await
         .map_err(|e| Error::from_server(ErrorKind::Catalog, "could not look for comments", e))?;
     Ok(rows

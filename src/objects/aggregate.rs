@@ -2,7 +2,7 @@
 
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::catalog_query::{
-    Row, RowError, comment_join, is_users, is_users_schema, read_all, unexpected,
+    Row, RowError, comment_join, is_no_member, is_users_schema, read_all, unexpected,
 };
 use super::named::function_name;
 use super::relation::{extensions_expression, render_depends_on_extensions};
@@ -144,7 +144,7 @@ fn aggregates_query(server: ServerVersion) -> String {
         mfinalfunc = function_name("a.aggmfinalfn"),
         mfinalmodify = modify("a.aggmfinalmodify"),
         comment = comment_join("pg_proc", "p"),
-        users = is_users("pg_proc", "p"),
+        users = is_no_member("pg_proc", "p"),
         users_schema = is_users_schema("n"),
     )
 }

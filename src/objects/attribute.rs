@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::acl::Acl;
-use super::catalog_query::{Row, RowError, read_all, read_all_with, since, unexpected};
+use super::catalog_query::{
+    Row, RowError, first_users_oid, read_all, read_all_with, since, unexpected,
+};
 use super::deparsed::Deparsed;
 use super::relation::RelationName;
 use super::sequence::SequenceOptions;
@@ -226,7 +228,7 @@ const EXPRESSIONS_QUERY: &str = "SELECT ad.adrelid AS relation, ad.adnum AS numb
        CASE WHEN pg_catalog.strpos(ad.adbin::pg_catalog.text, '{VAR ') = 0 \
          THEN pg_catalog.pg_get_expr(ad.adbin, 0) END AS expression \
      FROM pg_catalog.pg_attrdef ad JOIN pg_catalog.pg_class c ON c.oid = ad.adrelid \
-     WHERE ad.adrelid >= 16384 AND c.relpersistence <> 't'";
+     WHERE c.relpersistence <> 't'";
 
 /// Not-null constraints have rows of their own since 18. One that is not valid yet is printed by itself.
 const NOT_NULLS_QUERY: &str = "SELECT nn.conrelid AS relation, nn.conkey[1] AS number, nn.oid, nn.conname, nn.conislocal, \
@@ -234,7 +236,7 @@ const NOT_NULLS_QUERY: &str = "SELECT nn.conrelid AS relation, nn.conkey[1] AS n
      FROM pg_catalog.pg_constraint nn \
      LEFT JOIN pg_catalog.pg_description d ON d.objoid = nn.oid \
        AND d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objsubid = 0 \
-     WHERE nn.contype = 'n' AND nn.convalidated AND nn.conrelid >= 16384";
+     WHERE nn.contype = 'n' AND nn.convalidated AND nn.conrelid <> 0::pg_catalog.oid";
 
 fn addition_from_row<T>(row: &Row, what: T) -> Result<Addition<T>, RowError> {
     Ok(Addition {
@@ -328,6 +330,7 @@ fn query(server: ServerVersion) -> String {
     let compression = since(server, 14, "a.attcompression", "''::\"char\"");
     // LATERAL with OFFSET: looked up by an index for each identity column, and never without one; pg_depend is large.
     let unnamed_not_null = since(server, 18, "false", "a.attnotnull");
+    let first = first_users_oid();
     format!(
         "SELECT a.attrelid, a.attnum, a.attnum < 0 OR c.relkind = 'S' AS is_beside, a.atttypid, a.attcollation, a.attname, \
            pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name, \
@@ -360,7 +363,7 @@ fn query(server: ServerVersion) -> String {
            AND sd.deptype = 'i' AND sd.objsubid = 0 \
            AND sd.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
            AND sd.classid = 'pg_catalog.pg_class'::pg_catalog.regclass OFFSET 0) identity ON true \
-         WHERE (a.attnum > 0 OR a.attacl IS NOT NULL) AND NOT a.attisdropped AND c.oid >= 16384 \
+         WHERE (a.attnum > 0 OR a.attacl IS NOT NULL) AND NOT a.attisdropped AND c.oid >= {first} \
            AND (c.relkind IN ('r', 'p', 'f', 'v', 'm') OR c.relkind = 'S' AND a.attacl IS NOT NULL) \
          ORDER BY a.attrelid, a.attnum"
     )

@@ -88,13 +88,62 @@ fn could_not_read(what: &str, error: tokio_postgres::Error) -> Error {
     )
 }
 
-/// SQL: the row `alias` of `catalog` was neither made by initdb nor is it an extension's member. (An index leads from
-/// extensions to their members; without it every query of every kind would read `pg_depend` as a whole.)
+/// SQL: the row `alias` of `catalog`, which is in no schema, was neither made by initdb nor is it an extension's member.
 pub(crate) fn is_users(catalog: &str, alias: &str) -> String {
+    let (not_initdbs, no_member) = (is_not_initdbs(catalog, alias), is_no_member(catalog, alias));
+    format!("(({not_initdbs}) AND {no_member})")
+}
+
+/// SQL: the row `alias` of `catalog` is no extension's member. (An index leads from extensions to their members; without it every
+/// query of every kind would read `pg_depend` as a whole.)
+pub(crate) fn is_no_member(catalog: &str, alias: &str) -> String {
     format!(
-        "({alias}.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS member \
+        "NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS member \
          WHERE member.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND member.deptype = 'e' \
-         AND member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND member.objid = {alias}.oid))"
+         AND member.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND member.objid = {alias}.oid)"
+    )
+}
+
+/// SQL: the row `alias` of `catalog` was not made by initdb. Between initdb and the server's first start, `postgres --single` gives
+/// what it makes OIDs of the same range: whose that is can be told by its schema, or where initdb makes nothing or few things by name.
+pub(crate) fn is_not_initdbs(catalog: &str, alias: &str) -> String {
+    match catalog {
+        "pg_default_acl"
+        | "pg_event_trigger"
+        | "pg_foreign_data_wrapper"
+        | "pg_foreign_server"
+        | "pg_policy"
+        | "pg_publication"
+        | "pg_publication_namespace"
+        | "pg_publication_rel"
+        | "pg_transform" => "true".to_owned(),
+        "pg_extension" => format!("{alias}.oid >= 16384 OR {alias}.extname <> 'plpgsql'"),
+        "pg_language" => format!(
+            "{alias}.oid >= 16384 OR {alias}.lanname NOT IN ('internal', 'c', 'sql', 'plpgsql')"
+        ),
+        "pg_namespace" => {
+            format!("{alias}.oid >= 16384 OR {}", is_users_schema(alias))
+        }
+        _ => format!("{alias}.oid >= 16384"),
+    }
+}
+
+/// SQL: the lowest OID that may be the user's: 16384, or that of the first table, function or operator that `postgres --single` made in a
+/// schema of his before the server's first start. What initdb made is older.
+pub(crate) fn first_users_oid() -> String {
+    let users_schema = is_users_schema("n");
+    let first = |catalog: &str, prefix: &str| {
+        format!(
+            "(SELECT pg_catalog.min(r.oid) FROM pg_catalog.{catalog} r \
+             JOIN pg_catalog.pg_namespace n ON n.oid = r.{prefix}namespace WHERE r.oid < 16384 AND {users_schema})"
+        )
+    };
+    format!(
+        "(SELECT LEAST(16384::pg_catalog.oid, {}, {}, {}, {}))",
+        first("pg_class", "rel"),
+        first("pg_type", "typ"),
+        first("pg_proc", "pro"),
+        first("pg_operator", "opr")
     )
 }
 

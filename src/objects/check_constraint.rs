@@ -222,7 +222,7 @@ fn check_constraints_query(server: ServerVersion) -> String {
          JOIN pg_catalog.pg_namespace AS n ON n.oid = COALESCE(r.relnamespace, t.typnamespace) \
          {comment} \
          WHERE (c.contype = 'c' OR (c.contype = 'n' AND c.conrelid <> 0 AND NOT c.convalidated)) \
-         AND c.oid >= 16384 AND {users_schema} AND NOT {table_member} AND NOT {domain_member} \
+         AND {users_schema} AND NOT {table_member} AND NOT {domain_member} \
          ORDER BY n.nspname, parent_name, c.conname",
         comment = comment_join("pg_constraint", "c"),
         users_schema = is_users_schema("n"),

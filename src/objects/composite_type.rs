@@ -2,7 +2,7 @@
 //! The row types of tables belong to their tables.
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{Row, RowError, comment_join, is_users, is_users_schema, read_all};
+use super::catalog_query::{Row, RowError, comment_join, is_no_member, is_users_schema, read_all};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -143,7 +143,7 @@ fn composite_types_query() -> String {
          ) AS a ON a.attrelid = t.typrelid \
          WHERE t.typtype = 'c' AND {users} AND {users_schema} ORDER BY n.nspname, t.typname",
         comment = comment_join("pg_type", "t"),
-        users = is_users("pg_type", "t"),
+        users = is_no_member("pg_type", "t"),
         users_schema = is_users_schema("n"),
     )
 }

@@ -2,7 +2,7 @@
 //! ([`CheckConstraint`](super::CheckConstraint)) that CREATE DOMAIN prints where it can.
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{Row, RowError, comment_join, is_users, is_users_schema, read_all};
+use super::catalog_query::{Row, RowError, comment_join, is_no_member, is_users_schema, read_all};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -186,7 +186,7 @@ fn domains_query() -> String {
          {comment} \
          WHERE t.typtype = 'd' AND {users} AND {users_schema} ORDER BY n.nspname, t.typname",
         comment = comment_join("pg_type", "t"),
-        users = is_users("pg_type", "t"),
+        users = is_no_member("pg_type", "t"),
         users_schema = is_users_schema("n"),
     )
 }

@@ -1,7 +1,7 @@
 //! Enum types (`pg_type`, `pg_enum`). Manual: "pg_enum".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{comment_join, is_users, is_users_schema, read_all};
+use super::catalog_query::{comment_join, is_no_member, is_users_schema, read_all};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
 };
@@ -99,7 +99,7 @@ fn enum_types_query() -> String {
          JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace {comment} \
          WHERE t.typtype = 'e' AND {users} AND {users_schema} ORDER BY n.nspname, t.typname",
         comment = comment_join("pg_type", "t"),
-        users = is_users("pg_type", "t"),
+        users = is_no_member("pg_type", "t"),
         users_schema = is_users_schema("n"),
     )
 }

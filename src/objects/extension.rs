@@ -1,6 +1,6 @@
 //! Extensions (`pg_extension`). Manual: "pg_extension", "Extension Configuration Tables".
 
-use super::catalog_query::{comment_join, read_all};
+use super::catalog_query::{comment_join, is_not_initdbs, read_all};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::Session;
@@ -55,13 +55,14 @@ impl DumpObject for Extension {
     }
 }
 
-/// plpgsql as initdb installed it has an OID of the system's and is left out.
+/// plpgsql as initdb installed it is left out.
 fn extensions_query() -> String {
     format!(
         "SELECT e.oid, e.extname, n.nspname, comment.description \
          FROM pg_catalog.pg_extension AS e \
          JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace {comment} \
-         WHERE e.oid >= 16384 ORDER BY e.extname",
+         WHERE {not_initdbs} ORDER BY e.extname",
+        not_initdbs = is_not_initdbs("pg_extension", "e"),
         comment = comment_join("pg_extension", "e"),
     )
 }

@@ -2,7 +2,7 @@
 //! Aggregates are in [`Aggregate`](super::Aggregate); constructors of range types belong to those.
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{comment_join, is_users, is_users_schema, read_all, unexpected};
+use super::catalog_query::{comment_join, is_no_member, is_users_schema, read_all, unexpected};
 use super::deparsed::Deparsed;
 use super::plain_definition::Deparser;
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
@@ -150,7 +150,7 @@ fn functions_query(server: ServerVersion, deparsed: &Deparsed) -> String {
          ORDER BY n.nspname, p.proname, identity_arguments",
         definition = deparsed.of_schema("n.oid", "pg_catalog.pg_get_functiondef(p.oid)"),
         comment = comment_join("pg_proc", "p"),
-        users = is_users("pg_proc", "p"),
+        users = is_no_member("pg_proc", "p"),
         users_schema = is_users_schema("n"),
     )
 }

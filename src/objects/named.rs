@@ -1,7 +1,7 @@
 //! What the rows of most catalogs have in common: a name, perhaps in a schema, perhaps an owner, a comment, privileges.
 
 use super::acl::{Acl, AclTarget};
-use super::catalog_query::{Row, RowError, comment_join, is_users, is_users_schema};
+use super::catalog_query::{Row, RowError, comment_join, is_no_member, is_users, is_users_schema};
 use super::{
     CatalogId, DumpObject, Kind, LockStrength, ObjectId, Oid, RenderContext, Rendered, Section,
     quote,
@@ -60,7 +60,10 @@ impl NamedCatalog {
              FROM pg_catalog.{name} AS r {schema_join}{joins} {comment} \
              WHERE {users} AND {users_schema} AND {condition} ORDER BY {order}r.{prefix}name, r.oid",
             comment = comment_join(name, "r"),
-            users = is_users(name, "r"),
+            users = match self.in_schema {
+                true => is_no_member(name, "r"),
+                false => is_users(name, "r"),
+            },
         )
     }
 }

@@ -2,7 +2,7 @@
 //! multirange type, constructor functions, the cast to the multirange. Manual: "pg_range".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{comment_join, is_users, is_users_schema, name_pair, read_all};
+use super::catalog_query::{comment_join, is_no_member, is_users_schema, name_pair, read_all};
 use super::named::function_name;
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
@@ -185,7 +185,7 @@ fn range_types_query(server: ServerVersion) -> String {
         canonical = function_name("r.rngcanonical"),
         subdiff = function_name("r.rngsubdiff"),
         comment = comment_join("pg_type", "t"),
-        users = is_users("pg_type", "t"),
+        users = is_no_member("pg_type", "t"),
         users_schema = is_users_schema("n"),
     )
 }

@@ -10,8 +10,7 @@ use crate::conn::ServerVersion;
 
 /// Condition on `pg_class c` and `pg_namespace n`: neither the system's nor an extension's member.
 /// What belongs to a table (indexes, triggers...) goes by its table, as in pg_dump.
-pub(super) const IS_USER_RELATION: &str = "c.oid >= 16384 \
-     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+pub(super) const IS_USER_RELATION: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x \
          WHERE x.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND x.deptype = 'e' \
          AND x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.objid = c.oid)";

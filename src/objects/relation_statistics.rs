@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::catalog_query::{Row, RowError, read_all};
+use super::catalog_query::{Row, RowError, first_users_oid, read_all};
 use super::relation::{IS_USER_RELATION, RelationName};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
@@ -188,7 +188,8 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<RelationStatistics>> {
          JOIN pg_catalog.pg_namespace rn ON rn.nspname = s.schemaname \
          JOIN pg_catalog.pg_class r ON r.relnamespace = rn.oid AND r.relname = s.tablename \
          JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attname = s.attname \
-         WHERE r.oid >= 16384 ORDER BY r.oid, a.attnum, s.inherited",
+         WHERE r.oid >= {first} ORDER BY r.oid, a.attnum, s.inherited",
+        first = first_users_oid(),
         values = columns_of(OF_COLUMNS, "s", server)
     );
     let mut by_relation: HashMap<Oid, Vec<ColumnStatistics>> = HashMap::new();

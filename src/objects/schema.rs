@@ -1,7 +1,7 @@
 //! Schemas (`pg_namespace`). Manual: "pg_namespace", "The Public Schema".
 
 use super::acl::{Acl, AclTarget, GrantKind};
-use super::catalog_query::{comment_join, is_users, is_users_schema, read_all};
+use super::catalog_query::{comment_join, is_no_member, is_users_schema, read_all};
 use super::{DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -111,7 +111,7 @@ fn schemas_query(server: ServerVersion) -> String {
          FROM pg_catalog.pg_namespace AS n {comment} \
          WHERE ({users} AND {users_schema}) OR n.nspname = 'public' ORDER BY n.nspname",
         comment = comment_join("pg_namespace", "n"),
-        users = is_users("pg_namespace", "n"),
+        users = is_no_member("pg_namespace", "n"),
         users_schema = is_users_schema("n"),
     )
 }

@@ -3,7 +3,7 @@
 
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::base_type::IS_BASE_TYPE;
-use super::catalog_query::{comment_join, is_users, is_users_schema, read_all};
+use super::catalog_query::{comment_join, is_no_member, is_users_schema, read_all};
 use super::{
     CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
     quote,
@@ -105,7 +105,7 @@ fn shell_types_query() -> String {
          WHERE (NOT t.typisdefined OR r.rngcanonical::pg_catalog.oid <> 0 OR {IS_BASE_TYPE}) \
          AND {users} AND {users_schema} ORDER BY n.nspname, t.typname",
         comment = comment_join("pg_type", "t"),
-        users = is_users("pg_type", "t"),
+        users = is_no_member("pg_type", "t"),
         users_schema = is_users_schema("n"),
     )
 }

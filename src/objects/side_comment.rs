@@ -1,7 +1,7 @@
 //! Comments on what the server makes along with an object (`pg_description`): row, array and multirange types, constructors
 //! of ranges, the rule behind a view, the constraint behind a constraint trigger, clones of foreign keys.
 
-use super::catalog_query::{read_all, since};
+use super::catalog_query::{first_users_oid, read_all, since};
 use super::{CatalogId, quote};
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
@@ -26,6 +26,7 @@ fn query(server: ServerVersion) -> String {
         "false",
     );
     let keeps_its_name = since(server, 11, NAMED_AS_ITS_KEY, "false");
+    let first = first_users_oid();
     format!(
         "SELECT d.classoid, d.objoid, d.description, i.type, i.identity, \
            k.contype IS DISTINCT FROM 'f' OR {keeps_its_name} AS keeps_its_name \
@@ -35,7 +36,7 @@ fn query(server: ServerVersion) -> String {
          LEFT JOIN pg_catalog.pg_rewrite r ON r.oid = d.objoid AND d.classoid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
          LEFT JOIN pg_catalog.pg_constraint k ON k.oid = d.objoid AND d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass \
          CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classoid, d.objoid, 0) i \
-         WHERE d.objoid >= 16384 AND d.objsubid = 0 AND ( \
+         WHERE d.objoid >= {first} AND d.objsubid = 0 AND ( \
            c.relkind <> 'c' OR t.typtype = 'm' OR r.rulename = '_RETURN' OR k.contype = 't' OR {is_clone} \
            OR EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.oid = t.typelem AND e.typarray = t.oid) \
            OR d.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND EXISTS (SELECT FROM pg_catalog.pg_depend x \

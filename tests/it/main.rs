@@ -58,6 +58,7 @@ mod select;
 mod service;
 mod sets;
 mod single_transaction;
+mod single_user;
 mod statistics;
 mod storage;
 mod swap;

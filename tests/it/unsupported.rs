@@ -1,6 +1,6 @@
 //! What pgstow cannot dump stops it, by name. Nothing is left out in silence.
 
-use crate::harness::{Database, on_every_major, pgstow};
+use crate::harness::{Database, Snapshot, differences, on_every_major, pgstow};
 
 /// The first major, what makes such an object, and what its report must name.
 const CASES: &[(u32, &str, &str)] = &[
@@ -53,6 +53,39 @@ fn what_cannot_be_dumped_stops_create_by_name() {
             }
         }
         assert!(failures.is_empty(), "{}", failures.join("\n"));
+    });
+}
+
+#[test]
+fn an_information_schema_that_was_made_anew_is_the_servers_and_what_is_added_there_is_told() {
+    on_every_major(|server| {
+        let source = Database::filled(server, "DROP SCHEMA information_schema CASCADE");
+        let share = source.sql("SELECT setting FROM pg_config WHERE name = 'SHAREDIR'");
+        let script = std::path::Path::new(share.trim()).join("information_schema.sql");
+        source.try_file(&script).unwrap();
+        source.sql("CREATE TABLE t AS SELECT 1 AS n; CREATE VIEW v AS SELECT table_name FROM information_schema.tables");
+        let before = Snapshot::of(&source).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql.gz");
+        let file = archive.to_str().unwrap();
+        pgstow(["create", &source.url(), "-o", file]).expect_status(0);
+        let target = Database::empty(server);
+        pgstow(["restore", file, &target.url(), "--yes"]).expect_status(0);
+        assert_eq!(differences(&before, &Snapshot::of(&target).unwrap()), None);
+
+        source.sql(
+            "CREATE TABLE information_schema.mine (a int); \
+             CREATE VIEW information_schema.view_of_mine AS SELECT a FROM information_schema.mine",
+        );
+        let stopped = pgstow(["create", &source.url(), "-o", "-"]).expect_status(1);
+        let told = stopped.stderr();
+        for name in ["mine", "view_of_mine"] {
+            assert!(
+                told.contains(&format!("information_schema.{name}")),
+                "{told}"
+            );
+        }
+        assert!(told.contains("2 objects cannot be dumped"), "{told}");
     });
 }
 

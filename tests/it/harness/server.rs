@@ -4,7 +4,7 @@
 //! included, leaves no server behind.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -48,6 +48,16 @@ impl Server {
     /// A server for one test alone, which may change its configuration. It stops when it is dropped.
     pub(crate) fn alone(major: u32) -> Server {
         start(major)
+    }
+
+    /// A server in whose database `postgres` `postgres --single` has run statements before the first start. It stops with the tests.
+    pub(crate) fn begun_by(major: u32, statements: &[&str]) -> &'static Server {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        for statement in statements {
+            write!(file, "{statement};\n\n").expect("it takes text");
+        }
+        let server = start_with(major, &[("PGSTOW_TEST_FIRST_SQL", file.path())]);
+        Box::leak(Box::new(server))
     }
 
     /// Kills all processes of the server as a crash would, and starts it again.
