@@ -198,7 +198,7 @@ pub struct TocEntry {
     /// TABLE (or VIEW, MATERIALIZED VIEW, SEQUENCE). Tables name themselves.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub relation: Option<DumpId>,
-    /// The entry that a comment or an ACL is about.
+    /// The entry that a comment or an ACL is about, or that a function's body or a domain's default or check was taken out of.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub subject: Option<DumpId>,
     /// Its owner's name.

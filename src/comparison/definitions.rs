@@ -40,7 +40,8 @@ impl ObjectKey {
         let (mut schema, mut name) = (self.schema.as_str(), self.name.as_str());
         let kind = match kind {
             Kind::Acl | Kind::DefaultAcl | Kind::Comment | Kind::SecurityLabel => return None,
-            Kind::Default | Kind::ViewQuery | Kind::LargeObject => return None,
+            Kind::Default | Kind::DomainDefault | Kind::LargeObject => return None,
+            Kind::ViewQuery | Kind::FunctionBody => return None,
             Kind::Rule if name.ends_with(" _RETURN") => return None,
             // The sequence of an identity column; a trigger that came with its table's parent, and has a property of its own.
             Kind::Sequence | Kind::Trigger

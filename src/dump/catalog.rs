@@ -441,6 +441,14 @@ fn parts_of(object: &Object, attributes: &Attributes) -> Result<Vec<Object>> {
             let boxed = owner.into_iter().map(Box::new);
             boxed.map(Object::SequenceOwner).collect()
         }
+        Object::Function(function) => {
+            let bodies = function.body().into_iter().map(Box::new);
+            bodies.map(Object::FunctionBody).collect()
+        }
+        Object::Domain(domain) => {
+            let defaults = domain.late_default().into_iter().map(Box::new);
+            defaults.map(Object::DomainDefault).collect()
+        }
         Object::View(view) => {
             let mut parts: Vec<Object> = wrap_all(view.attribute_defaults());
             parts.push(Object::ViewQuery(Box::new(view.query())));
@@ -595,6 +603,7 @@ fn connect(catalog: &mut Catalog) {
     }
     connect_parts(catalog);
     connect_shells(catalog);
+    connect_late(catalog);
     let of_objects = catalog.depends_on.par_iter_mut().enumerate();
     of_objects.for_each(|(index, needed)| {
         needed.retain(|&other| other != index);
@@ -643,6 +652,28 @@ fn connect_shells(catalog: &mut Catalog) {
             .copied()
             .filter(|&needed| catalog.objects[needed].as_dump_object().kind() == Kind::Schema)
             .collect();
+    }
+}
+
+/// A row's dependencies are those of what can come late, too: the object itself needs but a few of them. Recursion is in the rest.
+fn connect_late(catalog: &mut Catalog) {
+    for index in 0..catalog.objects.len() {
+        let object = catalog.objects[index].as_dump_object();
+        let late = object.id().with_part(Part::Late);
+        let (Some(rows), Some(late)) = (object.needed_at_once(), catalog.exact(late)) else {
+            continue;
+        };
+        let at_once: Vec<usize> = rows
+            .iter()
+            .filter_map(|row| catalog.claimant(*row))
+            .collect();
+        let all = std::mem::take(&mut catalog.depends_on[index]);
+        let is_at_once = |&needed: &usize| {
+            let kind = catalog.objects[needed].as_dump_object().kind();
+            at_once.contains(&needed) || matches!(kind, Kind::Schema | Kind::Extension)
+        };
+        catalog.depends_on[index] = all.iter().copied().filter(is_at_once).collect();
+        catalog.depends_on[late].extend(all);
     }
 }
 

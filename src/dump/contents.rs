@@ -13,7 +13,7 @@ use crate::objects::{
     CatalogId, Kind, LargeObjectData, LockStrength, Object, ObjectId, OidSet, Part, RenderContext,
     RenderOptions, Rendered, TableData, catalog,
 };
-use crate::order::{Fold, Node, OrderError, order};
+use crate::order::{Broken, Fold, Node, order};
 use crate::restore::some_of;
 use crate::{Error, ErrorKind, Result};
 
@@ -152,7 +152,7 @@ pub(super) async fn read_contents(
         &catalog,
         &wanted,
         &[&of_sessions[..], &crippled[..]].concat(),
-    )?;
+    );
     let mut without: Vec<String> = crippled
         .iter()
         .map(|&index| describe(&catalog.objects[index]))
@@ -165,6 +165,7 @@ pub(super) async fn read_contents(
             .map(|name| format!("{name} (needs one of these)")),
     );
     let mut warnings = lost_properties(&catalog, &wanted);
+    warnings.extend_from_slice(&ordered.warnings);
     warnings.extend(left_out(
         &catalog,
         &of_sessions,
@@ -444,11 +445,13 @@ struct Ordered {
     is_folded: Vec<bool>,
     /// Objects that their owner must not print.
     separate: OidSet<ObjectId>,
+    /// What has no safe order, one line each.
+    warnings: Vec<String>,
 }
 
 /// Orders the wanted objects. `left_out` are parts that their owner must not print, though they are
 /// no objects of their own either.
-fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Result<Ordered> {
+fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Ordered {
     let chosen: Vec<usize> = (0..wanted.len()).filter(|&index| wanted[index]).collect();
     let mut node_of = vec![None; wanted.len()];
     for (node, &index) in chosen.iter().enumerate() {
@@ -458,8 +461,12 @@ fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Resu
         .par_iter()
         .map(|&index| node(catalog, &node_of, index))
         .collect();
-    let ordering = order(&nodes).map_err(|e| order_error(catalog, &chosen, e))?;
+    let ordering = order(&nodes);
+    let broken = ordering.broken.iter();
     let mut ordered = Ordered {
+        warnings: broken
+            .map(|broken| describe_broken(catalog, &chosen, broken))
+            .collect(),
         sequence: ordering.sequence.iter().map(|&node| chosen[node]).collect(),
         section: vec![Section::PreData; wanted.len()],
         depends_on: vec![Vec::new(); wanted.len()],
@@ -482,40 +489,47 @@ fn order_objects(catalog: &Catalog, wanted: &[bool], left_out: &[usize]) -> Resu
             ordered.separate.insert(id);
         }
     }
-    Ok(ordered)
+    ordered
 }
 
 /// What `order` must know of an object. Dependencies on objects that are not wanted are dropped.
 fn node<'a>(catalog: &'a Catalog, node_of: &[Option<usize>], index: usize) -> Node<'a> {
     let object = catalog.objects[index].as_dump_object();
     let kind = object.kind();
+    let is_generated = matches!(&catalog.objects[index], Object::AttributeDefault(default) if default.is_generated());
     let owner = catalog.owner_of(index).and_then(|owner| node_of[owner]);
     let shell = catalog.exact(object.id().with_part(Part::Shell));
+    let needed = catalog.depends_on[index].iter();
+    let depends_on: Vec<usize> = needed.filter_map(|&needed| node_of[needed]).collect();
     Node {
         priority: kind as u32,
         key: (object.schema().unwrap_or_default(), object.tag()),
         section: object.section(),
-        depends_on: catalog.depends_on[index]
-            .iter()
-            .filter_map(|&needed| node_of[needed])
-            .collect(),
         fold: owner.map(|owner| Fold {
             owner,
-            cost: unfold_cost(kind),
+            // It stands for another one until then.
+            cost: if is_generated { 4 } else { unfold_cost(kind) },
+            is_bound: is_generated || kind == Kind::FunctionBody,
+            // Other parts name their table or domain as what they are parts of.
+            is_recursive: matches!(kind, Kind::FunctionBody | Kind::DomainDefault)
+                && depends_on.contains(&owner),
         }),
-        postponable: is_postponable(kind),
+        postponable: is_postponable(kind) && !is_generated,
+        advanceable: matches!(&catalog.objects[index], Object::Constraint(key) if key.can_come_early()),
         shell: shell
             .filter(|&shell| shell != index)
             .and_then(|shell| node_of[shell]),
+        depends_on,
     }
 }
 
 /// The smallest change first: a default of its own is one more ALTER TABLE, a check constraint
-/// checks the rows once more, a view is first made as a dummy.
+/// checks the rows once more, a view is first made as a dummy, a function without its body.
 fn unfold_cost(kind: Kind) -> u32 {
     match kind {
-        Kind::Default => 0,
+        Kind::Default | Kind::DomainDefault => 0,
         Kind::ViewQuery => 2,
+        Kind::FunctionBody => 3,
         _ => 1,
     }
 }
@@ -534,18 +548,21 @@ fn is_postponable(kind: Kind) -> bool {
     )
 }
 
-fn order_error(catalog: &Catalog, chosen: &[usize], error: OrderError) -> Error {
+fn describe_broken(catalog: &Catalog, chosen: &[usize], broken: &Broken) -> String {
     let name = |node: usize| describe(&catalog.objects[chosen[node]]);
-    let message = error.to_string();
-    match error {
-        OrderError::Loop(members) => members
-            .into_iter()
-            .fold(Error::new(ErrorKind::Catalog, message), |error, member| {
-                error.detail(name(member))
-            })
-            .hint("These objects need each other. Change one of them, or leave one out."),
-        OrderError::Section { node, needs } => Error::new(ErrorKind::Catalog, message)
-            .detail(format!("{} needs {}.", name(node), name(needs))),
+    match broken {
+        Broken::Loop(members) => {
+            let names: Vec<String> = members.iter().map(|&member| name(member)).collect();
+            format!(
+                "no order restores these, for they need each other; a restore may stop at the first of them: {}",
+                names.join(", ")
+            )
+        }
+        Broken::Section { node, needs } => format!(
+            "{}: comes before {}, which it needs; a restore may stop at it",
+            name(*node),
+            name(*needs)
+        ),
     }
 }
 
@@ -782,7 +799,7 @@ impl Script<'_> {
             schema: object.schema().map(str::to_owned),
             tag: object.tag(),
             relation: object.relation().and_then(|id| self.entry(id)),
-            subject: None,
+            subject: self.printed_by(index),
             owner: object.owner().map(str::to_owned),
             section: self.ordered.section[index],
             depends_on: needed,
@@ -852,6 +869,13 @@ impl Script<'_> {
         needed.sort_unstable();
         needed.dedup();
         needed
+    }
+
+    /// Of what came out of an object that is no relation: this object's entry, for it comes along with it.
+    fn printed_by(&self, part: usize) -> Option<DumpId> {
+        let object = self.catalog.objects[part].as_dump_object();
+        let owner = object.folded_into().filter(|_| object.relation().is_none());
+        owner.and_then(|owner| self.entry(owner))
     }
 
     fn entry(&self, id: ObjectId) -> Option<DumpId> {

@@ -29,7 +29,8 @@ pub(super) fn choose(
 /// Takes out what cannot be restored without these catalog rows, and what needs that in turn. Tells which
 /// wanted objects were taken out.
 ///
-/// A default or check constraint goes alone; a view without its query is no view.
+/// A default or check constraint goes alone; a view without its query is no view, and a function no function without
+/// its body.
 pub(super) fn leave_out(
     catalog: &Catalog,
     rows: &OidSet<CatalogId>,
@@ -56,7 +57,8 @@ pub(super) fn leave_out(
             continue;
         }
         open.extend(&needed_by[index]);
-        if catalog.objects[index].as_dump_object().kind() == Kind::ViewQuery {
+        let kind = catalog.objects[index].as_dump_object().kind();
+        if matches!(kind, Kind::ViewQuery | Kind::FunctionBody) {
             open.extend(catalog.owner_of(index));
         }
     }

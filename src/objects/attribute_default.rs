@@ -1,5 +1,6 @@
 //! Column defaults and generation expressions (`pg_attrdef`). CREATE TABLE prints them; a default that
-//! cannot stand there (a dependency loop, a view's column, an inherited column) is an ALTER TABLE.
+//! cannot stand there (a dependency loop, a view's column, an inherited column) is an ALTER TABLE. A generation
+//! expression is an object of its own where ALTER TABLE can set one, and else a part of its table.
 //!
 //! They are read with the columns: deparsing an expression is what takes the server's time.
 
@@ -23,6 +24,11 @@ pub struct AttributeDefault {
 }
 
 impl AttributeDefault {
+    /// Whether it is a generation expression: rows need it.
+    pub(crate) fn is_generated(&self) -> bool {
+        self.value.kind != ExpressionKind::Default
+    }
+
     /// The default of a relation's column, if it has one. `is_listed` tells whether CREATE TABLE can say what it is.
     pub(super) fn of_column(
         relation: &Relation,
@@ -93,9 +99,8 @@ impl DumpObject for AttributeDefault {
 
     fn folded_into(&self) -> Option<ObjectId> {
         // There is no statement that makes a column a generated one.
-        let is_generated = self.value.kind != ExpressionKind::Default;
         let is_printed_by_table = self.is_listed && self.children.is_empty();
-        (is_printed_by_table || is_generated).then(|| self.table.id())
+        (is_printed_by_table || self.is_generated()).then(|| self.table.id())
     }
 
     fn relation(&self) -> Option<ObjectId> {
@@ -110,13 +115,17 @@ impl DumpObject for AttributeDefault {
         if self.folded_into().is_some() && !context.is_separate(self.id()) {
             return Rendered::default();
         }
+        let expression = &self.value.expression;
+        let (set, unset) = match self.is_generated() {
+            true => (
+                format!("SET EXPRESSION AS ({expression})"),
+                "SET EXPRESSION AS (NULL)",
+            ),
+            false => (format!("SET DEFAULT {expression}"), "DROP DEFAULT"),
+        };
         Rendered {
-            create: vec![format!(
-                "{} SET DEFAULT {};",
-                self.alter_column(""),
-                self.value.expression
-            )],
-            drop: Some(format!("{} DROP DEFAULT;", self.alter_column("IF EXISTS "))),
+            create: vec![format!("{} {set};", self.alter_column(""))],
+            drop: Some(format!("{} {unset};", self.alter_column("IF EXISTS "))),
             ..Rendered::default()
         }
     }

@@ -23,6 +23,8 @@ pub struct Constraint {
     deferral: Deferral,
     /// Whether it is part of a partitioned table's constraint.
     is_attached: bool,
+    /// Whether its table is partitioned or a partition.
+    is_of_partitions: bool,
     /// How it and the constraints of partitions come together.
     making: Making,
     comment: Option<String>,
@@ -99,6 +101,7 @@ fn from_row(row: &Row, deparser: &Deparser) -> Result<(Constraint, Option<String
             (true, true) => Deferral::InitiallyDeferred,
         },
         is_attached: row.try_get("is_attached")?,
+        is_of_partitions: row.try_get("is_of_partitions")?,
         making: making(row)?,
         comment: row.try_get("comment")?,
         triggers: row
@@ -163,6 +166,7 @@ fn query(server: ServerVersion) -> String {
            {parent} IS NOT NULL AS is_attached, {parent} AS parent, \
            p.conname AS parent_name, pic.reloptions AS parent_reloptions, its_parents.spcname AS parent_tablespace, \
            i.indisexclusion AS is_without_attachment, c.relkind = 'p' AND i.indisvalid AS is_valid_parent, \
+           c.relkind = 'p' OR c.relispartition AS is_of_partitions, \
            comment.description AS comment, \
            CASE WHEN co.condeferrable THEN ARRAY(SELECT t.oid FROM pg_catalog.pg_trigger t \
              WHERE t.tgrelid = co.conrelid AND t.tgconstraint = co.oid) END AS triggers, \
@@ -195,6 +199,11 @@ impl Constraint {
         {
             parent.tablespace = None;
         }
+    }
+
+    /// Whether its table can have it before its rows: partitioned tables and their partitions come together without.
+    pub(crate) fn can_come_early(&self) -> bool {
+        !self.is_of_partitions
     }
 
     fn render_create(&self, server: ServerVersion) -> Vec<String> {

@@ -1,10 +1,12 @@
 //! Domains (`pg_type`). Their CHECK constraints are objects of their own
-//! ([`CheckConstraint`](super::CheckConstraint)) that CREATE DOMAIN prints where it can.
+//! ([`CheckConstraint`](super::CheckConstraint)) that CREATE DOMAIN prints where it can, and so is the default
+//! that an expression gives.
 
 use super::acl::{Acl, AclTarget, GrantKind};
 use super::catalog_query::{Row, RowError, comment_join, is_no_member, is_users_schema, read_all};
 use super::{
-    CatalogId, DumpObject, Kind, ObjectId, Oid, RenderContext, Rendered, Section, catalog, quote,
+    CatalogId, DumpObject, Kind, ObjectId, Oid, Part, RenderContext, Rendered, Section, catalog,
+    quote,
 };
 use crate::Result;
 use crate::conn::Session;
@@ -24,6 +26,8 @@ pub struct Domain {
     /// Schema and name, if it is not the base type's.
     collation: Option<(String, String)>,
     default: Option<Default>,
+    /// The rows of its base type and collation.
+    needed: [CatalogId; 2],
     not_null: Option<NotNull>,
     /// Validated CHECK constraints by name.
     checks: Vec<Check>,
@@ -36,6 +40,16 @@ enum Default {
     Expression(String),
     /// The text form of a value (`typdefault` without `typdefaultbin`).
     Value(String),
+}
+
+/// The default of a domain, which CREATE DOMAIN prints unless a loop goes through it.
+#[derive(Clone, Debug)]
+pub struct DomainDefault {
+    domain: ObjectId,
+    schema: String,
+    name: String,
+    owner: String,
+    expression: String,
 }
 
 /// NOT NULL on a domain.
@@ -56,12 +70,28 @@ struct Check {
 }
 
 impl Domain {
+    /// Its default as an object, if it may need something.
+    pub(crate) fn late_default(&self) -> Option<DomainDefault> {
+        let Some(Default::Expression(expression)) = &self.default else {
+            return None;
+        };
+        Some(DomainDefault {
+            domain: self.id(),
+            schema: self.schema.clone(),
+            name: self.name.clone(),
+            owner: self.owner.clone(),
+            expression: expression.clone(),
+        })
+    }
+
     fn render_create(&self, name: &str, context: &RenderContext<'_>) -> String {
         let mut create = format!("CREATE DOMAIN {name} AS {}", self.base_type);
         if let Some((schema, collation)) = &self.collation {
             create.push_str(&format!(" COLLATE {}", quote::qualified(schema, collation)));
         }
         match &self.default {
+            Some(Default::Expression(_))
+                if context.is_separate(self.id().with_part(Part::Late)) => {}
             Some(Default::Expression(text)) => create.push_str(&format!(" DEFAULT {text}")),
             Some(Default::Value(text)) => {
                 create.push_str(&format!(" DEFAULT {}", quote::literal(text)));
@@ -139,6 +169,10 @@ impl DumpObject for Domain {
         Section::PreData
     }
 
+    fn needed_at_once(&self) -> Option<&[CatalogId]> {
+        Some(&self.needed)
+    }
+
     fn render(&self, context: &RenderContext<'_>) -> Rendered {
         let name = quote::qualified(&self.schema, &self.name);
         Rendered {
@@ -159,6 +193,60 @@ impl DumpObject for Domain {
     }
 }
 
+impl DumpObject for DomainDefault {
+    fn kind(&self) -> Kind {
+        Kind::DomainDefault
+    }
+
+    fn id(&self) -> ObjectId {
+        self.domain.with_part(Part::Late)
+    }
+
+    /// The row is the domain's.
+    fn claims(&self) -> Vec<CatalogId> {
+        Vec::new()
+    }
+
+    fn schema(&self) -> Option<&str> {
+        Some(&self.schema)
+    }
+
+    fn tag(&self) -> String {
+        self.name.clone()
+    }
+
+    fn owner(&self) -> Option<&str> {
+        Some(&self.owner)
+    }
+
+    fn section(&self) -> Section {
+        Section::PreData
+    }
+
+    fn folded_into(&self) -> Option<ObjectId> {
+        Some(self.domain)
+    }
+
+    fn render(&self, context: &RenderContext<'_>) -> Rendered {
+        if !context.is_separate(self.id()) {
+            return Rendered::default();
+        }
+        let name = quote::qualified(&self.schema, &self.name);
+        Rendered {
+            create: vec![format!(
+                "ALTER DOMAIN {name} SET DEFAULT {};",
+                self.expression
+            )],
+            // ALTER DOMAIN has no IF EXISTS.
+            drop: Some(quote::do_block(&format!(
+                "IF pg_catalog.to_regtype({}) IS NOT NULL THEN ALTER DOMAIN {name} DROP DEFAULT; END IF;",
+                quote::literal(&name)
+            ))),
+            ..Rendered::default()
+        }
+    }
+}
+
 fn domains_query() -> String {
     let checks = "pg_catalog.pg_constraint AS c \
         WHERE c.contypid = t.oid AND c.contype = 'c' AND c.convalidated ORDER BY c.conname";
@@ -167,7 +255,7 @@ fn domains_query() -> String {
          pg_catalog.pg_get_userbyid(t.typowner) AS owner, t.typacl::pg_catalog.text[] AS acl, \
          pg_catalog.acldefault('T', t.typowner)::pg_catalog.text[] AS acl_default, \
          comment.description, pg_catalog.format_type(t.typbasetype, t.typtypmod) AS base_type, \
-         con.nspname AS collation_schema, co.collname, \
+         t.typbasetype, t.typcollation, con.nspname AS collation_schema, co.collname, \
          pg_catalog.pg_get_expr(t.typdefaultbin, 0) AS default_expression, t.typdefault, \
          t.typnotnull, nn.oid AS not_null_oid, nn.conname AS not_null_name, \
          nnd.description AS not_null_comment, \
@@ -208,6 +296,10 @@ pub(crate) async fn read(session: &Session) -> Result<Vec<Domain>> {
             acl: Acl::from_row(row)?,
             comment: row.try_get("description")?,
             base_type: row.try_get("base_type")?,
+            needed: [
+                CatalogId::new(catalog::PG_TYPE, row.try_get("typbasetype")?),
+                CatalogId::new(catalog::PG_COLLATION, row.try_get("typcollation")?),
+            ],
             collation: collation_schema.zip(row.try_get::<_, Option<String>>("collname")?),
             default: expression
                 .map(Default::Expression)
@@ -256,6 +348,10 @@ mod tests {
             comment: None,
             base_type: "character varying(20)".to_owned(),
             collation: Some(("pg_catalog".to_owned(), "C".to_owned())),
+            needed: [
+                CatalogId::new(catalog::PG_TYPE, Oid(1043)),
+                CatalogId::new(catalog::PG_COLLATION, Oid(950)),
+            ],
             default: Some(Default::Expression("'x'::character varying".to_owned())),
             not_null: Some(NotNull {
                 constraint: Some((Oid(20002), "d_not_null".to_owned())),
@@ -290,6 +386,21 @@ mod tests {
         assert_eq!(
             rendered.comments,
             ["COMMENT ON CONSTRAINT \"d_not_null\" ON DOMAIN \"s\".\"d\" IS 'always';"]
+        );
+    }
+
+    #[test]
+    fn a_separate_default_is_left_out_and_set_later() {
+        let default = domain().late_default().unwrap();
+        let separate = OidSet::from_iter([default.id()]);
+        assert!(!render(&domain(), &separate).create[0].contains("DEFAULT"));
+        let context = RenderContext {
+            server: ServerVersion::major(17),
+            separate: &separate,
+        };
+        assert_eq!(
+            default.render(&context).create,
+            ["ALTER DOMAIN \"s\".\"d\" SET DEFAULT 'x'::character varying;"]
         );
     }
 

@@ -98,7 +98,7 @@ pub use constraint::Constraint;
 pub use conversion::Conversion;
 pub use database::Database;
 pub use default_acl::DefaultAcl;
-pub use domain::Domain;
+pub use domain::{Domain, DomainDefault};
 pub use enum_type::EnumType;
 pub use event_trigger::EventTrigger;
 pub use extended_statistics::ExtendedStatistics;
@@ -106,7 +106,7 @@ pub use extension::Extension;
 pub use foreign_data_wrapper::ForeignDataWrapper;
 pub use foreign_key::ForeignKey;
 pub use foreign_server::ForeignServer;
-pub use function::Function;
+pub use function::{Function, FunctionBody};
 pub use index::Index;
 pub use index_attach::IndexAttach;
 pub use language::Language;
@@ -316,6 +316,8 @@ pub enum Part {
     Attach,
     /// A shell of a type, made before the functions that the type needs.
     Shell,
+    /// What a later statement can give it: the body of a function, the default of a domain.
+    Late,
     /// That a table's policies are in force.
     RowSecurity,
     /// The planner's statistics on it.
@@ -429,6 +431,10 @@ pub enum Kind {
     View,
     /// CREATE OR REPLACE VIEW over a view that had to be made as a dummy first
     ViewQuery,
+    /// ALTER DOMAIN ... SET DEFAULT, of a default that could not stand in CREATE DOMAIN
+    DomainDefault,
+    /// CREATE OR REPLACE FUNCTION or PROCEDURE over one that had to be made without its body first
+    FunctionBody,
     /// CREATE MATERIALIZED VIEW
     MaterializedView,
     /// COPY of a table
@@ -485,7 +491,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 67] = [
+    pub const ALL: [Kind; 69] = [
         Kind::Role,
         Kind::Tablespace,
         Kind::RoleSetting,
@@ -527,6 +533,8 @@ impl Kind {
         Kind::SequenceOwner,
         Kind::View,
         Kind::ViewQuery,
+        Kind::DomainDefault,
+        Kind::FunctionBody,
         Kind::MaterializedView,
         Kind::TableData,
         Kind::LargeObject,
@@ -599,6 +607,8 @@ impl Kind {
             Kind::SequenceOwner => "SEQUENCE OWNED BY",
             Kind::View => "VIEW",
             Kind::ViewQuery => "VIEW QUERY",
+            Kind::DomainDefault => "DOMAIN DEFAULT",
+            Kind::FunctionBody => "FUNCTION BODY",
             Kind::MaterializedView => "MATERIALIZED VIEW",
             Kind::TableData => "TABLE DATA",
             Kind::LargeObject => "BLOB METADATA",
@@ -679,6 +689,8 @@ impl Kind {
             | Kind::SequenceOwner
             | Kind::View
             | Kind::ViewQuery
+            | Kind::DomainDefault
+            | Kind::FunctionBody
             | Kind::MaterializedView
             | Kind::CheckConstraint
             | Kind::Index
@@ -823,6 +835,12 @@ pub trait DumpObject {
         None
     }
 
+    /// Of the rows that `pg_depend` says it needs, those that it needs even without the part that can come late
+    /// ([`Part::Late`]); `None` if nothing of it can.
+    fn needed_at_once(&self) -> Option<&[CatalogId]> {
+        None
+    }
+
     /// Relations (tables) that its create statements lock, and how.
     fn locks(&self) -> Vec<(ObjectId, LockStrength)> {
         Vec::new()
@@ -853,6 +871,7 @@ pub enum Object {
     Conversion(Box<Conversion>),
     DefaultAcl(Box<DefaultAcl>),
     Domain(Box<Domain>),
+    DomainDefault(Box<DomainDefault>),
     EnumType(Box<EnumType>),
     EventTrigger(Box<EventTrigger>),
     ExtendedStatistics(Box<ExtendedStatistics>),
@@ -861,6 +880,7 @@ pub enum Object {
     ForeignKey(Box<ForeignKey>),
     ForeignServer(Box<ForeignServer>),
     Function(Box<Function>),
+    FunctionBody(Box<FunctionBody>),
     Index(Box<Index>),
     IndexAttach(Box<IndexAttach>),
     Language(Box<Language>),
@@ -930,6 +950,7 @@ impl Object {
             Object::Conversion(object) => object.as_ref(),
             Object::DefaultAcl(object) => object.as_ref(),
             Object::Domain(object) => object.as_ref(),
+            Object::DomainDefault(object) => object.as_ref(),
             Object::EnumType(object) => object.as_ref(),
             Object::EventTrigger(object) => object.as_ref(),
             Object::ExtendedStatistics(object) => object.as_ref(),
@@ -938,6 +959,7 @@ impl Object {
             Object::ForeignKey(object) => object.as_ref(),
             Object::ForeignServer(object) => object.as_ref(),
             Object::Function(object) => object.as_ref(),
+            Object::FunctionBody(object) => object.as_ref(),
             Object::Index(object) => object.as_ref(),
             Object::IndexAttach(object) => object.as_ref(),
             Object::Language(object) => object.as_ref(),

@@ -30,6 +30,8 @@ use crate::conn::{ServerVersion, Session};
 pub struct Table {
     relation: Relation,
     is_partitioned: bool,
+    /// Whether the server can give a generated column another expression: since 17.
+    can_set_expression: bool,
     /// Its type as `format_type` prints it, if it is a typed table.
     of_type: Option<String>,
     /// What it inherits from, in order. Not its partitioned table.
@@ -122,7 +124,7 @@ impl ReplicaIdentity {
 pub(crate) async fn read(session: &Session, deparser: &Deparser) -> Result<Vec<Table>> {
     let query = tables_query(session.version(), deparser.deparsed());
     read_all(session, "tables", &query, |row| {
-        let mut table = table_from_row(row)?;
+        let mut table = table_from_row(row, session.version())?;
         table.fill_columns(deparser.attributes());
         Ok(table)
     })
@@ -157,7 +159,7 @@ fn tables_query(server: ServerVersion, deparsed: &Deparsed) -> String {
     )
 }
 
-fn table_from_row(row: &Row) -> Result<Table, RowError> {
+fn table_from_row(row: &Row, version: ServerVersion) -> Result<Table, RowError> {
     let relation = Relation::from_row(row)?;
     let replica_identity: String = row.try_get("relreplident")?;
     let is_partition: bool = row.try_get("relispartition")?;
@@ -167,6 +169,7 @@ fn table_from_row(row: &Row) -> Result<Table, RowError> {
         .unwrap_or_default();
     Ok(Table {
         is_partitioned: row.try_get("is_partitioned")?,
+        can_set_expression: version >= ServerVersion::major(17),
         of_type: row.try_get("of_type")?,
         parents: parents_from_row(row)?,
         descent: if is_partition {
@@ -305,7 +308,10 @@ impl Table {
             }
             Some(default)
         };
-        columns.filter_map(default).collect()
+        let defaults = columns.filter_map(default);
+        defaults
+            .filter(|default| self.can_set_expression || !default.is_generated())
+            .collect()
     }
 
     fn attributes(&self) -> impl Iterator<Item = &Attribute> {
@@ -431,7 +437,12 @@ impl Table {
                 }
             }
             ValueClause::Generated(expression, word) => {
-                format!(" GENERATED ALWAYS AS ({expression}) {word}")
+                let id = ObjectId::definition(catalog::PG_ATTRDEF, expression.oid);
+                let text = match context.is_separate(id) {
+                    true => "NULL",
+                    false => &expression.expression,
+                };
+                format!(" GENERATED ALWAYS AS ({text}) {word}")
             }
         };
         if let Some(identity) = render_identity(&column.attribute) {
@@ -495,7 +506,7 @@ impl Table {
     }
 
     /// What an inherited column that CREATE TABLE does not list has of its own.
-    fn render_unlisted(&self, column: &Column) -> Vec<String> {
+    fn render_unlisted(&self, column: &Column, context: &RenderContext<'_>) -> Vec<String> {
         let name = quote::ident(&column.attribute.name);
         let alter = format!("{} ALTER COLUMN {name}", self.alter_only());
         let mut out = Vec::new();
@@ -510,7 +521,11 @@ impl Table {
             ValueClause::Nothing | ValueClause::Default(_) => {}
             ValueClause::Null => out.push(format!("{alter} SET DEFAULT NULL;")),
             ValueClause::Generated(expression, _) => {
-                out.push(format!("{alter} SET EXPRESSION AS ({expression});"));
+                let id = ObjectId::definition(catalog::PG_ATTRDEF, expression.oid);
+                if !context.is_separate(id) {
+                    let expression = &expression.expression;
+                    out.push(format!("{alter} SET EXPRESSION AS ({expression});"));
+                }
             }
         }
         out
@@ -520,7 +535,7 @@ impl Table {
         let mut out = vec![self.render_create_table(context)];
         let alter = self.alter_only();
         for column in self.columns.iter().filter(|column| !column.is_listed) {
-            out.extend(self.render_unlisted(column));
+            out.extend(self.render_unlisted(column, context));
         }
         for column in &self.columns {
             let inherited = column.inherited.first().map(|parent| &**parent);
@@ -634,7 +649,7 @@ enum ValueClause<'a> {
     Null,
     Default(&'a AttributeExpression),
     /// The expression, STORED or VIRTUAL.
-    Generated(&'a str, &'static str),
+    Generated(&'a AttributeExpression, &'static str),
 }
 
 impl Column {
@@ -670,7 +685,7 @@ impl Column {
         if !self.inherited.is_empty() && self.inherited.iter().all(same) {
             ValueClause::Nothing
         } else {
-            ValueClause::Generated(&default.expression, word)
+            ValueClause::Generated(default, word)
         }
     }
 }
@@ -742,6 +757,11 @@ impl DumpObject for Table {
         for column in &self.columns {
             if let Some(NotNull::Constraint { oid, .. }) = &column.attribute.not_null {
                 claims.push(CatalogId::new(catalog::PG_CONSTRAINT, *oid));
+            }
+            let default = column.attribute.default.as_ref();
+            let generated = default.filter(|it| it.kind != ExpressionKind::Default);
+            if let Some(expression) = generated.filter(|_| !self.can_set_expression) {
+                claims.push(CatalogId::new(catalog::PG_ATTRDEF, expression.oid));
             }
         }
         claims
@@ -849,7 +869,7 @@ mod tests {
         child.inherited.clear();
         assert!(matches!(
             child.value_clause(),
-            ValueClause::Generated("(b * 2)", "STORED")
+            ValueClause::Generated(generated, "STORED") if generated.expression == "(b * 2)"
         ));
     }
 }

@@ -6,8 +6,9 @@
 //! default calls a function whose argument is the table's row type. Such a loop is repaired by
 //! taking the folded node out of its owner again; then it is a statement of its own, after the owner.
 //! A function or materialized view whose definition needs a primary key moves to post-data, where
-//! keys are made, and takes along what depends on it. A type and its canonical function are
-//! told apart by a shell of the type.
+//! keys are made, and takes along what depends on it; if something depends on it that rows need, the key
+//! comes before the rows instead. A type and its canonical function are told apart by a shell of the type.
+//! What still has no safe order gets one that is not, and is told.
 //!
 //! The result depends on priorities, keys and edges alone, not on the order of the input.
 
@@ -40,6 +41,8 @@ pub struct Node<'a> {
     pub fold: Option<Fold>,
     /// Whether it may move to post-data because something that it needs is there.
     pub postponable: bool,
+    /// Whether it may move from post-data to pre-data because something there needs it that cannot wait.
+    pub advanceable: bool,
     /// The node that stands for its shell. Shells that no loop needs are left out of the order.
     pub shell: Option<usize>,
 }
@@ -51,9 +54,13 @@ pub struct Fold {
     pub owner: usize,
     /// Where a loop can be broken in several places, the lowest is taken out.
     pub cost: u32,
+    /// Whether rows or its owner need it at once: it never goes to post-data without its owner.
+    pub is_bound: bool,
+    /// Whether it needs its owner to be there: it is taken out in any case.
+    pub is_recursive: bool,
 }
 
-/// A safe order.
+/// An order, safe unless something is broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ordering {
     /// All nodes but unused shells, section by section. Folded ones follow their owner at once.
@@ -65,16 +72,16 @@ pub struct Ordering {
     /// By node: what must come before it after all repairs, ascending. An owner depends on the
     /// nodes folded into it.
     pub depends_on: Vec<Vec<usize>>,
+    /// What no repair could help; its dependencies are not all kept.
+    pub broken: Vec<Broken>,
 }
 
-/// Why there is no safe order.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OrderError {
-    /// These nodes need each other, in order of priority and key.
-    #[error("a dependency loop cannot be resolved")]
+/// Why an order is not safe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// These nodes need each other, in order of priority and key. The first comes before those that it needs.
     Loop(Vec<usize>),
     /// A node needs one of a later section and cannot be moved there.
-    #[error("an object needs one that is restored in a later section")]
     Section {
         /// The node.
         node: usize,
@@ -85,13 +92,10 @@ pub enum OrderError {
 
 /// Orders nodes so that each comes after those it depends on, after as few repairs as needed.
 /// Among those that are ready the smallest of (section, priority, key) comes first.
-///
-/// # Errors
-/// See [`OrderError`].
-pub fn order(nodes: &[Node<'_>]) -> Result<Ordering, OrderError> {
+pub fn order(nodes: &[Node<'_>]) -> Ordering {
     let mut graph = Graph::new(nodes);
-    repair::repair(&mut graph)?;
-    Ok(graph.into_ordering())
+    let broken = repair::repair(&mut graph);
+    graph.into_ordering(broken)
 }
 
 /// Sets of more than one member that need each other, by what each node needs.
@@ -146,7 +150,12 @@ impl<'a> Graph<'a> {
         insert(&mut self.edges[node], fold.owner);
     }
 
-    fn into_ordering(self) -> Ordering {
+    /// Whether a node goes to post-data only together with its owner.
+    fn is_bound(&self, node: usize) -> bool {
+        self.nodes[node].fold.is_some_and(|fold| fold.is_bound)
+    }
+
+    fn into_ordering(self, broken: Vec<Broken>) -> Ordering {
         let sequence = self.sort();
         Ordering {
             sequence,
@@ -155,6 +164,7 @@ impl<'a> Graph<'a> {
                 .collect(),
             section: self.section,
             depends_on: self.edges,
+            broken,
         }
     }
 

@@ -26,6 +26,8 @@ fn is_of_pg_dump(kind: Kind) -> bool {
             | Kind::ParameterAcl
             | Kind::OperatorFamilyMember
             | Kind::ViewQuery
+            | Kind::DomainDefault
+            | Kind::FunctionBody
     )
 }
 
@@ -76,6 +78,8 @@ pub(super) fn alter_words(kind: Kind) -> Option<&'static str> {
         | Kind::Default
         | Kind::SequenceOwner
         | Kind::ViewQuery
+        | Kind::DomainDefault
+        | Kind::FunctionBody
         | Kind::TableData
         | Kind::LargeObjectData
         | Kind::SequenceSet

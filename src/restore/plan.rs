@@ -825,6 +825,8 @@ impl HeldObjects {
             | Kind::Default
             | Kind::SequenceOwner
             | Kind::ViewQuery
+            | Kind::DomainDefault
+            | Kind::FunctionBody
             | Kind::TableData
             | Kind::LargeObjectData
             | Kind::SequenceSet

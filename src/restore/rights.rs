@@ -332,6 +332,8 @@ fn reason(step: &Step, sql: &str, rights: &Rights, made: &Made<'_>) -> Option<&'
         | Kind::SequenceOwner
         | Kind::View
         | Kind::ViewQuery
+        | Kind::DomainDefault
+        | Kind::FunctionBody
         | Kind::TableData
         | Kind::LargeObject
         | Kind::LargeObjectData

@@ -93,15 +93,21 @@ impl Database {
             .ok_or_else(|| "gunzip failed".to_owned())
     }
 
-    /// `pg_dump -s`, without what differs between equal databases: comments and the lines that guard psql.
+    /// `pg_dump -s`, without what differs between equal databases: comments and the lines that guard psql. Where pg_dump finds
+    /// no order, its own goes by how the catalogs lie: then the paragraphs are sorted.
     pub(crate) fn schema(&self) -> Result<String, Failure> {
         let mut command = Command::new(server::client_dir().join("pg_dump"));
         command
             .args(["-s", "-h", "127.0.0.1", "-U", "postgres", "-p"])
             .arg(self.server.port.to_string())
             .arg(&self.name);
-        let dumped = succeeded(&mut command, "pg_dump -s")?;
-        Ok(dumped
+        let output = command
+            .output()
+            .map_err(|error| format!("pg_dump -s: {error}"))?;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let has_order = !told.contains("could not resolve dependency loop");
+        let dumped = printed(output, "pg_dump -s")?;
+        let schema: String = dumped
             .lines()
             .filter(|line| {
                 !line.starts_with("\\restrict ")
@@ -110,7 +116,13 @@ impl Database {
             })
             .filter_map(without_attribute_version)
             .map(|line| format!("{line}\n"))
-            .collect())
+            .collect();
+        if has_order {
+            return Ok(schema);
+        }
+        let mut paragraphs: Vec<&str> = schema.split("\n\n").map(str::trim).collect();
+        paragraphs.sort_unstable();
+        Ok(paragraphs.join("\n\n"))
     }
 
     /// Runs SQL in a session that stays open until it is released.
