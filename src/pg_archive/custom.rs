@@ -2,6 +2,9 @@
 //!
 //! A block is a byte for its kind, the number of its entry, and chunks: a length and as many bytes, up to a length of zero. A
 //! block of large objects is, instead of chunks, for each object its number and chunks, up to a number of zero.
+//!
+//! pg_dump goes back to note in its table of contents where the blocks are. In a pipe it cannot; and where its standard output is a
+//! file, what it writes then is appended: the table stands behind the blocks once more.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,7 +15,7 @@ use crate::archive::Source;
 
 use super::bytes::{Fault, MAX_NUMBER_BYTES, Offset, as_unsigned, damaged, number_of};
 use super::compression::Decoder;
-use super::toc::{Algorithm, RawEntry, Toc};
+use super::toc::{Algorithm, RawEntry, Toc, read_entries_again};
 
 /// How much is read at once: of remote sources each read is a request.
 const READ_BYTES: usize = 256 << 10;
@@ -20,6 +23,9 @@ const READ_BYTES: usize = 256 << 10;
 /// Kinds of blocks.
 const ROWS: u8 = 1;
 const LARGE_OBJECTS: u8 = 3;
+
+/// Of the number of entries, with which a table of contents begins, and no kind of a block.
+const SIGN: u8 = 0;
 
 /// Reads a source from a place on.
 pub(crate) struct From {
@@ -82,6 +88,8 @@ pub(crate) struct Custom {
     number_bytes: usize,
     /// Where the block of each entry starts.
     blocks: HashMap<u32, u64>,
+    /// Where the last one ends.
+    end: u64,
 }
 
 impl Custom {
@@ -92,6 +100,7 @@ impl Custom {
     /// `Damaged` if an entry that must have data has none, or they lie outside of the file.
     pub(crate) fn new(source: Arc<dyn Source>, toc: &Toc) -> Result<Self, Fault> {
         let mut custom = Custom {
+            end: source.len(),
             source,
             compression: toc.head.compression,
             number_bytes: toc.head.number_bytes,
@@ -99,7 +108,7 @@ impl Custom {
         };
         let with_data = || toc.entries.iter().filter(|entry| has_block(entry));
         if with_data().any(|entry| entry.offset == Offset::Unknown) {
-            custom.blocks = custom.scan(toc.length)?;
+            (custom.blocks, custom.end) = custom.scan(toc)?;
         } else {
             for entry in with_data() {
                 if let Offset::At(at) = entry.offset {
@@ -126,7 +135,7 @@ impl Custom {
         let mut places: Vec<(u64, u32)> = self.blocks.iter().map(|(id, at)| (*at, *id)).collect();
         places.sort_unstable();
         let ends = places.iter().skip(1).map(|(at, _)| *at);
-        let ends = ends.chain([self.source.len()]);
+        let ends = ends.chain([self.end]);
         let lengths = places.iter().zip(ends);
         lengths.map(|((at, id), end)| (*id, end - at)).collect()
     }
@@ -160,8 +169,8 @@ impl Custom {
         let at = self.blocks.get(&entry).copied();
         let at = at.ok_or_else(|| damaged(format!("entry {entry} has no data")))?;
         let mut input = From::range(&self.source, at, self.source.len());
-        let (kind, found) = read_block_head(&mut input, self.number_bytes)?
-            .ok_or_else(|| damaged("it is cut off"))?;
+        let kind = read_kind(&mut input)?.ok_or_else(|| damaged("it is cut off"))?;
+        let found = read_block_head(&mut input, kind, self.number_bytes)?;
         if found != entry {
             return Err(damaged(format!(
                 "the data of entry {found} stand where those of entry {entry} should be"
@@ -170,18 +179,23 @@ impl Custom {
         Ok((kind, input))
     }
 
-    /// Goes through all blocks.
-    fn scan(&self, start: u64) -> Result<HashMap<u32, u64>, Fault> {
+    /// Goes through all blocks. Gives their places, and where the last one ends.
+    fn scan(&self, toc: &Toc) -> Result<(HashMap<u32, u64>, u64), Fault> {
         let mut blocks = HashMap::new();
         let mut input = Counted {
-            input: From::range(&self.source, start, self.source.len()),
-            at: start,
+            input: From::range(&self.source, toc.length, self.source.len()),
+            at: toc.length,
         };
         loop {
             let at = input.at;
-            let Some((kind, entry)) = read_block_head(&mut input, self.number_bytes)? else {
-                return Ok(blocks);
+            let Some(kind) = read_kind(&mut input)? else {
+                return Ok((blocks, at));
             };
+            if kind == SIGN {
+                self.check_repeated(toc, &blocks, at)?;
+                return Ok((blocks, at));
+            }
+            let entry = read_block_head(&mut input, kind, self.number_bytes)?;
             blocks.insert(entry, at);
             match kind {
                 ROWS => skip_chunks(&mut input, self.number_bytes)?,
@@ -191,6 +205,31 @@ impl Custom {
                     }
                 }
             }
+        }
+    }
+
+    /// Whether the table of contents stands here again, with the places of these blocks, and nothing behind it.
+    fn check_repeated(&self, toc: &Toc, blocks: &HashMap<u32, u64>, at: u64) -> Result<(), Fault> {
+        let input = From::range(&self.source, at, self.source.len());
+        let (again, length) = read_entries_again(input, &toc.head)?;
+        let is_same = |(entry, again): (&RawEntry, &RawEntry)| {
+            let place = match again.offset {
+                Offset::At(place) => blocks.get(&entry.dump_id) == Some(&place),
+                Offset::Unknown | Offset::NoData => true,
+            };
+            let offset = entry.offset;
+            place
+                && RawEntry {
+                    offset,
+                    ..again.clone()
+                } == *entry
+        };
+        let is_repeated = again.len() == toc.entries.len()
+            && toc.entries.iter().zip(&again).all(is_same)
+            && at + length == self.source.len();
+        match is_repeated {
+            true => Ok(()),
+            false => Err(damaged("its two tables of contents differ")),
         }
     }
 }
@@ -214,17 +253,19 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Kind and entry of the next block; `None` at the end of the file.
-fn read_block_head(input: &mut impl Read, number_bytes: usize) -> Result<Option<(u8, u32)>, Fault> {
+/// The kind of the next block; `None` at the end of the file.
+fn read_kind(input: &mut impl Read) -> Result<Option<u8>, Fault> {
     let mut kind = [0];
-    if input.read(&mut kind)? == 0 {
-        return Ok(None);
-    }
-    if !matches!(kind[0], ROWS | LARGE_OBJECTS) {
+    let read = input.read(&mut kind)?;
+    Ok((read > 0).then_some(kind[0]))
+}
+
+/// The entry of a block, behind its kind.
+fn read_block_head(input: &mut impl Read, kind: u8, number_bytes: usize) -> Result<u32, Fault> {
+    if !matches!(kind, ROWS | LARGE_OBJECTS) {
         return Err(damaged("a block is of an unknown kind"));
     }
-    let entry = as_unsigned(read_number(input, number_bytes)?)?;
-    Ok(Some((kind[0], entry)))
+    as_unsigned(read_number(input, number_bytes)?)
 }
 
 fn read_number(input: &mut impl Read, number_bytes: usize) -> Result<i64, Fault> {

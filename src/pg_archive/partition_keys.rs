@@ -5,8 +5,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::lexer::{self, StringSyntax};
-use crate::objects::Kind;
 use crate::objects::constraint::render_find;
+use crate::objects::{Kind, quote};
 
 use super::contents::Kept;
 use super::names::take_name;
@@ -63,15 +63,67 @@ pub(super) fn make_with_partitions(kept: &mut [Kept<'_>], strings: StringSyntax)
 
 /// The statements that find a partition's constraint, and what else the entry has.
 fn of_partition(child: &Kept<'_>, parent: &Kept<'_>, strings: StringSyntax) -> Option<String> {
-    let parent = parse_add(&parent.definition)?.name;
+    let parent = parse_add(&parent.definition)?;
     let own = parse_add(&child.definition)?;
     let first = lexer::split(&child.definition, strings)
         .ok()?
         .first()?
         .clone();
     let (add, others) = child.definition[first.start..].split_at(first.len());
-    let find = render_find(own.table, &own.name, &parent, add);
-    Some(format!("{find}{others}"))
+    let find = render_find(own.table, &own.name, &parent.name, add);
+    let index = match &child.schema {
+        Some(schema) => quote::qualified(schema, &own.name),
+        None => quote::ident(&own.name),
+    };
+    let parameters = set_parameters(&index, parameters(own.rest), parameters(parent.rest));
+    Some(format!("{find}{parameters}{others}"))
+}
+
+/// The storage parameters of an index, `name='value', ...`: what stands between the parentheses of WITH.
+fn parameters(rest: &str) -> &str {
+    let (mut depth, mut quoted) = (0_usize, None);
+    for (at, letter) in rest.char_indices() {
+        match (quoted, letter) {
+            (Some(mark), _) if mark == letter => quoted = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quoted = Some(letter),
+            (None, '(') => {
+                depth += 1;
+                if depth == 1 && rest[..at].ends_with(" WITH ") {
+                    let parameters = &rest[at + 1..];
+                    return parameters.split(')').next().unwrap_or_default();
+                }
+            }
+            (None, ')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    ""
+}
+
+/// Gives an index its own parameters in place of those it was made with.
+fn set_parameters(index: &str, own: &str, made_with: &str) -> String {
+    let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_owned();
+    let names = |parameters: &str| -> Vec<String> {
+        let given = parameters.split(", ").filter(|it| !it.is_empty());
+        given.map(name).collect()
+    };
+    let (own_names, mut others) = (names(own), names(made_with));
+    others.retain(|name| !own_names.contains(name));
+    let mut out = String::new();
+    if own == made_with {
+        return out;
+    }
+    if !others.is_empty() {
+        out.push_str(&format!(
+            "\nALTER INDEX {index} RESET ({});",
+            others.join(", ")
+        ));
+    }
+    if !own.is_empty() {
+        out.push_str(&format!("\nALTER INDEX {index} SET ({own});"));
+    }
+    out
 }
 
 fn parse_add(definition: &str) -> Option<AddConstraint<'_>> {
@@ -137,6 +189,18 @@ mod tests {
             parse_add("ALTER TABLE s.t ADD CONSTRAINT c CHECK (a);"),
             None
         );
+    }
+
+    #[test]
+    fn indexes_get_their_own_parameters() {
+        let own = " EXCLUDE USING gist (abs(a) WITH =, b WITH OPERATOR(s.&&)) WITH (fillfactor='70', buffering=off) WHERE ((c = ' WITH ('::text));";
+        assert_eq!(parameters(own), "fillfactor='70', buffering=off");
+        assert_eq!(parameters(" EXCLUDE (a WITH =) WHERE ((a = 1));"), "");
+        assert_eq!(
+            set_parameters("s.i", "fillfactor='70'", "buffering=off"),
+            "\nALTER INDEX s.i RESET (buffering);\nALTER INDEX s.i SET (fillfactor='70');"
+        );
+        assert_eq!(set_parameters("s.i", "", ""), "");
     }
 
     #[test]

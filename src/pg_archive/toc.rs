@@ -72,7 +72,7 @@ pub(crate) enum RawSection {
 }
 
 /// An entry of the table of contents. Texts are in the encoding of the dump.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RawEntry {
     pub(crate) dump_id: u32,
     /// Whether data may follow.
@@ -120,20 +120,34 @@ pub(crate) fn read_toc(input: impl Read) -> Result<Toc, Fault> {
         return Err(damaged("it does not begin as an archive of pg_dump"));
     }
     let head = read_head(&mut elements)?;
-    let count = elements.unsigned()?;
-    if count > MAX_ENTRIES {
-        return Err(damaged("it claims to have more entries than there can be"));
-    }
-    let mut entries = Vec::new();
-    for _ in 0..count {
-        entries.push(read_entry(&mut elements, &head)?);
-    }
+    let entries = read_entries(&mut elements, &head)?;
     Ok(Toc {
         head,
         entries,
         length: elements.at,
         hash: elements.hash(),
     })
+}
+
+/// Reads entries alone, and gives how many bytes they take.
+///
+/// # Errors
+/// `Damaged`.
+pub(crate) fn read_entries_again(
+    input: impl Read,
+    head: &Head,
+) -> Result<(Vec<RawEntry>, u64), Fault> {
+    let mut elements = Elements::new(input);
+    let entries = read_entries(&mut elements, head)?;
+    Ok((entries, elements.at))
+}
+
+fn read_entries<R: Read>(elements: &mut Elements<R>, head: &Head) -> Result<Vec<RawEntry>, Fault> {
+    let count = elements.unsigned()?;
+    if count > MAX_ENTRIES {
+        return Err(damaged("it claims to have more entries than there can be"));
+    }
+    (0..count).map(|_| read_entry(elements, head)).collect()
 }
 
 fn read_head<R: Read>(elements: &mut Elements<R>) -> Result<Head, Fault> {

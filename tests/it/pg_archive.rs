@@ -151,39 +151,63 @@ fn every_form_and_compression_comes_back_as_pg_restore_brings_it() {
 }
 
 #[test]
-fn an_archive_that_went_through_a_pipe_is_scanned() {
+fn an_archive_that_came_from_standard_output_is_scanned() {
     on_newest(|server| {
         let database = source(server);
         let dir = tempfile::tempdir().unwrap();
-        let archive = dir.path().join("piped");
-        let script = format!(
-            "'{}' -h 127.0.0.1 -U postgres -p {} -Fc {} | cat > '{}'",
-            client_dir().join("pg_dump").display(),
-            server.port,
-            database.name,
-            archive.display()
-        );
-        assert!(
-            Command::new("bash")
-                .args(["-o", "pipefail", "-c", &script])
-                .status()
-                .unwrap()
-                .success()
-        );
-        let restored = Database::empty(server);
-        pgstow([
-            "restore",
-            archive.to_str().unwrap(),
-            &restored.url(),
-            "--yes",
-        ])
-        .expect_status(0);
-        let (before, after) = (
-            Snapshot::of(&database).unwrap(),
-            Snapshot::of(&restored).unwrap(),
-        );
-        assert_eq!(differences(&before, &after), None);
+        // Into a file, pg_dump appends its table of contents again.
+        for way in ["| cat >", ">"] {
+            let archive = dir.path().join(if way == ">" { "file" } else { "piped" });
+            restore_what_pg_dump_prints(&database, way, &archive);
+        }
+        // Of two tables of contents neither may be altered.
+        let whole = std::fs::read(dir.path().join("file")).unwrap();
+        let altered = dir.path().join("altered");
+        let refused = |bytes: &[u8]| {
+            std::fs::write(&altered, bytes).unwrap();
+            let said = pgstow(["verify", altered.to_str().unwrap()]).expect_status(4);
+            assert!(said.stderr().contains("damaged"), "{}", said.stderr());
+        };
+        refused(&whole[..whole.len() - 1]);
+        refused(&[&whole[..], b"\0"].concat());
+        let mut flipped = whole.clone();
+        let copy = b"COPY ";
+        let at = whole.windows(copy.len()).rposition(|bytes| bytes == copy);
+        let at = at.unwrap();
+        flipped[at] ^= 1;
+        refused(&flipped);
     });
+}
+
+fn restore_what_pg_dump_prints(database: &Database, way: &str, archive: &Path) {
+    let server = database.server;
+    let script = format!(
+        "'{}' -h 127.0.0.1 -U postgres -p {} -Fc {} {way} '{}'",
+        client_dir().join("pg_dump").display(),
+        server.port,
+        database.name,
+        archive.display()
+    );
+    assert!(
+        Command::new("bash")
+            .args(["-o", "pipefail", "-c", &script])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let restored = Database::empty(server);
+    pgstow([
+        "restore",
+        archive.to_str().unwrap(),
+        &restored.url(),
+        "--yes",
+    ])
+    .expect_status(0);
+    let (before, after) = (
+        Snapshot::of(database).unwrap(),
+        Snapshot::of(&restored).unwrap(),
+    );
+    assert_eq!(differences(&before, &after), None);
 }
 
 /// Names, comments and rows with a word, of which half a character may look like a backslash.
