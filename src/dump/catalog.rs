@@ -382,9 +382,9 @@ async fn read_dependents(s: &Session, deparser: &Deparser, parts: &Parts) -> Res
 
 fn rows_of(parts: &Parts) -> Rows {
     match parts.includes_kind(Kind::TableData) {
-        true if parts.data_only => Rows::OfAllTablesAlone,
-        true => Rows::OfAllTables,
-        false => Rows::OfConfiguration,
+        true if parts.data_only => Rows::WithoutDefinitions,
+        true => Rows::AllTables,
+        false => Rows::Configuration,
     }
 }
 

@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_separate_default_is_left_out_and_set_later() {
-        let default = domain().late_default().unwrap();
+        let default = domain().late_default().expect("a default");
         let separate = OidSet::from_iter([default.id()]);
         assert!(!render(&domain(), &separate).create[0].contains("DEFAULT"));
         let context = RenderContext {

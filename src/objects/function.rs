@@ -468,7 +468,7 @@ mod tests {
             needed: Vec::new(),
             has_sql_body: true,
         });
-        let body = function.body().unwrap();
+        let body = function.body().expect("a body");
         assert_eq!(render(&body, &[]), Rendered::default());
         let whole = render(&function, &[]).create;
         assert_eq!(whole[0], "CREATE FUNCTION s.f()\nRETURN s.g();");

@@ -110,11 +110,11 @@ impl TableData {
 /// Whose rows are to be dumped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rows {
-    OfAllTables,
+    AllTables,
     /// The same without definitions: the tables are there, and so are their foreign keys.
-    OfAllTablesAlone,
+    WithoutDefinitions,
     /// What extensions declare as configuration.
-    OfConfiguration,
+    Configuration,
 }
 
 pub(crate) async fn read(
@@ -147,7 +147,7 @@ pub(crate) async fn read(
         })
     })
     .await?;
-    if rows == Rows::OfAllTablesAlone || tables.iter().any(|table| table.extension.is_some()) {
+    if rows == Rows::WithoutDefinitions || tables.iter().any(|table| table.extension.is_some()) {
         let mut references = read_references(session, rows).await?;
         for table in &mut tables {
             table.refers_to = references.remove(&table.table).unwrap_or_default();
@@ -169,8 +169,8 @@ async fn read_references(session: &Session, rows: Rows) -> Result<OidMap<Oid, Ve
 fn references_query(server: ServerVersion, rows: Rows) -> String {
     let enforced = since(server, 18, "AND k.conenforced", "");
     let of_whom = match rows {
-        Rows::OfAllTablesAlone => "",
-        Rows::OfAllTables | Rows::OfConfiguration => {
+        Rows::WithoutDefinitions => "",
+        Rows::AllTables | Rows::Configuration => {
             "AND k.conrelid IN (SELECT pg_catalog.unnest(e.extconfig) FROM pg_catalog.pg_extension e)"
         }
     };
@@ -222,10 +222,10 @@ fn query(server: ServerVersion, rows: Rows) -> String {
     );
     let configuration = "config.extension IS NOT NULL";
     let wanted = match rows {
-        Rows::OfAllTables | Rows::OfAllTablesAlone => {
+        Rows::AllTables | Rows::WithoutDefinitions => {
             format!("({configuration} OR ({IS_USER_RELATION}))")
         }
-        Rows::OfConfiguration => configuration.to_owned(),
+        Rows::Configuration => configuration.to_owned(),
     };
     format!(
         "WITH RECURSIVE up AS ( \
