@@ -1,5 +1,8 @@
 //! Loop repair: what is changed in the graph until a safe order exists.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use super::components::{Scratch, loops};
 use super::{Broken, Graph, insert, reverse};
 use crate::archive::Section;
@@ -26,10 +29,12 @@ pub(super) fn repair(graph: &mut Graph<'_>) -> Vec<Broken> {
 /// loop has anything to do with a function that has no body yet.
 fn await_parts(graph: &mut Graph<'_>) {
     let is_out = |&node: &usize| graph.is_bound(node) && !graph.folded[node];
-    let parts: Vec<usize> = (0..graph.nodes.len()).filter(is_out).collect();
+    let mut parts: Vec<usize> = (0..graph.nodes.len()).filter(is_out).collect();
     if parts.is_empty() {
         return;
     }
+    // Who waits for one may be what another needs.
+    parts.sort_unstable_by_key(|&part| graph.rank[part]);
     let needed_by = reverse(&graph.edges);
     for part in parts {
         let Some(fold) = graph.nodes[part].fold else {
@@ -87,9 +92,10 @@ fn advance(graph: &mut Graph<'_>) {
 fn repair_sections(graph: &mut Graph<'_>) -> Vec<Broken> {
     let mut broken = Vec::new();
     let needed_by = reverse(&graph.edges);
-    let mut suspects: Vec<usize> = (0..graph.nodes.len()).collect();
-    suspects.sort_unstable_by_key(|&node| std::cmp::Reverse(graph.rank[node]));
-    while let Some(node) = suspects.pop() {
+    let by_rank = |graph: &Graph<'_>, node: usize| Reverse((graph.rank[node], node));
+    let nodes = 0..graph.nodes.len();
+    let mut suspects: BinaryHeap<_> = nodes.map(|node| by_rank(graph, node)).collect();
+    while let Some(Reverse((_, node))) = suspects.pop() {
         let later = graph.edges[node]
             .iter()
             .copied()
@@ -101,11 +107,11 @@ fn repair_sections(graph: &mut Graph<'_>) -> Vec<Broken> {
         } else if !graph.nodes[node].postponable && graph.nodes[node].fold.is_none() {
             broken.push(Broken::Section { node, needs });
             graph.edges[node].retain(|&needed| needed != needs);
-            suspects.push(node);
+            suspects.push(by_rank(graph, node));
             continue;
         }
         graph.section[node] = Section::PostData;
-        suspects.extend(needed_by[node].iter().copied());
+        suspects.extend(needed_by[node].iter().map(|&node| by_rank(graph, node)));
         for needed in 0..graph.edges[node].len() {
             let part = graph.edges[node][needed];
             if graph.folded[part]
