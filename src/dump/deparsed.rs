@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::conn::Session;
+use crate::objects::catalog_query::is_users_schema;
 use crate::objects::deparsed::Deparsed;
 use crate::objects::{Oid, OidSet};
 use crate::{Error, ErrorKind, Result};
@@ -10,14 +11,18 @@ use crate::{Error, ErrorKind, Result};
 use super::selection::Selection;
 
 /// A child prints what differs from its parents, whether these are chosen or not; a sequence goes with its table.
-const RELATIONS: &str = "\
-    SELECT c.oid, n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname, \
-    ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) AS parents, \
-    ARRAY(SELECT s.oid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S' \
-      WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid \
-      AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')) AS sequences \
-    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p') AND c.oid >= 16384";
+fn relations_query() -> String {
+    format!(
+        "SELECT c.oid, n.nspname::pg_catalog.text AS nspname, c.relname::pg_catalog.text AS relname, \
+         ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) AS parents, \
+         ARRAY(SELECT s.oid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S' \
+           WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid \
+           AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')) AS sequences \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p') AND {users_schema}",
+        users_schema = is_users_schema("n"),
+    )
+}
 
 const SCHEMAS: &str =
     "SELECT n.oid, n.nspname::pg_catalog.text AS nspname FROM pg_catalog.pg_namespace n";
@@ -31,7 +36,10 @@ pub(super) async fn read_deparsed(session: &Session, selection: &Selection) -> R
         return Ok(Deparsed::Everything);
     }
     let failed = |e| Error::from_server(ErrorKind::Catalog, "could not read what is chosen", e);
-    let rows = session.query(RELATIONS, &[]).await.map_err(failed)?;
+    let rows = session
+        .query(&relations_query(), &[])
+        .await
+        .map_err(failed)?;
     let mut open: Vec<Oid> = Vec::new();
     let mut relations: OidSet<Oid> = OidSet::default();
     let mut parents: HashMap<Oid, Vec<Oid>> = HashMap::new();

@@ -50,6 +50,28 @@ fn what_was_made_before_the_first_start_comes_back() {
         let archive = dir.path().join("a.sql.gz");
         let file = archive.to_str().unwrap();
         pgstow(["create", &source.url(), "-o", file]).expect_status(0);
+        let chosen = [
+            "create",
+            &source.url(),
+            "-t",
+            "early",
+            "-t",
+            "doubled",
+            "-Z",
+            "none",
+            "-o",
+            "-",
+        ];
+        let script = pgstow(chosen).expect_status(0).stdout();
+        for definition in [
+            "(id > 0)",
+            "(public.twice(id))",
+            "AS d,",
+            "DEFAULT 7",
+            "(id > 1)",
+        ] {
+            assert!(script.contains(definition), "{definition}: {script}");
+        }
         std::mem::forget(source);
         let target = Database::empty(server);
         pgstow(["restore", file, &target.url(), "--yes"]).expect_status(0);
