@@ -659,8 +659,10 @@ fn connect_shells(catalog: &mut Catalog) {
 fn connect_late(catalog: &mut Catalog) {
     for index in 0..catalog.objects.len() {
         let object = catalog.objects[index].as_dump_object();
-        let late = object.id().with_part(Part::Late);
-        let (Some(rows), Some(late)) = (object.needed_at_once(), catalog.exact(late)) else {
+        let Some(rows) = object.needed_at_once() else {
+            continue;
+        };
+        let Some(late) = catalog.exact(object.id().with_part(Part::Late)) else {
             continue;
         };
         let at_once: Vec<usize> = rows

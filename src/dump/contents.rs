@@ -14,7 +14,6 @@ use crate::objects::{
     RenderOptions, Rendered, TableData, catalog,
 };
 use crate::order::{Broken, Fold, Node, order};
-use crate::restore::some_of;
 use crate::{Error, ErrorKind, Result};
 
 use super::aide::Aide;
@@ -263,7 +262,7 @@ fn lost_properties(catalog: &Catalog, wanted: &[bool]) -> Vec<String> {
         }
     }
     if !with_oids.is_empty() {
-        let named = some_of(&with_oids);
+        let named = quote::some_of(&with_oids);
         lines.push(format!(
             "dumped without the OIDs that PostgreSQL has given up: {named}"
         ));

@@ -150,26 +150,9 @@ impl IndexRelation {
 
     /// Storage parameters of an index that was made with others.
     pub(super) fn render_reloptions_unlike(&self, made_with: &[String]) -> Vec<String> {
-        if self.reloptions == made_with {
-            return Vec::new();
-        }
-        let alter = format!("ALTER INDEX {}", self.name.sql());
-        let mut out = Vec::new();
-        let name_of = |option: &String| option.split('=').next().map(str::to_owned);
-        let own: Vec<_> = self.reloptions.iter().map(name_of).collect();
-        let reset: Vec<String> = (made_with.iter().map(name_of))
-            .filter(|name| !own.contains(name))
-            .flatten()
-            .map(|name| quote::ident(&name))
-            .collect();
-        if !reset.is_empty() {
-            out.push(format!("{alter} RESET ({});", reset.join(", ")));
-        }
-        if !self.reloptions.is_empty() {
-            let options = render_reloptions(&self.reloptions, "").join(", ");
-            out.push(format!("{alter} SET ({options});"));
-        }
-        out
+        let own = render_reloptions(&self.reloptions, "").join(", ");
+        let made_with = render_reloptions(made_with, "").join(", ");
+        render_parameters_unlike(&self.name.sql(), &own, &made_with)
     }
 
     /// Moves an index that was made in another tablespace. That of the database has no name that would hold elsewhere.
@@ -308,6 +291,25 @@ fn with_tablespace(definition: &str, predicate: Option<&str>, tablespace: &str) 
     let condition = format!(" WHERE {predicate}");
     let head = definition.strip_suffix(&condition)?;
     Some(format!("{head}{clause}{condition}"))
+}
+
+/// Gives an index its own storage parameters, `name='value', ...`, in place of those it was made with.
+pub(crate) fn render_parameters_unlike(index: &str, own: &str, made_with: &str) -> Vec<String> {
+    if own == made_with {
+        return Vec::new();
+    }
+    let names = |parameters: &str| -> Vec<String> {
+        let given = parameters.split(", ").filter(|it| !it.is_empty());
+        let name = |it: &str| it.split('=').next().unwrap_or_default().to_owned();
+        given.map(name).collect()
+    };
+    let own_names = names(own);
+    let mut others = names(made_with);
+    others.retain(|name| !own_names.contains(name));
+    let reset =
+        (!others.is_empty()).then(|| format!("ALTER INDEX {index} RESET ({});", others.join(", ")));
+    let set = (!own.is_empty()).then(|| format!("ALTER INDEX {index} SET ({own});"));
+    reset.into_iter().chain(set).collect()
 }
 
 impl DumpObject for Index {

@@ -102,6 +102,23 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// How many objects a message names.
+const NAMED: usize = 5;
+
+/// A few of many, and how many more.
+pub(crate) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
+    first_of(names, NAMED)
+}
+
+/// The first `most`, and how many more.
+pub(crate) fn first_of<T: AsRef<str>>(names: &[T], most: usize) -> String {
+    let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(most) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,5 +157,11 @@ mod tests {
     #[test]
     fn one_line_leaves_no_control_character() {
         assert_eq!(one_line("a\nb\u{1b}c"), "a\\nb\\u{1b}c");
+    }
+
+    #[test]
+    fn a_few_are_named_and_the_rest_counted() {
+        assert_eq!(some_of(&["a", "b"]), "a, b");
+        assert_eq!(some_of(&["a"; 7]), "a, a, a, a, a and 2 more");
     }
 }

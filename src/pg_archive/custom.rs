@@ -211,22 +211,15 @@ impl Custom {
     /// Whether the table of contents stands here again, with the places of these blocks, and nothing behind it.
     fn check_repeated(&self, toc: &Toc, blocks: &HashMap<u32, u64>, at: u64) -> Result<(), Fault> {
         let input = From::range(&self.source, at, self.source.len());
-        let (again, length) = read_entries_again(input, &toc.head)?;
-        let is_same = |(entry, again): (&RawEntry, &RawEntry)| {
-            let place = match again.offset {
-                Offset::At(place) => blocks.get(&entry.dump_id) == Some(&place),
-                Offset::Unknown | Offset::NoData => true,
-            };
-            let offset = entry.offset;
-            place
-                && RawEntry {
-                    offset,
-                    ..again.clone()
-                } == *entry
-        };
-        let is_repeated = again.len() == toc.entries.len()
-            && toc.entries.iter().zip(&again).all(is_same)
-            && at + length == self.source.len();
+        let (mut again, length) = read_entries_again(input, &toc.head)?;
+        let tells_true = again.iter().all(|entry| match entry.offset {
+            Offset::At(place) => blocks.get(&entry.dump_id) == Some(&place),
+            Offset::Unknown | Offset::NoData => true,
+        });
+        for (again, first) in again.iter_mut().zip(&toc.entries) {
+            again.offset = first.offset;
+        }
+        let is_repeated = tells_true && again == toc.entries && at + length == self.source.len();
         match is_repeated {
             true => Ok(()),
             false => Err(damaged("its two tables of contents differ")),

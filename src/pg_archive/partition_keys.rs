@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::lexer::{self, StringSyntax};
 use crate::objects::constraint::render_find;
+use crate::objects::index::render_parameters_unlike;
 use crate::objects::{Kind, quote};
 
 use super::contents::Kept;
@@ -75,8 +76,10 @@ fn of_partition(child: &Kept<'_>, parent: &Kept<'_>, strings: StringSyntax) -> O
         Some(schema) => quote::qualified(schema, &own.name),
         None => quote::ident(&own.name),
     };
-    let parameters = set_parameters(&index, parameters(own.rest), parameters(parent.rest));
-    Some(format!("{find}{parameters}{others}"))
+    let parameters =
+        render_parameters_unlike(&index, parameters(own.rest), parameters(parent.rest));
+    let statements: Vec<String> = [find].into_iter().chain(parameters).collect();
+    Some(format!("{}{others}", statements.join("\n")))
 }
 
 /// The storage parameters of an index, `name='value', ...`: what stands between the parentheses of WITH.
@@ -99,31 +102,6 @@ fn parameters(rest: &str) -> &str {
         }
     }
     ""
-}
-
-/// Gives an index its own parameters in place of those it was made with.
-fn set_parameters(index: &str, own: &str, made_with: &str) -> String {
-    let name = |parameter: &str| parameter.split('=').next().unwrap_or_default().to_owned();
-    let names = |parameters: &str| -> Vec<String> {
-        let given = parameters.split(", ").filter(|it| !it.is_empty());
-        given.map(name).collect()
-    };
-    let (own_names, mut others) = (names(own), names(made_with));
-    others.retain(|name| !own_names.contains(name));
-    let mut out = String::new();
-    if own == made_with {
-        return out;
-    }
-    if !others.is_empty() {
-        out.push_str(&format!(
-            "\nALTER INDEX {index} RESET ({});",
-            others.join(", ")
-        ));
-    }
-    if !own.is_empty() {
-        out.push_str(&format!("\nALTER INDEX {index} SET ({own});"));
-    }
-    out
 }
 
 fn parse_add(definition: &str) -> Option<AddConstraint<'_>> {
@@ -197,10 +175,13 @@ mod tests {
         assert_eq!(parameters(own), "fillfactor='70', buffering=off");
         assert_eq!(parameters(" EXCLUDE (a WITH =) WHERE ((a = 1));"), "");
         assert_eq!(
-            set_parameters("s.i", "fillfactor='70'", "buffering=off"),
-            "\nALTER INDEX s.i RESET (buffering);\nALTER INDEX s.i SET (fillfactor='70');"
+            render_parameters_unlike("s.i", "fillfactor='70'", "buffering=off"),
+            [
+                "ALTER INDEX s.i RESET (buffering);",
+                "ALTER INDEX s.i SET (fillfactor='70');"
+            ]
         );
-        assert_eq!(set_parameters("s.i", "", ""), "");
+        assert!(render_parameters_unlike("s.i", "", "").is_empty());
     }
 
     #[test]

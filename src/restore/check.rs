@@ -18,9 +18,6 @@ use super::plan::{LoadTarget, RestorePlan, Step};
 use super::statement_words::{language, mentioned_roles, name_after, tokens};
 use super::texts::StatementTexts;
 
-/// How many objects a finding names.
-const NAMED: usize = 5;
-
 /// Checks the BLAKE3 of members, on `jobs` threads; reads those to their end that have none. Tells what they hold.
 ///
 /// # Errors
@@ -295,7 +292,7 @@ pub(crate) fn check_version(
         format!("the target server ({server}) is older than the source ({source}): definitions may use what it does not know"),
     );
     for (feature, labels) in too_new {
-        let message = format!("it does not know {feature}: {}", some_of(&labels));
+        let message = format!("it does not know {feature}: {}", quote::some_of(&labels));
         findings.warning(Check::Version, message);
     }
     Ok(())
@@ -320,23 +317,9 @@ pub(crate) fn warn_of_oids(header: &Header, plan: &RestorePlan, findings: &mut F
         .map(|step| step.label.as_str())
         .collect();
     if !tables.is_empty() {
-        let named = some_of(&tables);
+        let named = quote::some_of(&tables);
         let message = format!("made without the OIDs that PostgreSQL has given up: {named}");
         findings.warning(Check::Table, message);
-    }
-}
-
-/// A few of many, and how many more.
-pub(crate) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
-    first_of(names, NAMED)
-}
-
-/// The first `most`, and how many more.
-pub(crate) fn first_of<T: AsRef<str>>(names: &[T], most: usize) -> String {
-    let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
-    match names.len().saturating_sub(most) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
@@ -459,15 +442,4 @@ async fn check_encoding_and_locale(
 
 pub(crate) fn cannot_check(error: tokio_postgres::Error) -> Error {
     Error::from_server(ErrorKind::Restore, "could not check the target", error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_few_are_named_and_the_rest_counted() {
-        assert_eq!(some_of(&["a", "b"]), "a, b");
-        assert_eq!(some_of(&["a"; 7]), "a, a, a, a, a and 2 more");
-    }
 }

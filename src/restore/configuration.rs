@@ -4,9 +4,10 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::conn::Session;
+use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
-use super::check::{cannot_check, some_of};
+use super::check::cannot_check;
 use super::findings::{Check, Findings};
 
 /// Tells whose rows will be replaced. `held`: schemas and names in the archive.
@@ -27,7 +28,7 @@ pub(super) async fn tell(
         Check::Extension,
         format!(
             "configuration tables of extensions whose rows are replaced: {}",
-            some_of(&names)
+            quote::some_of(&names)
         ),
     );
     Ok(())

@@ -8,10 +8,9 @@ use std::collections::{HashMap, HashSet};
 
 use crate::archive::{DumpId, Index, TocEntry};
 use crate::conn::Session;
-use crate::objects::Kind;
+use crate::objects::{Kind, quote};
 use crate::{Error, ErrorKind, Result};
 
-use super::check::first_of;
 use super::chosen::relation_of;
 use super::clean::{find_others, find_present};
 use super::plan::{HeldObject, label};
@@ -165,7 +164,7 @@ pub(super) fn describe(objects: &[(&TocEntry, Kind)], present: &HashSet<DumpId>)
     });
     let names: Vec<String> = told.map(|(entry, kind)| label(entry, *kind)).collect();
     (!names.is_empty()).then(|| {
-        let named = first_of(&names, NAMED);
+        let named = quote::first_of(&names, NAMED);
         format!("needed, and as the target has them they stay: {named}")
     })
 }

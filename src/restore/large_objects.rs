@@ -8,9 +8,9 @@ use crate::Result;
 use crate::archive::Index;
 use crate::conn::Session;
 use crate::objects::large_object::render_unlink;
-use crate::objects::{Kind, Oid};
+use crate::objects::{Kind, Oid, quote};
 
-use super::check::{cannot_check, some_of};
+use super::check::cannot_check;
 use super::findings::{Check, Findings};
 use super::plan::{RestorePlan, Step, large_objects_of};
 
@@ -99,7 +99,7 @@ pub(super) async fn check_new(
 
 fn describe(oids: &[u32]) -> String {
     let numbers: Vec<String> = oids.iter().map(u32::to_string).collect();
-    let named = some_of(&numbers);
+    let named = quote::some_of(&numbers);
     match oids.len() {
         1 => format!("large object {named} exists already"),
         _ => format!("large objects {named} exist already"),

@@ -80,7 +80,7 @@ use crate::objects::{Database, Oid};
 use crate::{Error, ErrorKind, Result};
 
 use check::{Needs, check_target, check_version, loaded_only};
-pub(crate) use check::{check_members, read_members, some_of};
+pub(crate) use check::{check_members, read_members};
 use clean::Survey;
 pub(crate) use database::drop_database;
 use extensions::Extensions;

@@ -12,7 +12,7 @@ use crate::conn::{ServerVersion, Session};
 use crate::objects::{Kind, quote};
 
 use super::RestoreOptions;
-use super::check::{cannot_check, loaded_only, some_of};
+use super::check::{cannot_check, loaded_only};
 use super::clean::Survey;
 use super::extensions::Extensions;
 use super::findings::{Check, Findings};
@@ -441,7 +441,7 @@ impl Denied {
             format!(
                 "the role may not give objects to {}: {}",
                 quote::ident(owner),
-                some_of(labels)
+                quote::some_of(labels)
             )
         });
         for line in lines.chain(owners) {

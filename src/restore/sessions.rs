@@ -4,7 +4,7 @@ use crate::Result;
 use crate::conn::Session;
 use crate::objects::{Oid, quote};
 
-use super::check::{cannot_check, some_of};
+use super::check::cannot_check;
 use super::findings::{Check, Findings};
 
 /// Names the sessions whose locks are in the way: any lock on what would be dropped, and locks against writers on what would
@@ -69,7 +69,7 @@ pub(crate) async fn check_sessions(
             Check::Sessions,
             format!(
                 "{who}, holds {}: the restore will wait for it",
-                some_of(&locks)
+                quote::some_of(&locks)
             ),
         );
     }
@@ -80,7 +80,7 @@ pub(crate) async fn check_sessions(
             format!(
                 "{} others are connected: {}",
                 others.len(),
-                some_of(&others)
+                quote::some_of(&others)
             ),
         );
     }

@@ -24,7 +24,7 @@ use crate::failpoint::failpoint;
 use crate::objects::{Database, Kind, database, quote};
 use crate::{Error, ErrorKind, Result};
 
-use super::check::{cannot_check, first_of};
+use super::check::cannot_check;
 use super::database::{BUILDING, drop_database};
 use super::doubt::{self, SETTLE_PATIENCE, is_refusal};
 use super::durable::DURABLY;
@@ -327,7 +327,7 @@ async fn warn_of_missing_tables(
         .map(|row| quote::one_line(row.get("name")).into_owned())
         .collect();
     if !missing.is_empty() {
-        let named = first_of(&missing, NAMED);
+        let named = quote::first_of(&missing, NAMED);
         findings.warning(
             Check::Swap,
             format!("an archive of pg_dump does not tell whether it is of a whole database, and this one lacks of the target: {named}"),

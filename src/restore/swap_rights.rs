@@ -6,7 +6,7 @@ use crate::conn::{ServerVersion, Session};
 use crate::objects::{Database, quote};
 use crate::{Error, ErrorKind, Result};
 
-use super::check::{cannot_check, some_of};
+use super::check::cannot_check;
 use super::findings::{Check, Findings};
 use super::sessions::describe_session;
 
@@ -109,7 +109,7 @@ async fn check_sessions(session: &Session, findings: &mut Findings) -> Result<()
             Check::Swap,
             format!(
                 "the role may not end sessions of these, which must be gone when the databases are exchanged (pg_signal_backend lets it, but for superusers'): {}",
-                some_of(&sessions)
+                quote::some_of(&sessions)
             ),
         );
     }

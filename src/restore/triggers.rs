@@ -13,7 +13,7 @@ use crate::objects::quote;
 use crate::{Error, ErrorKind, Result};
 
 use super::RestoreOptions;
-use super::check::{cannot_check, loaded_only, some_of};
+use super::check::{cannot_check, loaded_only};
 use super::disabled::{self, DisabledTrigger};
 use super::findings::{Check, Findings};
 use super::plan::{Load, LoadTarget, RestorePlan};
@@ -128,7 +128,7 @@ async fn quieten_event_triggers(
             Check::Triggers,
             format!(
                 "event triggers that fire on what the restore does: {}",
-                some_of(&firing)
+                quote::some_of(&firing)
             ),
         );
     }
@@ -211,7 +211,10 @@ async fn disable_or_tell(
     if !options.disable_triggers {
         findings.warning(
             Check::Triggers,
-            format!("triggers that fire for the rows: {}", some_of(&names)),
+            format!(
+                "triggers that fire for the rows: {}",
+                quote::some_of(&names)
+            ),
         );
         return Ok(Vec::new());
     }
@@ -232,7 +235,7 @@ async fn disable_or_tell(
         Check::Triggers,
         format!(
             "triggers that are disabled until the end: {}",
-            some_of(&names)
+            quote::some_of(&names)
         ),
     );
     Ok(firing.into_iter().map(|found| found.trigger).collect())

@@ -1,5 +1,6 @@
 //! What a dump leaves out by itself, because nobody could restore it, and tells.
 
+use crate::harness::pgstow::archive_of;
 use crate::harness::server::newest_alone;
 use crate::harness::{Database, Host, Snapshot, expect_equal, on_every_major, on_newest, pgstow};
 
@@ -43,12 +44,9 @@ fn collations_that_came_with_the_operating_system_are_expected_on_the_target() {
         );
         let added = "SELECT oid >= 16384 FROM pg_collation WHERE collname = 'sw-x-icu'";
         assert_eq!(source.sql(added), "t\n");
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("a.sql.gz");
-        let file = file.to_str().unwrap();
-        pgstow(["create", &source.url(), "-o", file]).expect_status(0);
+        let (_dir, file) = archive_of(&source);
         let copy = Database::empty(server);
-        pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
+        pgstow(["restore", "-y", &file, &copy.url()]).expect_status(0);
         expect_equal("collation", &Snapshot::of(&source).unwrap(), &copy);
     });
 }
@@ -145,12 +143,9 @@ fn the_identity_of_a_column_that_was_added_to_a_table_of_an_extension_goes_witho
              COMMENT ON SEQUENCE t_a_seq IS 'why'; GRANT SELECT ON SEQUENCE t_a_seq TO PUBLIC;
              CREATE TABLE u (a int GENERATED ALWAYS AS IDENTITY); INSERT INTO u DEFAULT VALUES;",
         );
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("a.sql.gz");
-        let file = file.to_str().unwrap();
-        pgstow(["create", &source.url(), "-o", file]).expect_status(0);
+        let (_dir, file) = archive_of(&source);
         let copy = Database::empty(server);
-        pgstow(["restore", "-y", file, &copy.url()]).expect_status(0);
+        pgstow(["restore", "-y", &file, &copy.url()]).expect_status(0);
         let sequences = "SELECT relname FROM pg_class WHERE relkind = 'S'";
         assert_eq!(copy.sql(sequences), "u_a_seq\n");
         assert_eq!(copy.sql("SELECT last_value FROM u_a_seq"), "1\n");
