@@ -13,6 +13,7 @@ use crate::objects::operator_family_member;
 use crate::objects::quote::{one_line, unquoted};
 use crate::objects::security_label::{self, SecurityLabel};
 use crate::objects::side_comment::{self, SideComment};
+use crate::objects::subscription::SUBSCRIPTIONS_HERE;
 use crate::objects::{CatalogId, Kind, Object, Oid, OidMap, OidSet, catalog};
 use crate::{Error, ErrorKind, Result};
 
@@ -394,14 +395,9 @@ fn rows_query(server: ServerVersion) -> String {
          FROM pg_catalog.pg_user_mappings WHERE umid >= 16384"
             .to_owned(),
     );
-    // Of pg_subscription everybody may read names, but OIDs only since 14.
-    parts.push(
-        "SELECT 'pg_catalog.pg_subscription'::pg_catalog.regclass::pg_catalog.oid, \
-         (pg_catalog.pg_get_object_address('subscription', ARRAY[s.subname::text], ARRAY[]::text[])).objid, false \
-         FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
-         WHERE d.datname = pg_catalog.current_database()"
-            .to_owned(),
-    );
+    parts.push(format!(
+        "SELECT 'pg_catalog.pg_subscription'::pg_catalog.regclass::pg_catalog.oid, r.oid, false FROM {SUBSCRIPTIONS_HERE}"
+    ));
     // Users choose the OIDs of large objects; the other catalogs know them by pg_largeobject.
     parts.push(
         "SELECT 'pg_catalog.pg_largeobject'::pg_catalog.regclass::pg_catalog.oid, oid, false \

@@ -2,6 +2,7 @@
 //! comments do. Manual: "SECURITY LABEL".
 
 use super::catalog_query::read_all;
+use super::subscription::SUBSCRIPTIONS_HERE;
 use super::{CatalogId, quote};
 use crate::Result;
 use crate::conn::Session;
@@ -15,17 +16,16 @@ pub(crate) struct SecurityLabel {
     pub(crate) statement: String,
 }
 
-/// Subscriptions belong to databases, though their catalog is shared. Everybody may read their names, but OIDs only since 14;
-/// those of other databases have no address here, so that they must be gone (OFFSET) before it is asked for.
-const OF_DATABASE: &str = "\
-    SELECT l.classoid, l.objoid, l.objsubid, l.provider, l.label FROM pg_catalog.pg_seclabel l \
-    UNION ALL \
-    SELECT l.classoid, l.objoid, 0, l.provider, l.label FROM pg_catalog.pg_shseclabel l \
-    JOIN (SELECT s.subname::pg_catalog.text AS name FROM pg_catalog.pg_subscription s \
-      JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
-      WHERE d.datname = pg_catalog.current_database() OFFSET 0) AS s \
-    ON l.objoid = (pg_catalog.pg_get_object_address('subscription', ARRAY[s.name], ARRAY[]::pg_catalog.text[])).objid \
-    WHERE l.classoid = 'pg_catalog.pg_subscription'::pg_catalog.regclass";
+/// Subscriptions belong to databases, though their catalog is shared.
+fn of_database() -> String {
+    format!(
+        "SELECT l.classoid, l.objoid, l.objsubid, l.provider, l.label FROM pg_catalog.pg_seclabel l \
+         UNION ALL \
+         SELECT l.classoid, l.objoid, 0, l.provider, l.label FROM pg_catalog.pg_shseclabel l \
+         JOIN {SUBSCRIPTIONS_HERE} ON r.oid = l.objoid \
+         WHERE l.classoid = 'pg_catalog.pg_subscription'::pg_catalog.regclass"
+    )
+}
 
 const OF_CLUSTER: &str = "\
     SELECT l.classoid, l.objoid, 0 AS objsubid, l.provider, l.label FROM pg_catalog.pg_shseclabel l \
@@ -33,7 +33,7 @@ const OF_CLUSTER: &str = "\
 
 /// Those on objects of the database and their columns; those on the database itself are among its properties.
 pub(crate) async fn read(session: &Session) -> Result<Vec<SecurityLabel>> {
-    read_labels(session, OF_DATABASE).await
+    read_labels(session, &of_database()).await
 }
 
 /// Those on roles and tablespaces.

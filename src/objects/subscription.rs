@@ -9,6 +9,14 @@ use super::{Kind, Oid, RenderContext, RenderOptions, Rendered, Section, catalog,
 use crate::Result;
 use crate::conn::{ServerVersion, Session};
 
+/// SQL: `r`, `oid` and `name` (text) of this database's subscriptions. Everybody may read their names, but OIDs only since 14; those of
+/// other databases have no address here, so that they must be gone (OFFSET) before it is asked for.
+pub(crate) const SUBSCRIPTIONS_HERE: &str = "\
+    (SELECT s.name, (pg_catalog.pg_get_object_address('subscription', ARRAY[s.name], ARRAY[]::pg_catalog.text[])).objid AS oid \
+     FROM (SELECT s.subname::pg_catalog.text AS name FROM pg_catalog.pg_subscription s \
+     JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+     WHERE d.datname = pg_catalog.current_database() OFFSET 0) s) AS r";
+
 /// A subscription.
 #[derive(Clone, Debug)]
 pub struct Subscription {

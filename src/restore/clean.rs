@@ -11,6 +11,7 @@ use crate::archive::DumpId;
 use crate::conn::Session;
 use crate::event::{Event, Events, Phase};
 use crate::objects::operator_family_member::{self, MemberCatalog};
+use crate::objects::subscription::SUBSCRIPTIONS_HERE;
 use crate::objects::{Kind, Oid, catalog, quote};
 use crate::{Error, ErrorKind, Result};
 
@@ -506,12 +507,9 @@ const NAMED_KINDS: &[NamedKind] = &[
     named_kind(
         Kind::Subscription,
         "pg_subscription",
-        // Before 14 not everybody may read OIDs.
-        "(SELECT (pg_catalog.pg_get_object_address('subscription', ARRAY[s.subname::text], ARRAY[]::text[])).objid AS oid, \
-          s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
-          WHERE d.datname = pg_catalog.current_database()) r",
+        SUBSCRIPTIONS_HERE,
         None,
-        "r.subname",
+        "r.name",
     ),
     named_kind(
         Kind::EventTrigger,

@@ -1,5 +1,6 @@
 //! Every catalog that can hold objects is swept, or known to hold none that a dump of one database is about.
 
+use crate::harness::pgstow::archive_of;
 use crate::harness::{Database, Server, on_every_major, on_newest, pgstow};
 
 /// Catalogs whose rows have OIDs and are no objects of a dump of their own, with the reason.
@@ -134,6 +135,31 @@ fn labels_of_databases_roles_and_subscriptions_stand_in_the_shared_catalog() {
         assert!(globals.stdout().contains(&of_role), "{}", globals.stdout());
         let told = "SECURITY LABEL FOR \"p\" ON ROLE pg_monitor IS 'of the system';";
         assert!(globals.stderr().contains(told), "{}", globals.stderr());
+    });
+}
+
+/// They stand in the same catalog, and what asks for the address of one fails in every database but its own.
+#[test]
+fn subscriptions_of_other_databases_are_not_asked_for() {
+    on_newest(|server| {
+        let server: &'static Server = Box::leak(Box::new(Server::alone(server.major)));
+        let subscribe = |count: u32| {
+            format!(
+                "DO $$ BEGIN FOR i IN 1..{count} LOOP EXECUTE format('CREATE SUBSCRIPTION %I CONNECTION ''host=nowhere'' PUBLICATION p \
+                 WITH (connect = false, slot_name = NONE)', 's' || i); END LOOP; END $$; ANALYZE pg_subscription; ANALYZE pg_database"
+            )
+        };
+        let source = Database::filled(server, &subscribe(2));
+        let (_dir, file) = archive_of(&source);
+        let _other = Database::filled(server, &subscribe(300));
+        let target = Database::empty(server);
+        for _ in 0..2 {
+            pgstow(["restore", &file, &target.url(), "--yes"]).expect_status(0);
+        }
+        let names = "SELECT string_agg(subname, ' ' ORDER BY subname) FROM pg_subscription s \
+                     JOIN pg_database d ON d.oid = s.subdbid WHERE datname = current_database()";
+        assert_eq!(target.sql(names), "s1 s2\n");
+        archive_of(&target);
     });
 }
 
