@@ -3,6 +3,7 @@
 #
 #   scripts/test.sh [arguments of cargo test...]
 #   PGSTOW_TEST_MAJORS="14 17" scripts/test.sh       # or: all. Without it: 15 18
+#   PGSTOW_TEST_EVERY=1 scripts/test.sh                # and the cases of long tests that are taken in turns, day by day
 #   PGSTOW_TEST_FIXTURE=policy scripts/test.sh --test it roundtrip
 set -euo pipefail
 cd "$(dirname "$0")/.."

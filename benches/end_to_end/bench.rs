@@ -133,6 +133,10 @@ impl Bench {
         psql
     }
 
+    pub(crate) fn pgbench(&self) -> Command {
+        self.command(client_dir().join("pgbench"))
+    }
+
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let mut psql = self.psql(database);
         let output = psql

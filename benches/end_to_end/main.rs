@@ -31,6 +31,7 @@ mod bench;
 mod cases;
 mod chart;
 mod data;
+mod gentle;
 mod link;
 mod measure;
 mod report;
@@ -45,6 +46,9 @@ fn main() {
         if bench.wants(case.name) {
             report.add(case.name, (case.run)(&bench));
         }
+    }
+    if bench.wants("gentle") {
+        report.add_workload(gentle::beside_pgbench(&bench));
     }
     if let Some(dir) = &bench.report_into {
         report.write(dir);

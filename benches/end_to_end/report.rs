@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::bench::Bench;
 use crate::chart::{Bar, Theme, chart};
+use crate::gentle::{Load, Workload};
 use crate::measure::{Run, median, median_run};
 
 /// Contenders that did the same job in turns.
@@ -167,11 +168,55 @@ const HEAD: [&str; 8] = [
     "server CPU",
 ];
 
+impl Workload {
+    const TITLE: &str = "What is left for others";
+
+    fn rows(&self) -> Vec<[String; 5]> {
+        let middle = |loads: &[Load], of: fn(&Load) -> f64| median(loads.iter().map(of).collect());
+        let alone = middle(&self.rows[0].1, |load| load.transactions_per_second);
+        let rows = self.rows.iter().map(|(beside, loads)| {
+            let transactions = middle(loads, |load| load.transactions_per_second);
+            let dumps = middle(loads, |load| load.dumps);
+            [
+                beside.trim().to_owned(),
+                format!("{transactions:.0}"),
+                format!("{:.2}", transactions / alone),
+                format!("{:.1}", middle(loads, |load| load.p99)),
+                or_dash(dumps > 0.0, dumps, 1),
+            ]
+        });
+        rows.collect()
+    }
+
+    fn print(&self) {
+        println!("\n{}: {}", Self::TITLE, self.about);
+        for row in std::iter::once(WORKLOAD_HEAD.map(str::to_owned)).chain(self.rows()) {
+            print!("  {:<52}", row[0]);
+            row[1..].iter().for_each(|cell| print!("{cell:>20}"));
+            println!();
+        }
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = format!("\n## {}\n\n{}.\n\n", Self::TITLE, self.about);
+        let _ = writeln!(text, "| {} |", WORKLOAD_HEAD.join(" | "));
+        let _ = writeln!(text, "|{}", "---|".repeat(WORKLOAD_HEAD.len()));
+        for mut row in self.rows() {
+            row[0] = format!("`{}`", row[0]);
+            let _ = writeln!(text, "| {} |", row.join(" | "));
+        }
+        text
+    }
+}
+
+const WORKLOAD_HEAD: [&str; 5] = ["beside it", "transactions/s", "ratio", "p99 in ms", "dumps"];
+
 /// All that was measured.
 pub(crate) struct Report<'a> {
     bench: &'a Bench,
     /// File name and comparison.
     comparisons: Vec<(String, Comparison)>,
+    workload: Option<Workload>,
 }
 
 impl<'a> Report<'a> {
@@ -179,7 +224,14 @@ impl<'a> Report<'a> {
         Report {
             bench,
             comparisons: Vec::new(),
+            workload: None,
         }
+    }
+
+    /// Adds what a workload reached, and prints it.
+    pub(crate) fn add_workload(&mut self, workload: Workload) {
+        workload.print();
+        self.workload = Some(workload);
     }
 
     /// Adds what a case found, and prints it.
@@ -206,6 +258,9 @@ impl<'a> Report<'a> {
                 let file = charts.join(format!("{name}-{}.svg", theme.as_str()));
                 std::fs::write(file, comparison.chart(theme)).unwrap();
             }
+        }
+        if let Some(workload) = &self.workload {
+            text.push_str(&workload.markdown());
         }
         std::fs::write(dir.join("REPORT.md"), text).unwrap();
     }

@@ -5,7 +5,8 @@
 
 use std::process::Command;
 
-use crate::harness::server::client_dir;
+use crate::harness::server::{client_dir, newest};
+use crate::harness::share::is_taken;
 use crate::harness::{
     Database, Failure, Fixture, Server, Snapshot, differences, on_every_major, pgstow,
 };
@@ -22,7 +23,11 @@ fn every_target_becomes_the_source_again() {
         let fixtures = Fixture::all_in(&["clean"]);
         let fixtures = fixtures.iter().filter(|it| it.is_for(server.major));
         let mut targets = 0;
+        let is_newest = server.major == newest();
         for fixture in fixtures.filter(|it| it.name.contains(&wanted)) {
+            if !is_newest && !is_taken(&fixture.name, 3) {
+                continue;
+            }
             let case = Case::read(fixture);
             for altered in [false, true] {
                 targets += 1;
@@ -41,7 +46,7 @@ fn every_target_becomes_the_source_again() {
             refused_by_pg_dump.len(),
         );
         // What README says would otherwise be hearsay.
-        assert!(refused_by_pg_dump.len() >= 5 || !wanted.is_empty());
+        assert!(refused_by_pg_dump.len() >= 5 || !is_newest || !wanted.is_empty());
     });
 }
 

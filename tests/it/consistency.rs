@@ -4,9 +4,12 @@ use std::process::{Child, Stdio};
 
 use crate::harness::database::psql_command;
 use crate::harness::pgstow::{command, ended_with};
+use crate::harness::share::wants_every;
 use crate::harness::{Database, Server, on_every_major, on_newest, pgstow};
 
-const RUNS: usize = 20;
+/// How often, and how often where every case is wanted.
+const RUNS: usize = 6;
+const ALL_RUNS: usize = 20;
 
 /// Rows are wide so that the table is larger than what one worker would copy alone.
 const SETUP: &str = "
@@ -39,7 +42,8 @@ fn transfers_during_a_parallel_dump_never_lose_a_cent() {
         let script = dir.path().join("transfer.sql");
         std::fs::write(&script, TRANSFER).unwrap();
         let transfers = Transfers::start(server, &source.name, &script);
-        for run in 0..RUNS {
+        let runs = if wants_every() { ALL_RUNS } else { RUNS };
+        for run in 0..runs {
             let archive = dir.path().join(format!("{run}.sql.zst"));
             let archive = archive.to_str().unwrap();
             let before: u64 = count_transfers(&source);

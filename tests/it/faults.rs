@@ -340,7 +340,7 @@ fn faults_at_random_moments() {
     };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = number("PGSTOW_TEST_SEED", u64::from(now.unwrap().subsec_nanos()));
-    let runs = number("PGSTOW_TEST_FAULTS", 8);
+    let runs = number("PGSTOW_TEST_FAULTS", 4);
     let server = newest_alone();
     let trial = Trial::new(server);
     for run in 0..runs {

@@ -9,6 +9,7 @@ pub(crate) mod pgstow;
 pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod server;
+pub(crate) mod share;
 
 pub(crate) use compare::{Snapshot, differences, expect_equal, line_difference};
 pub(crate) use database::Database;

@@ -1,0 +1,153 @@
+//! What is left for others while a database is dumped: pgbench on the same server, with dumps beside it.
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::bench::{Bench, Contender};
+use crate::data;
+use crate::measure::median;
+
+/// pgbench with each kind of dump beside it.
+pub(crate) struct Workload {
+    pub(crate) about: String,
+    /// What ran beside it, and what each round said.
+    pub(crate) rows: Vec<(String, Vec<Load>)>,
+}
+
+/// What pgbench reached in one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) transactions_per_second: f64,
+    /// Milliseconds that 99 of 100 transactions took at most.
+    pub(crate) p99: f64,
+    /// Dumps that were done meanwhile, the last one in part.
+    pub(crate) dumps: f64,
+}
+
+/// pgbench's database: 100 000 accounts each.
+const BRANCHES: &str = "10";
+const CLIENTS: &str = "4";
+const SECONDS: u64 = 15;
+
+/// Runs pgbench alone, then beside dumps of the two large tables that follow each other until it is done.
+pub(crate) fn beside_pgbench(bench: &Bench) -> Workload {
+    bench.fill(
+        "bench_two",
+        &[
+            data::texts(bench.text_rows()),
+            data::numbers(bench.number_rows()),
+        ],
+    );
+    bench.fresh("bench_workload");
+    let mut fill = bench.pgbench();
+    let filled = fill.args(["-i", "-q", "-s", BRANCHES, "bench_workload"]);
+    assert!(filled.status().unwrap().success(), "pgbench -i failed");
+
+    let nothing: Option<Contender> = None;
+    let contenders = [
+        nothing,
+        Some(bench.pg_dump(&["-Fd", "-j2"])),
+        Some(bench.create(&["-j2"])),
+        Some(bench.create(&["-j1"])),
+        Some(bench.create(&["-j2", "--max-rate", "20MiB"])),
+        Some(bench.create(&["-j2", "--max-load", "2"])),
+    ];
+    let mut rows: Vec<(String, Vec<Load>)> = contenders
+        .iter()
+        .map(|beside| {
+            let name = beside.as_ref().map_or("nothing", |it| &it.name);
+            (name.to_owned(), Vec::new())
+        })
+        .collect();
+    for _ in 0..bench.rounds {
+        for (contender, (_, loads)) in contenders.iter().zip(&mut rows) {
+            loads.push(measure(bench, contender.as_ref()));
+        }
+    }
+    bench.sql("postgres", "DROP DATABASE bench_workload");
+    let about = format!(
+        "pgbench with {CLIENTS} clients for {SECONDS} seconds a round, as fast as it can; beside it one dump after the other of {}",
+        bench.size("bench_two")
+    );
+    Workload { about, rows }
+}
+
+fn measure(bench: &Bench, beside: Option<&Contender>) -> Load {
+    let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
+    bench.sql("bench_workload", "VACUUM pgbench_branches");
+    bench.sql("postgres", "CHECKPOINT");
+    let mut command = bench.pgbench();
+    command
+        .args(["-n", "-c", CLIENTS, "-T", &SECONDS.to_string(), "--log"])
+        .arg(format!("--log-prefix={}", dir.path().join("log").display()))
+        .arg("bench_workload")
+        .stderr(std::process::Stdio::null());
+    let began = Instant::now();
+    let mut pgbench = command.spawn().unwrap();
+    let dumps = match beside {
+        None => 0.0,
+        Some(contender) => dumps_until_done(contender, dir.path(), &mut pgbench),
+    };
+    assert!(pgbench.wait().unwrap().success(), "pgbench failed");
+    let seconds = began.elapsed().as_secs_f64();
+    let latencies = latencies(dir.path());
+    Load {
+        transactions_per_second: f64::from(u32::try_from(latencies.len()).unwrap()) / seconds,
+        p99: latencies[latencies.len() * 99 / 100],
+        dumps,
+    }
+}
+
+/// How many dumps were made until pgbench was done. The last one is killed and counts by its time as a part of those before it.
+fn dumps_until_done(contender: &Contender, dir: &Path, pgbench: &mut Child) -> f64 {
+    let mut times: Vec<f64> = Vec::new();
+    loop {
+        let out = tempfile::tempdir_in(dir).unwrap();
+        let began = Instant::now();
+        let mut commands: Vec<Command> = contender.commands("bench_two", out.path());
+        let mut dump = commands[0].spawn().unwrap();
+        let ended = loop {
+            if let Some(status) = dump.try_wait().unwrap() {
+                assert!(status.success(), "{}: {status}", contender.name);
+                break true;
+            }
+            if pgbench.try_wait().unwrap().is_some() {
+                dump.kill().unwrap();
+                dump.wait().unwrap();
+                break false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let took = began.elapsed().as_secs_f64();
+        if ended {
+            times.push(took);
+            continue;
+        }
+        let done = f64::from(u32::try_from(times.len()).unwrap());
+        return match times.is_empty() {
+            true => done,
+            false => done + (took / median(times)).min(1.0),
+        };
+    }
+}
+
+/// Milliseconds of each transaction, sorted: the third field of pgbench's log, in microseconds. Manual: pgbench, "Per-Transaction Logging".
+fn latencies(dir: &Path) -> Vec<f64> {
+    let files = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let logs = files.filter(|path| path.is_file());
+    let mut latencies: Vec<f64> = logs
+        .flat_map(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let of_line = |line: &str| -> f64 { line.split(' ').nth(2).unwrap().parse().unwrap() };
+            text.lines()
+                .map(|line| of_line(line) / 1000.0)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    latencies.sort_by(f64::total_cmp);
+    assert!(!latencies.is_empty(), "pgbench did nothing");
+    latencies
+}
