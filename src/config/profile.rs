@@ -16,7 +16,12 @@ use crate::hooks::Hooks;
 use crate::storage::{Encryption, Identity, Location};
 use crate::{Error, ErrorKind, Result};
 
-/// More connections than this need to be asked for.
+/// More connections than this need to be asked for; up to here it is one for each core. Two tables of 456 MB on two cores, where server
+/// and client share them, medians of five:
+///
+/// | connections | 1 | 2 | 3 | 4 | 8 |
+/// |---|---|---|---|---|---|
+/// | seconds | 4.33 | 3.82 | 3.68 | 3.87 | 3.74 |
 const MAX_DEFAULT_JOBS: u32 = 8;
 
 /// The database as a command line names it.

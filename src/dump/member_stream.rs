@@ -14,7 +14,17 @@ use crate::{Error, ErrorKind, Result};
 use super::effort::Effort;
 use super::pace::Pace;
 
-/// Rows gather up to here before they become a member (DESIGN section 2).
+/// Rows gather up to here before they become a member (DESIGN section 2). Time hardly knows it; smaller ones compress worse, larger
+/// ones cost memory and make a reader take more than it wants.
+///
+/// | MiB | seconds | MB out | `-Z zstd:1`, seconds | MB out |
+/// |---|---|---|---|---|
+/// | 1 | 3.41 | 180.99 | 3.10 | 164.61 |
+/// | 2 | 3.55 | 180.79 | 3.39 | 164.38 |
+/// | 4 | 3.33 | 180.69 | 3.17 | 164.26 |
+/// | 8 | 3.32 | 180.64 | 3.28 | 164.20 |
+///
+/// Two tables of 456 MB, `-j2`, two cores, igzip, medians of five and of three; runs differ by a twentieth.
 pub(crate) const BLOCK_BYTES: usize = 4 << 20;
 
 /// What a member holds, for the totals of its table.
