@@ -40,17 +40,20 @@ use bench::Bench;
 use report::Report;
 
 fn main() {
-    let bench = Bench::from_environment();
-    let mut report = Report::new(&bench);
+    let mut bench = Bench::from_environment();
+    let mut report = Report::default();
+    let asked = bench.rounds;
     for case in cases::ALL {
         if bench.wants(case.name) {
+            bench.rounds = asked.min(case.most_rounds);
             report.add(case.name, (case.run)(&bench));
         }
     }
     if bench.wants("gentle") {
+        bench.rounds = asked.min(3);
         report.add_workload(gentle::beside_pgbench(&bench));
     }
     if let Some(dir) = &bench.report_into {
-        report.write(dir);
+        report.write(dir, &bench);
     }
 }

@@ -96,11 +96,16 @@ impl Comparison {
         rows.collect()
     }
 
-    fn print(&self, rounds: usize) {
-        println!(
-            "\n{}: {}, medians of {rounds} rounds",
-            self.title, self.about
-        );
+    /// `medians of 3 rounds`
+    fn rounds(&self) -> String {
+        match self.contenders[0].1.len() {
+            1 => "one round".to_owned(),
+            rounds => format!("medians of {rounds} rounds"),
+        }
+    }
+
+    fn print(&self) {
+        println!("\n{}: {}, {}", self.title, self.about, self.rounds());
         let line = |cells: &[&str]| {
             print!("  {:<52}", cells[0]);
             cells[1..].iter().for_each(|cell| print!("{cell:>11}"));
@@ -131,7 +136,12 @@ impl Comparison {
     }
 
     fn markdown(&self, name: &str) -> String {
-        let mut text = format!("\n## {}\n\n{}.\n\n", self.title, self.about);
+        let mut text = format!(
+            "\n## {}\n\n{}, {}.\n\n",
+            self.title,
+            self.about,
+            self.rounds()
+        );
         let _ = writeln!(text, "| {} |", HEAD.join(" | "));
         let _ = writeln!(text, "|{}", "---|".repeat(HEAD.len()));
         for mut row in self.rows() {
@@ -212,22 +222,14 @@ impl Workload {
 const WORKLOAD_HEAD: [&str; 5] = ["beside it", "transactions/s", "ratio", "p99 in ms", "dumps"];
 
 /// All that was measured.
-pub(crate) struct Report<'a> {
-    bench: &'a Bench,
+#[derive(Default)]
+pub(crate) struct Report {
     /// File name and comparison.
     comparisons: Vec<(String, Comparison)>,
     workload: Option<Workload>,
 }
 
-impl<'a> Report<'a> {
-    pub(crate) fn new(bench: &'a Bench) -> Self {
-        Report {
-            bench,
-            comparisons: Vec::new(),
-            workload: None,
-        }
-    }
-
+impl Report {
     /// Adds what a workload reached, and prints it.
     pub(crate) fn add_workload(&mut self, workload: Workload) {
         workload.print();
@@ -238,7 +240,7 @@ impl<'a> Report<'a> {
     pub(crate) fn add(&mut self, case: &str, comparisons: Vec<Comparison>) {
         let is_alone = comparisons.len() == 1;
         for (number, comparison) in comparisons.into_iter().enumerate() {
-            comparison.print(self.bench.rounds);
+            comparison.print();
             let name = match is_alone {
                 true => case.to_owned(),
                 false => format!("{case}_{}", number + 1),
@@ -248,10 +250,10 @@ impl<'a> Report<'a> {
     }
 
     /// Writes `REPORT.md` and the charts.
-    pub(crate) fn write(&self, dir: &Path) {
+    pub(crate) fn write(&self, dir: &Path, bench: &Bench) {
         let charts = dir.join("charts");
         std::fs::create_dir_all(&charts).unwrap();
-        let mut text = self.introduction();
+        let mut text = self.introduction(bench);
         for (name, comparison) in &self.comparisons {
             text.push_str(&comparison.markdown(name));
             for theme in [Theme::Light, Theme::Dark] {
@@ -265,15 +267,15 @@ impl<'a> Report<'a> {
         std::fs::write(dir.join("REPORT.md"), text).unwrap();
     }
 
-    fn introduction(&self) -> String {
+    fn introduction(&self, bench: &Bench) -> String {
         let mut text = format!(
-            "# Benchmarks\n\nMade by `scripts/bench.sh` on {}, medians of {} rounds in which contenders take turns, forwards and \
+            "# Benchmarks\n\nMade by `scripts/bench.sh` on {}, medians of rounds in which contenders take turns, forwards and \
              backwards. Ratios are of the first line of each table, of the same round. Memory is the highest sum of resident memory \
-             of a contender's processes; CPU is in seconds. A floor is what the server alone takes to send or take the rows.\n\n",
-            jiff::Zoned::now().date(),
-            self.bench.rounds
+             of a contender's processes; CPU is in seconds. A floor is what the server alone takes to send or take the rows. \
+             What stands in the way of goals that are not reached: [PROFILE.md](PROFILE.md).\n\n",
+            jiff::Zoned::now().date()
         );
-        for line in machine().into_iter().chain(self.bench.versions()) {
+        for line in machine().into_iter().chain(bench.versions()) {
             let _ = writeln!(text, "- {line}");
         }
         let goals = self.comparisons.iter().flat_map(|(_, comparison)| {
