@@ -404,7 +404,7 @@ fn archive(bench: &Bench, database: &str, dir: &Path) -> PathBuf {
     dir.join("out.sql.gz")
 }
 
-fn fill_two(bench: &Bench) {
+pub(crate) fn fill_two(bench: &Bench) {
     bench.fill(
         "bench_two",
         &[

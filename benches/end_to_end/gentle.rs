@@ -5,7 +5,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, Contender};
-use crate::data;
+use crate::cases::fill_two;
 use crate::measure::median;
 
 /// pgbench with each kind of dump beside it.
@@ -32,13 +32,7 @@ const SECONDS: u64 = 15;
 
 /// Runs pgbench alone, then beside dumps of the two large tables that follow each other until it is done.
 pub(crate) fn beside_pgbench(bench: &Bench) -> Workload {
-    bench.fill(
-        "bench_two",
-        &[
-            data::texts(bench.text_rows()),
-            data::numbers(bench.number_rows()),
-        ],
-    );
+    fill_two(bench);
     bench.fresh("bench_workload");
     let mut fill = bench.pgbench();
     let filled = fill.args(["-i", "-q", "-s", BRANCHES, "bench_workload"]);

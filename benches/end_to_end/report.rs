@@ -106,15 +106,7 @@ impl Comparison {
 
     fn print(&self) {
         println!("\n{}: {}, {}", self.title, self.about, self.rounds());
-        let line = |cells: &[&str]| {
-            print!("  {:<52}", cells[0]);
-            cells[1..].iter().for_each(|cell| print!("{cell:>11}"));
-            println!();
-        };
-        line(&HEAD);
-        for row in self.rows() {
-            line(&row.each_ref().map(String::as_str));
-        }
+        print_table(HEAD, self.rows(), 11);
         for goal in &self.goals {
             println!("  {}", self.sentence(goal));
         }
@@ -142,12 +134,7 @@ impl Comparison {
             self.about,
             self.rounds()
         );
-        let _ = writeln!(text, "| {} |", HEAD.join(" | "));
-        let _ = writeln!(text, "|{}", "---|".repeat(HEAD.len()));
-        for mut row in self.rows() {
-            row[0] = format!("`{}`", row[0].replace('|', "\\|"));
-            let _ = writeln!(text, "| {} |", row.join(" | "));
-        }
+        text.push_str(&markdown_table(HEAD, self.rows()));
         text.push('\n');
         for goal in &self.goals {
             let _ = writeln!(text, "- {}", self.sentence(goal));
@@ -200,22 +187,12 @@ impl Workload {
 
     fn print(&self) {
         println!("\n{}: {}", Self::TITLE, self.about);
-        for row in std::iter::once(WORKLOAD_HEAD.map(str::to_owned)).chain(self.rows()) {
-            print!("  {:<52}", row[0]);
-            row[1..].iter().for_each(|cell| print!("{cell:>20}"));
-            println!();
-        }
+        print_table(WORKLOAD_HEAD, self.rows(), 20);
     }
 
     fn markdown(&self) -> String {
-        let mut text = format!("\n## {}\n\n{}.\n\n", Self::TITLE, self.about);
-        let _ = writeln!(text, "| {} |", WORKLOAD_HEAD.join(" | "));
-        let _ = writeln!(text, "|{}", "---|".repeat(WORKLOAD_HEAD.len()));
-        for mut row in self.rows() {
-            row[0] = format!("`{}`", row[0]);
-            let _ = writeln!(text, "| {} |", row.join(" | "));
-        }
-        text
+        let table = markdown_table(WORKLOAD_HEAD, self.rows());
+        format!("\n## {}\n\n{}.\n\n{table}", Self::TITLE, self.about)
     }
 }
 
@@ -288,6 +265,25 @@ impl Report {
         }
         text
     }
+}
+
+/// Columns behind the first are `width` wide.
+fn print_table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, width: usize) {
+    for row in std::iter::once(head.map(str::to_owned)).chain(rows) {
+        print!("  {:<52}", row[0]);
+        row[1..].iter().for_each(|cell| print!("{cell:>width$}"));
+        println!();
+    }
+}
+
+/// The first column is code.
+fn markdown_table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
+    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(N));
+    for mut row in rows {
+        row[0] = format!("`{}`", row[0].replace('|', "\\|"));
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+    }
+    text
 }
 
 /// A picture for light pages and for dark ones.

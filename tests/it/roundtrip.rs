@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ::pgstow::objects::Kind;
 
-use crate::harness::server::{newest, wanted_majors};
+use crate::harness::server::wanted_majors;
 use crate::harness::share::is_taken;
 use crate::harness::{
     Database, Failure, Fixture, Server, Snapshot, differences, line_difference, pgstow,
@@ -233,7 +233,7 @@ fn for_every_fixture(check: Check) {
             wanted_majors()
                 .into_iter()
                 .filter(|&major| fixture.is_for(major))
-                .filter(|&major| major == newest() || is_taken(&fixture.name, 3))
+                .filter(|&major| is_taken(&fixture.name, major))
                 .map(move |major| (fixture, major))
         })
         .collect();

@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::server::newest;
+
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
 /// Whether all cases are to be run: `PGSTOW_TEST_EVERY=1`, or fixtures are asked for by name.
@@ -20,7 +22,7 @@ pub(crate) fn share_of(name: &str, shares: usize) -> usize {
     (of_name + day) % shares
 }
 
-/// Whether a run takes the case, of which it takes one in `shares`.
-pub(crate) fn is_taken(name: &str, shares: usize) -> bool {
-    wants_every() || share_of(name, shares) == 0
+/// Whether a run takes the fixture on that major: all on the newest, one in three on older ones.
+pub(crate) fn is_taken(fixture: &str, major: u32) -> bool {
+    major == newest() || wants_every() || share_of(fixture, 3) == 0
 }
