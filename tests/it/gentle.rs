@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::harness::pgstow::{Running, command};
 use crate::harness::server::newest_alone;
 use crate::harness::{Database, on_newest, pgstow};
 
@@ -68,8 +69,13 @@ fn a_rate_of_nothing_is_refused() {
     assert!(refused.contains("such as 10MiB"), "{refused}");
 }
 
+/// A dump to nowhere.
+fn create_on(url: &str, options: &[&str]) -> Running {
+    Running::start(command().args(["create", url, "-o", "-"]).args(options))
+}
+
 /// Runs the work while so many sessions are active, which end with it.
-fn beside_active(source: &Database, sessions: usize, work: impl FnOnce()) {
+fn beside_active<T>(source: &Database, sessions: usize, work: impl FnOnce() -> T) -> T {
     let asleep = "FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'";
     let count = format!("SELECT count(*) {asleep}");
     std::thread::scope(|scope| {
@@ -81,8 +87,8 @@ fn beside_active(source: &Database, sessions: usize, work: impl FnOnce()) {
         }
         let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         source.sql(&format!("SELECT pg_terminate_backend(pid) {asleep}"));
-        worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    });
+        worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 #[test]
@@ -92,25 +98,18 @@ fn no_rows_are_read_while_too_many_others_are_active() {
         "CREATE TABLE a AS SELECT generate_series(1, 1000)",
     );
     let url = source.url();
-    let create = |limit| {
-        let arguments = ["create", &url, "-j2", "-o", "-", "--max-load", limit];
-        pgstow(arguments).expect_status(0).stderr()
-    };
     beside_active(&source, 2, || {
-        let said = create("2");
+        let said = create_on(&url, &["-j2", "--max-load", "2"]).ended_with(0);
         assert!(!said.contains("waiting"), "{said}");
     });
-    std::thread::scope(|scope| {
-        let mut waits = None;
-        beside_active(&source, 2, || {
-            let dump = waits.insert(scope.spawn(|| create("1")));
-            std::thread::sleep(Duration::from_secs(2));
-            assert!(!dump.is_finished());
-        });
-        let said = waits.unwrap().join().unwrap();
-        let why = "waiting: 2 other sessions are active, more than 1 (--max-load)";
-        assert!(said.contains(why), "{said}");
+    let dump = beside_active(&source, 2, || {
+        let mut dump = create_on(&url, &["-j2", "--max-load", "1"]);
+        dump.until("waiting: 2 other sessions are active, more than 1 (--max-load)");
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(dump.is_running());
+        dump
     });
+    dump.ended_with(0);
 }
 
 #[test]
@@ -121,16 +120,11 @@ fn who_waits_for_the_dump_does_not_make_it_wait() {
     );
     let url = source.url();
     beside_active(&source, 1, || {
+        let mut dump = create_on(&url, &["--max-load", "0"]);
+        dump.until("waiting: ");
         std::thread::scope(|scope| {
-            let arguments = ["create", &url, "-o", "-", "--max-load", "0"];
-            let dump = scope.spawn(move || pgstow(arguments).expect_status(0).stderr());
-            let looks = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgstow' AND query LIKE '%waits_for_us%'";
-            while source.sql(looks) == "0\n" {
-                std::thread::yield_now();
-            }
             scope.spawn(|| source.sql("ALTER TABLE a ADD COLUMN b int"));
-            let said = dump.join().unwrap();
-            assert!(said.contains("waiting: "), "{said}");
+            dump.ended_with(0);
         });
     });
     assert_eq!(source.sql("SELECT count(b) FROM a"), "0\n");
@@ -151,19 +145,20 @@ fn no_rows_are_read_while_a_standby_is_behind() {
     };
     follower.sql("SELECT pg_wal_replay_pause()");
     source.sql("CREATE TABLE b AS SELECT n, md5(n::text) FROM generate_series(1, 50000) n");
+    let received =
+        "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) > 2000000";
     for (of, name) in [(&source, "primary"), (&follower, "standby")] {
         let url = of.url();
-        let arguments = ["create", &url, "-o", "-", "--max-lag", "1MiB"];
-        std::thread::scope(|scope| {
-            let dump = scope.spawn(|| pgstow(arguments).expect_status(0).stderr());
-            std::thread::sleep(Duration::from_secs(2));
-            assert!(!dump.is_finished(), "{name}");
-            follower.sql("SELECT pg_wal_replay_resume()");
-            let said = dump.join().unwrap();
-            assert!(said.contains("waiting: a standby is"), "{name}: {said}");
-        });
-        let generous = [&arguments[..4], &["--max-lag", "1GiB"]].concat();
-        let said = pgstow(generous).expect_status(0).stderr();
+        while follower.sql(received) != "t\n" {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut dump = create_on(&url, &["--max-lag", "1MiB"]);
+        dump.until("waiting: a standby is");
+        std::thread::sleep(Duration::from_secs(2));
+        assert!(dump.is_running(), "{name}");
+        follower.sql("SELECT pg_wal_replay_resume()");
+        dump.ended_with(0);
+        let said = create_on(&url, &["--max-lag", "1GiB"]).ended_with(0);
         assert!(!said.contains("waiting"), "{name}: {said}");
         follower.sql("SELECT pg_wal_replay_pause()");
         source.sql("INSERT INTO b SELECT n, md5(n::text) FROM generate_series(1, 50000) n");

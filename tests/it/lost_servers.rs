@@ -1,10 +1,8 @@
 //! A server whose disk fills, and one that is gone for good while a standby takes its place: a restore goes on where it stopped.
 
-use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Stdio};
 
-use crate::harness::pgstow::{archive_of, command};
+use crate::harness::pgstow::{Running, archive_of, command};
 use crate::harness::server::newest_alone;
 use crate::harness::{Database, Server, Snapshot, expect_equal};
 use crate::resume::SOURCE;
@@ -14,13 +12,6 @@ struct Trial {
     source: Snapshot,
     archive: PathBuf,
     _dir: tempfile::TempDir,
-}
-
-/// A restore that tells its progress.
-struct Running {
-    child: Child,
-    lines: Lines<BufReader<ChildStderr>>,
-    said: String,
 }
 
 impl Trial {
@@ -35,49 +26,13 @@ impl Trial {
     }
 
     fn start(&self, url: &str, options: &[&str]) -> Running {
-        let mut child = command()
-            .args(["restore", "--yes", "--progress", "json"])
-            .args(options)
-            .arg(&self.archive)
-            .arg(url)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        Running {
-            child,
-            lines,
-            said: String::new(),
-        }
-    }
-}
-
-impl Running {
-    /// Reads on until it says this.
-    #[track_caller]
-    fn until(&mut self, what: &str) {
-        for line in self.lines.by_ref() {
-            let line = line.unwrap();
-            self.said.push_str(&line);
-            self.said.push('\n');
-            if line.contains(what) {
-                return;
-            }
-        }
-        panic!("it never said {what}:\n{}", self.said);
-    }
-
-    /// Reads to its end. What it said.
-    #[track_caller]
-    fn ended_with(mut self, status: i32) -> String {
-        for line in self.lines.by_ref() {
-            self.said.push_str(&line.unwrap());
-            self.said.push('\n');
-        }
-        let ended = self.child.wait().unwrap();
-        assert_eq!(ended.code(), Some(status), "{}", self.said);
-        self.said
+        Running::start(
+            command()
+                .args(["restore", "--yes", "--progress", "json"])
+                .args(options)
+                .arg(&self.archive)
+                .arg(url),
+        )
     }
 }
 
@@ -93,7 +48,7 @@ fn a_disk_that_fills_is_waited_for_or_told_of() {
     running.until("worker_started");
     std::fs::write(&full, "").unwrap();
     running.until("Trying again");
-    assert!(running.said.contains("53100"), "{}", running.said);
+    assert!(running.said().contains("53100"), "{}", running.said());
     std::fs::remove_file(&full).unwrap();
     running.ended_with(0);
     expect_equal("the target that waited", &trial.source, &target);

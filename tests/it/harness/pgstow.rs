@@ -1,7 +1,8 @@
 //! The built binary.
 
 use std::ffi::OsStr;
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use super::Failure;
 
@@ -48,6 +49,64 @@ pub(crate) fn ended_with(status: i32, child: std::process::Child) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(status), "{said}");
     said
+}
+
+/// A call that is listened to while it runs.
+pub(crate) struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    said: String,
+}
+
+impl Running {
+    /// Nobody takes what it writes to standard output.
+    pub(crate) fn start(command: &mut Command) -> Running {
+        let command = command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        Running {
+            lines: BufReader::new(child.stderr.take().unwrap()).lines(),
+            child,
+            said: String::new(),
+        }
+    }
+
+    /// What it said on standard error as far as it was read.
+    pub(crate) fn said(&self) -> &str {
+        &self.said
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Reads on until it says this.
+    #[track_caller]
+    pub(crate) fn until(&mut self, what: &str) {
+        while self.read_line() {
+            if self.said.lines().last().unwrap().contains(what) {
+                return;
+            }
+        }
+        panic!("it never said {what}:\n{}", self.said);
+    }
+
+    /// Reads to its end. What it said.
+    #[track_caller]
+    pub(crate) fn ended_with(mut self, status: i32) -> String {
+        while self.read_line() {}
+        let ended = self.child.wait().unwrap();
+        assert_eq!(ended.code(), Some(status), "{}", self.said);
+        self.said
+    }
+
+    fn read_line(&mut self) -> bool {
+        let Some(line) = self.lines.next() else {
+            return false;
+        };
+        self.said.push_str(&line.unwrap());
+        self.said.push('\n');
+        true
+    }
 }
 
 /// An archive of a database, in a directory that goes with the first of both.
