@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use crate::harness::Server;
 use crate::harness::server::{client_dir, client_dir_17, wanted_majors};
-use crate::link;
-use crate::measure::{Run, run, size_below};
+use crate::link::{self, Line};
+use crate::measure::{Run, run, size_below, until_line};
 use crate::report::Comparison;
 
 /// Measured: the scale 1.0 gives tables of 480 and 420 MB.
@@ -253,6 +253,24 @@ impl Bench {
         })
     }
 
+    /// Plain scripts to standard output.
+    pub(crate) fn scripts(&self) -> [Contender; 2] {
+        let of = |name: &str, program: PathBuf, options: &'static [&'static str]| {
+            let arguments = move |command: &mut Command, database: &str, _: &Path| {
+                command.args(options).arg(database).stderr(Stdio::null());
+            };
+            one(name.to_owned(), self.command(program), arguments)
+        };
+        [
+            of("pg_dump -Fp", self.client.join("pg_dump"), &["-Fp"]),
+            of(
+                "pgstow create -j2",
+                env!("CARGO_BIN_EXE_pgstow").into(),
+                &["create", "-j2", "-Z", "none", "-o", "-"],
+            ),
+        ]
+    }
+
     /// What the server alone takes to send rows: statements side by side, to nowhere.
     pub(crate) fn floor(&self, copies: &[&str]) -> Contender {
         let statement = |rows: &&str| format!("COPY {rows} TO STDOUT");
@@ -394,8 +412,12 @@ impl Bench {
     }
 
     /// The same over a slow line.
-    pub(crate) fn far_away<const N: usize>(&self, contenders: [Contender; N]) -> [Contender; N] {
-        let port = link::start((self.host.clone(), self.port.parse().unwrap()));
+    pub(crate) fn over<const N: usize>(
+        &self,
+        line: Line,
+        contenders: [Contender; N],
+    ) -> [Contender; N] {
+        let port = link::start(line, (self.host.clone(), self.port.parse().unwrap()));
         contenders.map(|contender| contender.through(port))
     }
 
@@ -462,18 +484,42 @@ impl Bench {
         contenders: &[Contender],
         measure: impl Fn(&Contender) -> Run,
     ) -> Comparison {
-        let mut runs: Vec<Vec<Run>> = vec![Vec::new(); contenders.len()];
+        let runs = self.in_turns(contenders, measure);
+        let names = contenders.iter().map(|contender| contender.name.clone());
+        Comparison::new(title, about, names.zip(runs).collect())
+    }
+
+    /// Measures each as often as there are rounds, every second round backwards.
+    pub(crate) fn in_turns<C, M>(
+        &self,
+        contenders: &[C],
+        measure: impl Fn(&C) -> M,
+    ) -> Vec<Vec<M>> {
+        let mut measured: Vec<Vec<M>> = contenders.iter().map(|_| Vec::new()).collect();
         for round in 0..self.rounds {
             let mut turn: Vec<usize> = (0..contenders.len()).collect();
             if round % 2 == 1 {
                 turn.reverse();
             }
             for at in turn {
-                runs[at].push(measure(&contenders[at]));
+                measured[at].push(measure(&contenders[at]));
             }
         }
-        let names = contenders.iter().map(|contender| contender.name.clone());
-        Comparison::new(title, about, names.zip(runs).collect())
+        measured
+    }
+
+    /// Runs dumps to standard output in turns until the first rows come.
+    pub(crate) fn compare_first_rows(
+        &self,
+        database: &str,
+        title: &str,
+        contenders: &[Contender],
+    ) -> Comparison {
+        let about = "until the script's first COPY".to_owned();
+        self.take_turns(title, about, contenders, |contender| {
+            let command = &mut contender.commands(database, self.dir.path())[0];
+            until_line(command, "COPY ", self.postmaster())
+        })
     }
 
     pub(crate) fn run(&self, contender: &Contender, database: &str, dir: &Path) -> Run {

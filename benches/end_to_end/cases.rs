@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use crate::bench::{Bench, Contender, RESTORED};
 use crate::data;
+use crate::gentle::beside_pgbench;
 use crate::link;
-use crate::report::{Comparison, Figure};
+use crate::report::{Comparison, Figure, Section};
 
 /// Something to do, by several contenders.
 pub(crate) struct Case {
     /// For `PGSTOW_BENCH_ONLY`.
     pub(crate) name: &'static str,
-    pub(crate) run: fn(&Bench) -> Vec<Comparison>,
+    pub(crate) run: fn(&Bench) -> Vec<Section>,
     /// More rounds than this tell nothing new, or take too long.
     pub(crate) most_rounds: usize,
 }
@@ -29,15 +30,18 @@ pub(crate) const ALL: &[Case] = &[
     case("partitions", partitions).in_rounds(3),
     case("schema", small_tables).in_rounds(3),
     case("schema_many", many_small_tables).in_rounds(3),
+    case("first_rows", first_rows).in_rounds(3),
     case("restore_one", restore_of_one_table),
     case("restore_two", restore_of_two_tables),
     case("resume", resume_after_a_cut).in_rounds(3),
     case("copy", copy_of_a_database).in_rounds(3),
     // The line decides: rounds are alike.
     case("far", far_away).in_rounds(1),
+    case("cores", more_cores).in_rounds(1),
+    case("gentle", |bench| vec![beside_pgbench(bench)]).in_rounds(3),
 ];
 
-const fn case(name: &'static str, run: fn(&Bench) -> Vec<Comparison>) -> Case {
+const fn case(name: &'static str, run: fn(&Bench) -> Vec<Section>) -> Case {
     Case {
         name,
         run,
@@ -60,7 +64,7 @@ const CUT: f64 = 0.9;
 const PG_DUMP_ZSTD: &str = "pg_dump -Fd -j2 -Z zstd (17)";
 
 /// 480 MB of text and jsonb, 420 MB of numbers.
-fn two_large_tables(bench: &Bench) -> Vec<Comparison> {
+fn two_large_tables(bench: &Bench) -> Vec<Section> {
     fill_two(bench);
     let contenders = [
         bench.pg_dump(&["-Fd", "-j2"]),
@@ -92,21 +96,26 @@ fn two_large_tables(bench: &Bench) -> Vec<Comparison> {
                 Figure::Size,
                 1.0,
             )
-            .goal("pgstow create -j2 -Z zstd:-5", floor, Figure::Time, 1.25),
+            .goal("pgstow create -j2 -Z zstd:-5", floor, Figure::Time, 1.25)
+            .into(),
     ]
 }
 
 /// The same by more and fewer workers.
-fn workers(bench: &Bench) -> Vec<Comparison> {
+fn workers(bench: &Bench) -> Vec<Section> {
     fill_two(bench);
     let of_ours = ["-j1", "-j2", "-j4", "-j8"].map(|jobs| bench.create(&[jobs]));
     let of_theirs = ["-j1", "-j2", "-j4", "-j8"].map(|jobs| bench.pg_dump(&["-Fd", jobs]));
     let contenders: Vec<Contender> = of_theirs.into_iter().chain(of_ours).collect();
-    vec![bench.compare("bench_two", "Two large tables by workers", &contenders)]
+    vec![
+        bench
+            .compare("bench_two", "Two large tables by workers", &contenders)
+            .into(),
+    ]
 }
 
 /// Only ranges of a table can serve more than one core.
-fn one_large_table(bench: &Bench) -> Vec<Comparison> {
+fn one_large_table(bench: &Bench) -> Vec<Section> {
     bench.fill("bench_one", &[data::numbers(bench.number_rows())]);
     let pages: u64 = bench
         .sql("bench_one", "SELECT pg_relation_size('numbers') / 8192")
@@ -125,11 +134,12 @@ fn one_large_table(bench: &Bench) -> Vec<Comparison> {
     vec![
         bench
             .compare("bench_one", "One large table", &contenders)
-            .goal("pgstow create -j2", "pg_dump -Fc", Figure::Time, 0.15),
+            .goal("pgstow create -j2", "pg_dump -Fc", Figure::Time, 0.15)
+            .into(),
     ]
 }
 
-fn text_and_jsonb(bench: &Bench) -> Vec<Comparison> {
+fn text_and_jsonb(bench: &Bench) -> Vec<Section> {
     fill_two(bench);
     vec![one_of(
         bench,
@@ -139,7 +149,7 @@ fn text_and_jsonb(bench: &Bench) -> Vec<Comparison> {
     )]
 }
 
-fn numbers(bench: &Bench) -> Vec<Comparison> {
+fn numbers(bench: &Bench) -> Vec<Section> {
     fill_two(bench);
     vec![one_of(
         bench,
@@ -149,7 +159,7 @@ fn numbers(bench: &Bench) -> Vec<Comparison> {
     )]
 }
 
-fn binary(bench: &Bench) -> Vec<Comparison> {
+fn binary(bench: &Bench) -> Vec<Section> {
     bench.fill("bench_binary", &[data::binary(bench.scaled(400.0))]);
     vec![one_of(
         bench,
@@ -159,18 +169,18 @@ fn binary(bench: &Bench) -> Vec<Comparison> {
     )]
 }
 
-fn wide(bench: &Bench) -> Vec<Comparison> {
+fn wide(bench: &Bench) -> Vec<Section> {
     bench.fill("bench_wide", &[data::wide(bench.scaled(80_000.0))]);
     vec![one_of(bench, "bench_wide", "Rows of 200 columns", &[])]
 }
 
-fn partitions(bench: &Bench) -> Vec<Comparison> {
+fn partitions(bench: &Bench) -> Vec<Section> {
     bench.fill("bench_parted", &[data::partitions(bench.number_rows())]);
     vec![one_of(bench, "bench_parted", "64 partitions", &[])]
 }
 
 /// The usual contenders for a part of a database.
-fn one_of(bench: &Bench, database: &str, title: &str, part: &[&'static str]) -> Comparison {
+fn one_of(bench: &Bench, database: &str, title: &str, part: &[&'static str]) -> Section {
     let with = |options: &[&'static str]| [options, part].concat();
     let contenders = [
         bench.pg_dump(&with(&["-Fd", "-j2"])),
@@ -178,34 +188,59 @@ fn one_of(bench: &Bench, database: &str, title: &str, part: &[&'static str]) -> 
         bench.create(&with(&["-j2"])),
         bench.create(&with(&["-j2", "-Z", "zstd:1"])),
     ];
-    bench.compare(database, title, &contenders)
+    bench.compare(database, title, &contenders).into()
 }
 
 /// 2 000 tables without rows, or as many as `PGSTOW_BENCH_TABLES` says.
-fn small_tables(bench: &Bench) -> Vec<Comparison> {
-    vec![schema_of(bench, bench.tables)]
+fn small_tables(bench: &Bench) -> Vec<Section> {
+    vec![schema_of(bench, bench.tables).into()]
+}
+
+fn many_small_tables(bench: &Bench) -> Vec<Section> {
+    if !has_room_for_many(bench) {
+        return Vec::new();
+    }
+    let comparison = schema_of(bench, MANY);
+    vec![
+        comparison
+            .goal("pgstow create -s", "pg_dump -Fp -s", Figure::Time, 0.4)
+            .into(),
+    ]
+}
+
+/// Catalogs, order and definitions of many tables.
+fn first_rows(bench: &Bench) -> Vec<Section> {
+    if !has_room_for_many(bench) {
+        return Vec::new();
+    }
+    let database = fill_schema(bench, MANY);
+    let title = format!("{MANY} tables, time to the first row");
+    vec![
+        bench
+            .compare_first_rows(&database, &title, &bench.scripts())
+            .into(),
+    ]
 }
 
 /// What takes a lock for each relation needs a server with room for them.
-fn many_small_tables(bench: &Bench) -> Vec<Comparison> {
+fn has_room_for_many(bench: &Bench) -> bool {
     let room = bench.sql(
         "postgres",
         "SELECT current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int",
     );
-    if room.parse::<u32>().unwrap() < 4 * MANY {
+    let has_room = room.parse::<u32>().unwrap() >= 4 * MANY;
+    if !has_room {
         println!(
             "\nno room for {MANY} tables in the server's lock table: see PGSTOW_TEST_SERVER_OPTIONS"
         );
-        return Vec::new();
     }
-    vec![schema_of(bench, MANY).goal("pgstow create -s", "pg_dump -Fp -s", Figure::Time, 0.4)]
+    has_room
 }
 
 const MANY: u32 = 50_000;
 
 fn schema_of(bench: &Bench, tables: u32) -> Comparison {
-    let database = format!("bench_schema_{tables}");
-    bench.fill(&database, &[data::many_tables(tables)]);
+    let database = fill_schema(bench, tables);
     let contenders = [bench.pg_dump(&["-Fp", "-s"]), bench.create(&["-s"])];
     bench.compare(
         &database,
@@ -214,8 +249,14 @@ fn schema_of(bench: &Bench, tables: u32) -> Comparison {
     )
 }
 
+fn fill_schema(bench: &Bench, tables: u32) -> String {
+    let database = format!("bench_schema_{tables}");
+    bench.fill(&database, &[data::many_tables(tables)]);
+    database
+}
+
 /// Five million rows and four indexes on them.
-fn restore_of_one_table(bench: &Bench) -> Vec<Comparison> {
+fn restore_of_one_table(bench: &Bench) -> Vec<Section> {
     bench.fill("bench_indexed", &[data::indexed(bench.indexed_rows())]);
     let half = bench.indexed_rows() / 2;
     let parts = [
@@ -239,11 +280,11 @@ fn restore_of_one_table(bench: &Bench) -> Vec<Comparison> {
     files
         .iter()
         .for_each(|file| std::fs::remove_file(file).unwrap());
-    vec![comparison]
+    vec![comparison.into()]
 }
 
 /// The two large tables.
-fn restore_of_two_tables(bench: &Bench) -> Vec<Comparison> {
+fn restore_of_two_tables(bench: &Bench) -> Vec<Section> {
     fill_two(bench);
     let tables = ["texts", "numbers"];
     let files = tables.map(|name| bench.dir.path().join(name));
@@ -262,7 +303,7 @@ fn restore_of_two_tables(bench: &Bench) -> Vec<Comparison> {
     files
         .iter()
         .for_each(|file| std::fs::remove_file(file).unwrap());
-    vec![comparison]
+    vec![comparison.into()]
 }
 
 fn load_from(table: &str, file: &Path) -> String {
@@ -298,7 +339,7 @@ fn restores(
 }
 
 /// What is left to do after a restore was killed at nine tenths of its time.
-fn resume_after_a_cut(bench: &Bench) -> Vec<Comparison> {
+fn resume_after_a_cut(bench: &Bench) -> Vec<Section> {
     bench.fill("bench_indexed", &[data::indexed(bench.indexed_rows())]);
     fill_two(bench);
     let cases = [
@@ -306,7 +347,7 @@ fn resume_after_a_cut(bench: &Bench) -> Vec<Comparison> {
         ("bench_two", "Resume, two large tables"),
     ];
     let measured = cases.map(|(database, title)| resumes(bench, database, title));
-    measured.into_iter().flatten().collect()
+    measured.into_iter().flatten().map(Section::from).collect()
 }
 
 fn resumes(bench: &Bench, database: &str, title: &str) -> Option<Comparison> {
@@ -346,22 +387,26 @@ fn resumes(bench: &Bench, database: &str, title: &str) -> Option<Comparison> {
 }
 
 /// From database to database.
-fn copy_of_a_database(bench: &Bench) -> Vec<Comparison> {
+fn copy_of_a_database(bench: &Bench) -> Vec<Section> {
     if !bench.has_pgcopydb() {
         println!("\nno pgcopydb here: nothing to compare copies with");
         return Vec::new();
     }
     bench.fill("bench_indexed", &[data::indexed(bench.indexed_rows())]);
     let contenders = [bench.pgcopydb(), bench.copy_of_database()];
-    vec![bench.compare_copies(
-        "bench_indexed",
-        "Copy of one table with four indexes",
-        &contenders,
-    )]
+    vec![
+        bench
+            .compare_copies(
+                "bench_indexed",
+                "Copy of one table with four indexes",
+                &contenders,
+            )
+            .into(),
+    ]
 }
 
 /// A server at the other end of a slow line: 200 small tables, and one of which the line takes a few seconds.
-fn far_away(bench: &Bench) -> Vec<Comparison> {
+fn far_away(bench: &Bench) -> Vec<Section> {
     let scripts = [
         data::numbers(bench.number_rows() / 2),
         data::many_tables(200),
@@ -369,32 +414,83 @@ fn far_away(bench: &Bench) -> Vec<Comparison> {
     bench.fill("bench_far", &scripts);
     let line = format!(
         "{} ms there and back, {} Mbit/s",
-        link::ROUND_TRIP.as_millis(),
-        link::BYTES_PER_SECOND * 8 / 1_000_000
+        link::FAR.round_trip.as_millis(),
+        link::FAR.bytes_per_second * 8 / 1_000_000
     );
-    let dumps = bench.far_away([
-        bench.pg_dump(&["-Fd", "-j2"]),
-        bench.create(&["-j2"]),
-        bench.create(&["-j2", "-Z", "auto"]),
-    ]);
+    let dumps = bench.over(
+        link::FAR,
+        [
+            bench.pg_dump(&["-Fd", "-j2"]),
+            bench.create(&["-j2"]),
+            bench.create(&["-j2", "-Z", "auto"]),
+        ],
+    );
     let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
     let archive = archive(bench, "bench_far", dir.path());
     bench.run(&bench.pg_dump(&["-Fd", "-j2"]), "bench_far", dir.path());
-    let restores = bench.far_away([
-        bench.pg_restore(dir.path().join("out")),
-        bench.restore(&archive, &["-j2", "--no-analyze"]),
-    ]);
+    let restores = bench.over(
+        link::FAR,
+        [
+            bench.pg_restore(dir.path().join("out")),
+            bench.restore(&archive, &["-j2", "--no-analyze"]),
+        ],
+    );
     vec![
-        bench.compare(
-            "bench_far",
-            &format!("Dump over a slow line ({line})"),
-            &dumps,
-        ),
-        bench.compare_restores(
-            "bench_far",
-            &format!("Restore over a slow line ({line})"),
-            &restores,
-        ),
+        bench
+            .compare(
+                "bench_far",
+                &format!("Dump over a slow line ({line})"),
+                &dumps,
+            )
+            .into(),
+        bench
+            .compare_restores(
+                "bench_far",
+                &format!("Restore over a slow line ({line})"),
+                &restores,
+            )
+            .into(),
+    ]
+}
+
+/// One table, from and to a server whose cores are slow, but as many as there are connections.
+fn more_cores(bench: &Bench) -> Vec<Section> {
+    bench.fill("bench_one", &[data::numbers(bench.number_rows())]);
+    let a_core = format!(
+        "a simulation: {:.1} MB/s for each connection",
+        f64::from(u32::try_from(link::SLOW_CORES.bytes_per_second).unwrap()) / 1e6
+    );
+    let dumps = bench.over(
+        link::SLOW_CORES,
+        [
+            bench.pg_dump(&["-Fd", "-j8"]),
+            bench.create(&["-j1"]),
+            bench.create(&["-j2"]),
+            bench.create(&["-j4"]),
+            bench.create(&["-j8"]),
+        ],
+    );
+    let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
+    let archive = archive(bench, "bench_one", dir.path());
+    bench.run(&bench.pg_dump(&["-Fd", "-j2"]), "bench_one", dir.path());
+    let restore = |jobs| bench.restore(&archive, &[jobs, "--no-analyze"]);
+    let restores = bench.over(
+        link::SLOW_CORES,
+        [
+            bench.pg_restore(dir.path().join("out")),
+            restore("-j1"),
+            restore("-j2"),
+            restore("-j4"),
+            restore("-j8"),
+        ],
+    );
+    let title =
+        |what: &str| format!("{what} of one table on a server of many slow cores ({a_core})");
+    vec![
+        bench.compare("bench_one", &title("Dump"), &dumps).into(),
+        bench
+            .compare_restores("bench_one", &title("Restore"), &restores)
+            .into(),
     ]
 }
 

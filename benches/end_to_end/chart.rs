@@ -43,8 +43,8 @@ struct Colors {
 }
 
 /// One contender.
-pub(crate) struct Bar<'a> {
-    pub(crate) label: &'a str,
+pub(crate) struct Bar {
+    pub(crate) label: String,
     pub(crate) seconds: f64,
     pub(crate) ratio: f64,
 }
@@ -58,7 +58,7 @@ const TOP: f64 = 40.0;
 const PITCH: f64 = 26.0;
 
 /// Shorter is better; the first bar's time is 1.00.
-pub(crate) fn chart(title: &str, bars: &[Bar<'_>], theme: Theme) -> String {
+pub(crate) fn chart(title: &str, bars: &[Bar], theme: Theme) -> String {
     let colors = theme.colors();
     let longest = bars.iter().map(|bar| bar.seconds).fold(0.0, f64::max);
     #[allow(clippy::cast_precision_loss, reason = "a dozen bars")]
@@ -73,7 +73,7 @@ pub(crate) fn chart(title: &str, bars: &[Bar<'_>], theme: Theme) -> String {
     let mut y = TOP;
     for bar in bars {
         let width = (bar.seconds / longest * (WIDTH - LEFT - RIGHT)).max(1.0);
-        let color = match bar.label {
+        let color = match bar.label.as_str() {
             label if label.ends_with("(floor)") => colors.floor,
             label if label.starts_with("pgstow") => colors.ours,
             _ => colors.others,
@@ -85,7 +85,7 @@ pub(crate) fn chart(title: &str, bars: &[Bar<'_>], theme: Theme) -> String {
              <text x=\"{:.1}\" y=\"{}\">{:.2} s · {:.2}</text>",
             LEFT - 8.0,
             y + 14.0,
-            escaped(bar.label),
+            escaped(&bar.label),
             LEFT + width + 6.0,
             y + 14.0,
             bar.seconds,

@@ -7,22 +7,15 @@ use std::time::{Duration, Instant};
 use crate::bench::{Bench, Contender};
 use crate::cases::fill_two;
 use crate::measure::median;
-
-/// pgbench with each kind of dump beside it.
-pub(crate) struct Workload {
-    pub(crate) about: String,
-    /// What ran beside it, and what each round said.
-    pub(crate) rows: Vec<(String, Vec<Load>)>,
-}
+use crate::report::{Section, medians_of, or_dash};
 
 /// What pgbench reached in one run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Load {
-    pub(crate) transactions_per_second: f64,
+struct Load {
+    transactions_per_second: f64,
     /// Milliseconds that 99 of 100 transactions took at most.
-    pub(crate) p99: f64,
+    p99: f64,
     /// Dumps that were done meanwhile, the last one in part.
-    pub(crate) dumps: f64,
+    dumps: f64,
 }
 
 /// pgbench's database: 100 000 accounts each.
@@ -31,40 +24,52 @@ const CLIENTS: &str = "4";
 const SECONDS: u64 = 15;
 
 /// Runs pgbench alone, then beside dumps of the two large tables that follow each other until it is done.
-pub(crate) fn beside_pgbench(bench: &Bench) -> Workload {
+pub(crate) fn beside_pgbench(bench: &Bench) -> Section {
     fill_two(bench);
     bench.fresh("bench_workload");
     let mut fill = bench.pgbench();
     let filled = fill.args(["-i", "-q", "-s", BRANCHES, "bench_workload"]);
     assert!(filled.status().unwrap().success(), "pgbench -i failed");
 
-    let nothing: Option<Contender> = None;
     let contenders = [
-        nothing,
+        None,
         Some(bench.pg_dump(&["-Fd", "-j2"])),
         Some(bench.create(&["-j2"])),
         Some(bench.create(&["-j1"])),
         Some(bench.create(&["-j2", "--max-rate", "20MiB"])),
         Some(bench.create(&["-j2", "--max-load", "2"])),
     ];
-    let mut rows: Vec<(String, Vec<Load>)> = contenders
-        .iter()
-        .map(|beside| {
-            let name = beside.as_ref().map_or("nothing", |it| &it.name);
-            (name.to_owned(), Vec::new())
-        })
-        .collect();
-    for _ in 0..bench.rounds {
-        for (contender, (_, loads)) in contenders.iter().zip(&mut rows) {
-            loads.push(measure(bench, contender.as_ref()));
-        }
-    }
+    // The first run on fresh tables is slower than all others.
+    measure(bench, None);
+    let loads = bench.in_turns(&contenders, |beside| measure(bench, beside.as_ref()));
     bench.sql("postgres", "DROP DATABASE bench_workload");
-    let about = format!(
-        "pgbench with {CLIENTS} clients for {SECONDS} seconds a round, as fast as it can; beside it one dump after the other of {}",
-        bench.size("bench_two")
-    );
-    Workload { about, rows }
+
+    let middle = |loads: &[Load], of: fn(&Load) -> f64| median(loads.iter().map(of).collect());
+    let alone = middle(&loads[0], |load| load.transactions_per_second);
+    let rows = contenders.iter().zip(&loads).map(|(beside, loads)| {
+        let transactions = middle(loads, |load| load.transactions_per_second);
+        let dumps = middle(loads, |load| load.dumps);
+        let name = beside.as_ref().map_or("nothing", |it| it.name.trim());
+        vec![
+            name.to_owned(),
+            format!("{transactions:.0}"),
+            format!("{:.2}", transactions / alone),
+            format!("{:.1}", middle(loads, |load| load.p99)),
+            or_dash(dumps > 0.0, dumps, 1),
+        ]
+    });
+    Section {
+        title: "What is left for others".to_owned(),
+        about: format!(
+            "pgbench with {CLIENTS} clients for {SECONDS} seconds a round, as fast as it can; beside it one dump after the other of {}; {}",
+            bench.size("bench_two"),
+            medians_of(bench.rounds)
+        ),
+        head: &["beside it", "transactions/s", "ratio", "p99 in ms", "dumps"],
+        rows: rows.collect(),
+        goals: Vec::new(),
+        bars: Vec::new(),
+    }
 }
 
 fn measure(bench: &Bench, beside: Option<&Contender>) -> Load {

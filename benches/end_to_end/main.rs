@@ -49,10 +49,6 @@ fn main() {
             report.add(case.name, (case.run)(&bench));
         }
     }
-    if bench.wants("gentle") {
-        bench.rounds = asked.min(3);
-        report.add_workload(gentle::beside_pgbench(&bench));
-    }
     if let Some(dir) = &bench.report_into {
         report.write(dir, &bench);
     }

@@ -1,7 +1,8 @@
 //! Runs of processes: time, memory, CPU.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// One run of a contender, or the median of several, each figure's own.
@@ -26,6 +27,29 @@ pub(crate) fn run(commands: &mut [Command], postmaster: Option<u32>) -> Run {
         peak_bytes,
         client_cpu: cpu_of_waited_children("self") - client,
         server_cpu: server_cpu(postmaster) - server,
+    }
+}
+
+/// Runs a command until it writes a line that begins so, and kills it.
+pub(crate) fn until_line(command: &mut Command, start: &str, postmaster: Option<u32>) -> Run {
+    let (client, server) = (cpu_of_waited_children("self"), server_cpu(postmaster));
+    let started = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).split(b'\n');
+    let found = lines
+        .map(Result::unwrap)
+        .any(|line| line.starts_with(start.as_bytes()));
+    assert!(found, "{command:?} never wrote {start}");
+    let seconds = started.elapsed().as_secs_f64();
+    let (peak_bytes, server_after) = (resident_bytes(child.id()), server_cpu(postmaster));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Run {
+        seconds,
+        bytes: 0,
+        peak_bytes,
+        client_cpu: cpu_of_waited_children("self") - client,
+        server_cpu: server_after - server,
     }
 }
 

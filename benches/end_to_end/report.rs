@@ -5,8 +5,19 @@ use std::path::Path;
 
 use crate::bench::Bench;
 use crate::chart::{Bar, Theme, chart};
-use crate::gentle::{Load, Workload};
 use crate::measure::{Run, median, median_run};
+
+/// One table of the report.
+pub(crate) struct Section {
+    pub(crate) title: String,
+    pub(crate) about: String,
+    pub(crate) head: &'static [&'static str],
+    pub(crate) rows: Vec<Vec<String>>,
+    /// What was to be reached, and whether it was: sentences.
+    pub(crate) goals: Vec<String>,
+    /// Drawn, if there are any.
+    pub(crate) bars: Vec<Bar>,
+}
 
 /// Contenders that did the same job in turns.
 pub(crate) struct Comparison {
@@ -77,12 +88,12 @@ impl Comparison {
         (reached, (reached * 100.0).round() <= goal.at_most * 100.0)
     }
 
-    fn rows(&self) -> Vec<[String; 8]> {
+    fn rows(&self) -> Vec<Vec<String>> {
         let first = &self.contenders[0].1;
         let rows = self.contenders.iter().map(|(name, runs)| {
             let run = median_run(runs);
             let has_bytes = run.bytes > 0 && first[0].bytes > 0;
-            [
+            vec![
                 name.trim().to_owned(),
                 format!("{:.2}", run.seconds),
                 format!("{:.2}", ratio_of_rounds(runs, first, Figure::Time)),
@@ -94,22 +105,6 @@ impl Comparison {
             ]
         });
         rows.collect()
-    }
-
-    /// `medians of 3 rounds`
-    fn rounds(&self) -> String {
-        match self.contenders[0].1.len() {
-            1 => "one round".to_owned(),
-            rounds => format!("medians of {rounds} rounds"),
-        }
-    }
-
-    fn print(&self) {
-        println!("\n{}: {}, {}", self.title, self.about, self.rounds());
-        print_table(HEAD, self.rows(), 11);
-        for goal in &self.goals {
-            println!("  {}", self.sentence(goal));
-        }
     }
 
     fn sentence(&self, goal: &Goal) -> String {
@@ -127,102 +122,107 @@ impl Comparison {
         )
     }
 
-    fn markdown(&self, name: &str) -> String {
-        let mut text = format!(
-            "\n## {}\n\n{}, {}.\n\n",
-            self.title,
-            self.about,
-            self.rounds()
-        );
-        text.push_str(&markdown_table(HEAD, self.rows()));
-        text.push('\n');
-        for goal in &self.goals {
-            let _ = writeln!(text, "- {}", self.sentence(goal));
-        }
-        let _ = writeln!(text, "\n{}", picture(name, &self.title, "charts/"));
-        text
-    }
-
-    fn chart(&self, theme: Theme) -> String {
+    fn bars(&self) -> Vec<Bar> {
         let first = &self.contenders[0].1;
         let bars = self.contenders.iter().map(|(name, runs)| Bar {
-            label: name.trim(),
+            label: name.trim().to_owned(),
             seconds: median_run(runs).seconds,
             ratio: ratio_of_rounds(runs, first, Figure::Time),
         });
-        chart(&self.title, &bars.collect::<Vec<_>>(), theme)
+        bars.collect()
     }
 }
 
-const HEAD: [&str; 8] = [
-    "",
-    "seconds",
-    "ratio",
-    "MB out",
-    "ratio",
-    "peak MiB",
-    "client CPU",
-    "server CPU",
-];
-
-impl Workload {
-    const TITLE: &str = "What is left for others";
-
-    fn rows(&self) -> Vec<[String; 5]> {
-        let middle = |loads: &[Load], of: fn(&Load) -> f64| median(loads.iter().map(of).collect());
-        let alone = middle(&self.rows[0].1, |load| load.transactions_per_second);
-        let rows = self.rows.iter().map(|(beside, loads)| {
-            let transactions = middle(loads, |load| load.transactions_per_second);
-            let dumps = middle(loads, |load| load.dumps);
-            [
-                beside.trim().to_owned(),
-                format!("{transactions:.0}"),
-                format!("{:.2}", transactions / alone),
-                format!("{:.1}", middle(loads, |load| load.p99)),
-                or_dash(dumps > 0.0, dumps, 1),
-            ]
-        });
-        rows.collect()
+impl From<Comparison> for Section {
+    fn from(comparison: Comparison) -> Section {
+        let goals = comparison.goals.iter();
+        Section {
+            goals: goals.map(|goal| comparison.sentence(goal)).collect(),
+            rows: comparison.rows(),
+            bars: comparison.bars(),
+            about: format!(
+                "{}, {}",
+                comparison.about,
+                medians_of(comparison.contenders[0].1.len())
+            ),
+            title: comparison.title,
+            head: &[
+                "",
+                "seconds",
+                "ratio",
+                "MB out",
+                "ratio",
+                "peak MiB",
+                "client CPU",
+                "server CPU",
+            ],
+        }
     }
+}
 
+/// `medians of 3 rounds`
+pub(crate) fn medians_of(rounds: usize) -> String {
+    match rounds {
+        1 => "one round".to_owned(),
+        rounds => format!("medians of {rounds} rounds"),
+    }
+}
+
+impl Section {
     fn print(&self) {
-        println!("\n{}: {}", Self::TITLE, self.about);
-        print_table(WORKLOAD_HEAD, self.rows(), 20);
+        println!("\n{}: {}", self.title, self.about);
+        let width = self.head.iter().map(|name| name.len()).max().unwrap() + 3;
+        let head = self.head.iter().map(ToString::to_string).collect();
+        for row in std::iter::once(&head).chain(&self.rows) {
+            print!("  {:<52}", row[0]);
+            row[1..].iter().for_each(|cell| print!("{cell:>width$}"));
+            println!();
+        }
+        for goal in &self.goals {
+            println!("  {goal}");
+        }
     }
 
-    fn markdown(&self) -> String {
-        let table = markdown_table(WORKLOAD_HEAD, self.rows());
-        format!("\n## {}\n\n{}.\n\n{table}", Self::TITLE, self.about)
+    /// The first column is code.
+    fn markdown(&self, name: &str) -> String {
+        let mut text = format!("\n## {}\n\n{}.\n\n", self.title, self.about);
+        let _ = writeln!(text, "| {} |", self.head.join(" | "));
+        let _ = writeln!(text, "|{}", "---|".repeat(self.head.len()));
+        for row in &self.rows {
+            let first = row[0].replace('|', "\\|");
+            let _ = writeln!(text, "| `{first}` | {} |", row[1..].join(" | "));
+        }
+        if !self.goals.is_empty() {
+            text.push('\n');
+        }
+        for goal in &self.goals {
+            let _ = writeln!(text, "- {goal}");
+        }
+        if !self.bars.is_empty() {
+            let _ = writeln!(text, "\n{}", picture(name, &self.title, "charts/"));
+        }
+        text
     }
 }
-
-const WORKLOAD_HEAD: [&str; 5] = ["beside it", "transactions/s", "ratio", "p99 in ms", "dumps"];
 
 /// All that was measured.
 #[derive(Default)]
 pub(crate) struct Report {
-    /// File name and comparison.
-    comparisons: Vec<(String, Comparison)>,
-    workload: Option<Workload>,
+    /// File name and section.
+    sections: Vec<(String, Section)>,
 }
 
 impl Report {
-    /// Adds what a workload reached, and prints it.
-    pub(crate) fn add_workload(&mut self, workload: Workload) {
-        workload.print();
-        self.workload = Some(workload);
-    }
-
     /// Adds what a case found, and prints it.
-    pub(crate) fn add(&mut self, case: &str, comparisons: Vec<Comparison>) {
-        let is_alone = comparisons.len() == 1;
-        for (number, comparison) in comparisons.into_iter().enumerate() {
-            comparison.print();
+    pub(crate) fn add(&mut self, case: &str, sections: Vec<Section>) {
+        let is_alone = sections.len() == 1;
+        for (number, section) in sections.into_iter().enumerate() {
+            section.print();
             let name = match is_alone {
                 true => case.to_owned(),
                 false => format!("{case}_{}", number + 1),
             };
-            self.comparisons.push((name, comparison));
+            self.sections.push((name, section));
         }
     }
 
@@ -231,15 +231,15 @@ impl Report {
         let charts = dir.join("charts");
         std::fs::create_dir_all(&charts).unwrap();
         let mut text = self.introduction(bench);
-        for (name, comparison) in &self.comparisons {
-            text.push_str(&comparison.markdown(name));
+        for (name, section) in &self.sections {
+            text.push_str(&section.markdown(name));
+            if section.bars.is_empty() {
+                continue;
+            }
             for theme in [Theme::Light, Theme::Dark] {
                 let file = charts.join(format!("{name}-{}.svg", theme.as_str()));
-                std::fs::write(file, comparison.chart(theme)).unwrap();
+                std::fs::write(file, chart(&section.title, &section.bars, theme)).unwrap();
             }
-        }
-        if let Some(workload) = &self.workload {
-            text.push_str(&workload.markdown());
         }
         std::fs::write(dir.join("REPORT.md"), text).unwrap();
     }
@@ -255,9 +255,9 @@ impl Report {
         for line in machine().into_iter().chain(bench.versions()) {
             let _ = writeln!(text, "- {line}");
         }
-        let goals = self.comparisons.iter().flat_map(|(_, comparison)| {
-            let goals = comparison.goals.iter();
-            goals.map(|goal| format!("{}: {}", comparison.title, comparison.sentence(goal)))
+        let goals = self.sections.iter().flat_map(|(_, section)| {
+            let goals = section.goals.iter();
+            goals.map(|goal| format!("{}: {goal}", section.title))
         });
         text.push_str("\n## Goals\n\n");
         for goal in goals {
@@ -265,25 +265,6 @@ impl Report {
         }
         text
     }
-}
-
-/// Columns behind the first are `width` wide.
-fn print_table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, width: usize) {
-    for row in std::iter::once(head.map(str::to_owned)).chain(rows) {
-        print!("  {:<52}", row[0]);
-        row[1..].iter().for_each(|cell| print!("{cell:>width$}"));
-        println!();
-    }
-}
-
-/// The first column is code.
-fn markdown_table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
-    let mut text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(N));
-    for mut row in rows {
-        row[0] = format!("`{}`", row[0].replace('|', "\\|"));
-        let _ = writeln!(text, "| {} |", row.join(" | "));
-    }
-    text
 }
 
 /// A picture for light pages and for dark ones.
@@ -327,7 +308,7 @@ fn as_ratio(value: u64, of: u64) -> f64 {
     value as f64 / of as f64
 }
 
-fn or_dash(is_known: bool, value: f64, digits: usize) -> String {
+pub(crate) fn or_dash(is_known: bool, value: f64, digits: usize) -> String {
     match is_known {
         true => format!("{value:.digits$}"),
         false => "-".into(),
