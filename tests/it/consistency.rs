@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use crate::harness::database::psql_command;
 use crate::harness::pgstow::{command, ended_with};
 use crate::harness::share::wants_every;
-use crate::harness::{Database, Server, on_every_major, on_newest, pgstow};
+use crate::harness::{Database, Server, on_every_major, on_newest, pgstow, wait_until};
 
 /// How often, and how often where every case is wanted.
 const RUNS: usize = 6;
@@ -192,8 +192,5 @@ fn statement(database: &Database, script: &str) -> Child {
 /// Returns when `pg_locks` has a row for which the condition holds.
 fn wait_for(database: &Database, condition: &str) {
     let query = format!("SELECT count(*) FROM pg_locks WHERE {condition}");
-    let begin = std::time::Instant::now();
-    while database.sql(&query).trim() == "0" {
-        assert!(begin.elapsed().as_secs() < 60, "never seen: {condition}");
-    }
+    wait_until(condition, || database.sql(&query) != "0\n");
 }

@@ -97,12 +97,7 @@ fn a_killed_pgstow_leaves_no_backup() {
             assert!(!name.starts_with("a.sql.gz"), "{name} looks like a backup");
         }
         // The server notices and ends what it was doing for it.
-        let mut tries = 0;
-        while source.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'") != "0\n" {
-            tries += 1;
-            assert!(tries < 200, "backends of the killed pgstow live on");
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
+        source.wait_for_quiet();
     });
 }
 

@@ -239,7 +239,7 @@ impl Trial {
             let options = [["--retry-for=0", "--retry-for=60"][usize::from(random.below(4) != 0)]];
             let (end, said) = self.disturbed(way, &options, fault, random);
             story.push_str(&format!("{fault:?} {options:?}: {end:?}\n{said}"));
-            self.wait_for_quiet();
+            self.target.wait_for_quiet();
             let is_new = self.is_new();
             match end {
                 End::Done => assert!(is_new, "it said that it was done\n{story}"),
@@ -270,15 +270,6 @@ impl Trial {
         self.expect(&self.source, &story);
     }
 
-    /// Until the server has done or undone what it was doing for somebody who is gone.
-    fn wait_for_quiet(&self) {
-        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                      AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
-        while self.target.sql(others) != "0\n" {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
-
     /// Disturbs a restore some times, lets it through at last and compares.
     fn run_resumable(&self, way: &Way, faults: &[Fault], random: &mut Random) {
         let jobs = format!("-j{}", 1 + random.below(4));
@@ -291,6 +282,7 @@ impl Trial {
             options.extend(self.is_unfinished().then_some("--resume"));
             let (end, said) = self.disturbed(way, &options, fault, random);
             story.push_str(&format!("{fault:?} {options:?}: {end:?}\n{said}"));
+            self.target.wait_for_quiet();
             let is_over = end == End::Done && !said.contains("Trying again");
             if matches!(fault, Fault::Crash) && is_over
                 || said.contains("has emptied unlogged tables")

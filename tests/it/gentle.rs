@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::pgstow::{Running, command};
 use crate::harness::server::newest_alone;
-use crate::harness::{Database, on_newest, pgstow};
+use crate::harness::{Database, on_newest, pgstow, wait_until};
 
 /// Rows of tables and large objects, with digests.
 fn rows(archive: &str) -> Vec<Value> {
@@ -82,10 +82,12 @@ fn beside_active<T>(source: &Database, sessions: usize, work: impl FnOnce() -> T
         for _ in 0..sessions {
             scope.spawn(|| source.try_sql("SELECT pg_sleep(600)"));
         }
-        while source.sql(&count) != format!("{sessions}\n") {
-            std::thread::yield_now();
-        }
-        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait_until("all sessions are active", || {
+                source.sql(&count) == format!("{sessions}\n")
+            });
+            work()
+        }));
         source.sql(&format!("SELECT pg_terminate_backend(pid) {asleep}"));
         worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
@@ -149,9 +151,7 @@ fn no_rows_are_read_while_a_standby_is_behind() {
         "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) > 2000000";
     for (of, name) in [(&source, "primary"), (&follower, "standby")] {
         let url = of.url();
-        while follower.sql(received) != "t\n" {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until("the standby is behind", || follower.sql(received) == "t\n");
         let mut dump = create_on(&url, &["--max-lag", "1MiB"]);
         dump.until("waiting: a standby is");
         std::thread::sleep(Duration::from_secs(2));

@@ -8,7 +8,9 @@ use pgstow::archive::{ArchiveReader, ArchiveWriter, Compression, MemberEncoder};
 use serde_json::Value;
 
 use crate::harness::pgstow::{command, finish};
-use crate::harness::{Database, Host, Server, Snapshot, differences, on_newest};
+use crate::harness::{
+    Database, Host, Server, Snapshot, differences, on_newest, wait_while_running,
+};
 
 const SHOP: &str = "
     CREATE TABLE users (id int PRIMARY KEY, name text NOT NULL);
@@ -181,10 +183,9 @@ fn one_run_per_name_at_a_time() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        while !host.dir().join("waits").exists() {
-            assert!(first.try_wait().unwrap().is_none(), "it ended too early");
-            std::thread::yield_now();
-        }
+        wait_while_running(&mut first, "it waits in its hook", || {
+            host.dir().join("waits").exists()
+        });
         let refused = host.run(["create"]).expect_status(11);
         assert!(refused.stderr().contains("in use"), "{}", refused.stderr());
         // Another name is another backup.
@@ -294,9 +295,9 @@ fn a_set_that_is_restored_is_not_deleted() {
             .spawn()
             .unwrap();
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        while target.sql(waits) == "0\n" {
-            assert!(restore.try_wait().unwrap().is_none(), "it ended too early");
-        }
+        wait_while_running(&mut restore, "it waits for the lock", || {
+            target.sql(waits) != "0\n"
+        });
         let cleaned = host.run(["cleanup", "--keep-last", "1"]).expect_status(0);
         assert!(cleaned.stdout().contains("in use"), "{}", cleaned.stdout());
         assert_eq!(host.ids().len(), 2);

@@ -3,6 +3,7 @@
 use crate::harness::pgstow::{Outcome, archive_of, command, finish};
 use crate::harness::{
     Database, Server, Snapshot, differences, expect_equal, on_every_major, on_newest, pgstow,
+    wait_while_running,
 };
 
 pub(crate) const SOURCE: &str = "
@@ -292,9 +293,9 @@ fn a_second_restore_at_the_same_time_is_refused() {
             .unwrap();
         let waiting =
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'big'::regclass";
-        while target.sql(waiting) != "1\n" {
-            std::thread::yield_now();
-        }
+        wait_while_running(&mut first, "it waits for the lock", || {
+            target.sql(waiting) == "1\n"
+        });
         let refused = trial
             .restore(&target, "", &["--retry-for", "0"])
             .expect_status(11);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use crate::harness::pgstow::finish;
-use crate::harness::{Database, Host, on_newest};
+use crate::harness::{Database, Host, on_newest, wait_until, wait_while_running};
 
 /// A running service. Its log gathers in memory.
 struct Service {
@@ -135,15 +135,9 @@ impl Service {
 
     /// Its log, once a line with that text is in it: lines reach us a moment later than answers.
     fn logged(&self, text: &str) -> String {
-        let started = std::time::Instant::now();
-        loop {
-            let log = self.log.lock().unwrap().clone();
-            if log.contains(text) {
-                return log;
-            }
-            assert!(started.elapsed().as_secs() < 30, "no {text:?} in:\n{log}");
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        let log = || self.log.lock().unwrap().clone();
+        wait_until(&format!("it logs {text:?}"), || log().contains(text));
+        log()
     }
 }
 
@@ -151,6 +145,9 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("{}", self.log.lock().unwrap());
+        }
     }
 }
 
@@ -319,14 +316,12 @@ fn of_fifty_creates_at_once_one_runs() {
         host.run(["create"]).expect_status(11);
         std::fs::write(host.dir().join("gate"), "").unwrap();
         // The set is there a moment before its job has ended.
-        let again = loop {
-            let answer = service.post("/api/backup/create?wait=true", "");
-            if answer.status != 409 {
-                break answer;
-            }
-            std::thread::yield_now();
-        };
-        again.expect(200);
+        let mut status = 409;
+        wait_until("another create is let in", || {
+            status = service.post("/api/backup/create?wait=true", "").status;
+            status != 409
+        });
+        assert_eq!(status, 200);
         assert_eq!(host.ids().len(), 2);
     });
 }
@@ -505,9 +500,11 @@ fn a_service_that_stops_leaves_nothing_half_done() {
         let mut service = Service::start(&host, &["--no-schedule"]);
         let job = service.post("/api/backup/create", "").expect(202).json();
         let id = job["id"].as_str().unwrap();
-        while service.get(&format!("/api/jobs/{id}")).json()["phase"] == Value::Null {
-            std::thread::yield_now();
-        }
+        wait_until("the job is at work", || {
+            let job = service.get(&format!("/api/jobs/{id}")).json();
+            assert_eq!(job["state"], "running", "{job}");
+            job["phase"] != Value::Null
+        });
         assert_eq!(service.stop(), 0);
         blocker.release();
         assert_eq!(host.files(), [""; 0]);
@@ -525,9 +522,9 @@ fn missed_runs_are_caught_up_when_the_service_starts() {
         let mut service = Service::start(&host, &[]);
         // One daily set for three days; the week and the month may have passed as well.
         let of_kind = |kind: &str| host.list().iter().filter(|set| set["kind"] == kind).count();
-        while of_kind("daily") < 2 {
-            std::thread::yield_now();
-        }
+        wait_while_running(&mut service.child, "a daily set is made", || {
+            of_kind("daily") >= 2
+        });
         service.logged("cleanup done");
         assert_eq!(of_kind("daily"), 2);
         assert!(of_kind("weekly") <= 1 && of_kind("monthly") <= 1);

@@ -7,6 +7,7 @@ use crate::harness::pgstow::{Outcome, command, ended_with, finish, signal};
 use crate::harness::server::{client_dir, newest_alone};
 use crate::harness::{
     Database, Proxy, Server, Snapshot, expect_equal, on_every_major, on_newest, pgstow,
+    wait_while_running,
 };
 use crate::resume::{OLD, SOURCE};
 
@@ -58,15 +59,6 @@ fn restore(archive: &Path, target: &Database, options: &[&str]) -> Outcome {
     finish(&mut call(archive, &target.url(), options))
 }
 
-/// Until nobody works in the target: what the server still did for somebody who died is done or undone.
-fn wait_for_quiet(target: &Database) {
-    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-                  AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
-    while target.sql(others) != "0\n" {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn archives_of_both_makes_come_back_over_what_is_there_and_over_nothing() {
     on_every_major(|server| {
@@ -99,7 +91,7 @@ fn killed_anywhere_before_the_commit_the_target_is_as_it_was() {
         for place in ["restore.member", "restore.step", "restore.before_commit"] {
             let mut killed = call(&trial.ours, &target.url(), &[]);
             finish(killed.env("PGSTOW_FAILPOINT", place)).expect_status(KILLED);
-            wait_for_quiet(&target);
+            target.wait_for_quiet();
             expect_equal("the target", &old, &target);
         }
         let mut killed = call(&trial.ours, &target.url(), &[]);
@@ -192,7 +184,7 @@ impl SlowCommit {
             .target
             .server
             .url_through(self.proxy.port, &self.target.name);
-        let child = call(&self.trial.ours, &url, &["-a", "--no-analyze"])
+        let mut child = call(&self.trial.ours, &url, &["-a", "--no-analyze"])
             .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -200,9 +192,9 @@ impl SlowCommit {
             .unwrap();
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                        AND query = 'COMMIT' AND wait_event = 'advisory'";
-        while self.target.sql(waiting) != "1\n" {
-            std::thread::yield_now();
-        }
+        wait_while_running(&mut child, "it waits in its COMMIT", || {
+            self.target.sql(waiting) == "1\n"
+        });
         child
     }
 
@@ -211,12 +203,12 @@ impl SlowCommit {
     }
 
     /// Lets the COMMIT through, but not its answer.
-    fn commit_unheard(&self, held: &mut crate::harness::database::Held) {
+    fn commit_unheard(&self, held: &mut crate::harness::database::Held, child: &mut Child) {
         self.proxy.swallow_answers();
         held.release();
-        while self.target.sql("SELECT count(*) FROM t") != "2\n" {
-            std::thread::yield_now();
-        }
+        wait_while_running(child, "its rows are there", || {
+            self.target.sql("SELECT count(*) FROM t") == "2\n"
+        });
     }
 
     #[track_caller]
@@ -234,8 +226,8 @@ fn a_commit_whose_answer_is_lost_is_asked_about() {
     on_every_major(|server| {
         let slow = SlowCommit::new(server);
         let mut held = slow.hold();
-        let child = slow.start(&[]);
-        slow.commit_unheard(&mut held);
+        let mut child = slow.start(&[]);
+        slow.commit_unheard(&mut held, &mut child);
         slow.proxy.cut();
         let said = ended_with(0, child);
         assert!(!said.contains("Trying again"), "{said}");
@@ -249,8 +241,8 @@ fn rows_that_a_crash_takes_behind_the_commit_are_told() {
     let slow = SlowCommit::new(server);
     slow.target.sql("ALTER TABLE t SET UNLOGGED");
     let mut held = slow.hold();
-    let child = slow.start(&[]);
-    slow.commit_unheard(&mut held);
+    let mut child = slow.start(&[]);
+    slow.commit_unheard(&mut held, &mut child);
     server.crash();
     slow.proxy.cut();
     let said = ended_with(6, child);
@@ -264,12 +256,15 @@ fn a_commit_that_is_cut_off_is_undone_and_made_again() {
     on_every_major(|server| {
         let slow = SlowCommit::new(server);
         let mut held = slow.hold();
-        let child = slow.start(&[]);
+        let mut child = slow.start(&[]);
+        let pid = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'";
+        let pid = slow.target.sql(pid);
         slow.proxy.cut();
-        let ours = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'";
-        while slow.target.sql(ours) != "0\n" {
-            std::thread::yield_now();
-        }
+        let first = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
+        // The next one waits just so.
+        wait_while_running(&mut child, "the server's process is gone", || {
+            slow.target.sql(&first) == "0\n"
+        });
         held.release();
         let said = ended_with(0, child);
         assert!(said.contains("Trying again"), "{said}");
@@ -287,16 +282,19 @@ fn a_signal_during_the_commit_gets_a_true_answer() {
         let said = ended_with(130, child);
         assert!(said.contains("The target is unchanged."), "{said}");
         held.release();
-        wait_for_quiet(&slow.target);
+        slow.target.wait_for_quiet();
         expect_equal("the target", &slow.old, &slow.target);
 
         // Committed, but the answer has not come.
         let mut held = slow.hold();
-        let child = slow.start(&[]);
-        slow.commit_unheard(&mut held);
+        let mut child = slow.start(&[]);
+        slow.commit_unheard(&mut held, &mut child);
+        let clients = slow.proxy.clients();
         signal(&child, "-TERM");
-        // What it asks goes through as soon as the line is another one.
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        // It asks on another connection, and is answered as soon as the line is another one.
+        wait_while_running(&mut child, "it has heard the signal", || {
+            slow.proxy.clients() > clients
+        });
         slow.proxy.cut();
         let said = ended_with(3, child);
         assert!(
@@ -356,21 +354,14 @@ fn too_many_locks_are_named_and_change_nothing() {
     let old = Snapshot::of(&target).unwrap();
     let refused = restore(&trial.ours, &target, &[]).expect_status(1).stderr();
     assert!(refused.contains("max_locks_per_transaction"), "{refused}");
-    // As long as the transaction is being undone its locks leave no room for a connection.
-    while target.try_sql("SELECT").is_err() {
-        std::thread::yield_now();
-    }
-    wait_for_quiet(&target);
+    target.wait_for_quiet();
     expect_equal("the target", &old, &target);
     // In place, too, and it is told beforehand. A new database takes them in several transactions.
     let (ours, url) = (trial.ours.to_str().unwrap(), target.url());
     let refused = pgstow(["restore", ours, &url, "--yes"]).expect_status(1);
     let told = refused.stderr();
     assert!(told.contains("will hold about 3600 locks"), "{told}");
-    while target.try_sql("SELECT").is_err() {
-        std::thread::yield_now();
-    }
-    wait_for_quiet(&target);
+    target.wait_for_quiet();
     expect_equal("the target", &old, &target);
     pgstow(["restore", ours, &url, "--yes", "--swap", "--drop-old"]).expect_status(0);
     expect_equal("the new database", &trial.source, &target);

@@ -10,6 +10,7 @@ use crate::harness::proxy::AtCommit;
 use crate::harness::server::{client_dir, newest_alone};
 use crate::harness::{
     Database, Host, Proxy, Server, Snapshot, differences, on_every_major, on_newest, pgstow,
+    wait_until, wait_while_running,
 };
 
 const SOURCE: &str = "
@@ -69,10 +70,10 @@ impl Swap {
     }
 
     /// Until the target is the new database.
-    fn wait_for_new(&self) {
-        while self.target.try_sql("SELECT * FROM w").is_err() {
-            std::thread::yield_now();
-        }
+    fn wait_for_new(&self, child: &mut Child) {
+        wait_while_running(child, "the target is the new database", || {
+            self.target.try_sql("SELECT * FROM w").is_ok()
+        });
     }
 
     /// Starts it; it dies at the place.
@@ -222,14 +223,14 @@ fn a_signal_during_the_build_has_its_own_exit_status_and_leaves_nothing_behind()
         );
         let swap = Swap::new(server, &source);
         for (signal, status) in [("-TERM", 143), ("-INT", 130)] {
-            let child = swap.start(None);
+            let mut child = swap.start(None);
             let sleeps = format!(
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname ~ '^{}_pgstow_'",
                 swap.target.name
             );
-            while swap.source.sql(&sleeps) == "0\n" {
-                std::thread::yield_now();
-            }
+            wait_while_running(&mut child, "the index is built", || {
+                swap.source.sql(&sleeps) != "0\n"
+            });
             pgstow::signal(&child, signal);
             let told = ended_with(status, child);
             assert!(told.contains("The target is unchanged."), "{told}");
@@ -268,20 +269,16 @@ fn killed_at_every_step() {
     });
 }
 
-/// Waits until a session waits for a lock on a database.
-fn wait_for_exchange(source: &Database) -> String {
+/// Waits until a session waits for a lock on a database. Its process.
+fn wait_for_exchange(source: &Database, child: &mut Child) -> String {
     let query = "SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'object' \
          AND classid = 'pg_database'::regclass";
-    for _ in 0..2000 {
-        let waiting = source.sql(query);
-        if !waiting.is_empty() {
-            return waiting.trim().to_owned();
-        }
-    }
-    panic!(
-        "no session waits for a database: {}",
-        source.sql("SELECT query FROM pg_stat_activity")
-    );
+    let mut waiting = String::new();
+    wait_while_running(child, "it waits for a lock on a database", || {
+        waiting = source.sql(query);
+        !waiting.is_empty()
+    });
+    waiting.trim().to_owned()
 }
 
 #[test]
@@ -294,8 +291,8 @@ fn a_server_that_dies_in_the_exchange_has_the_old_database() {
         "BEGIN; COMMENT ON DATABASE {} IS 'locked'",
         swap.target.name
     ));
-    let child = swap.start(None);
-    let backend = wait_for_exchange(&swap.source);
+    let mut child = swap.start(None);
+    let backend = wait_for_exchange(&swap.source, &mut child);
     Command::new("kill")
         .args(["-9", &backend])
         .status()
@@ -303,7 +300,9 @@ fn a_server_that_dies_in_the_exchange_has_the_old_database() {
     let output = child.wait_with_output().unwrap();
     assert_ne!(output.status.code(), Some(0));
     holder.release();
-    while swap.target.try_sql("SELECT").is_err() {}
+    wait_until("the server is back", || {
+        swap.target.try_sql("SELECT").is_ok()
+    });
     swap.expect_old();
     pgstow::finish(&mut swap.command()).expect_status(0);
     swap.expect_new();
@@ -514,8 +513,8 @@ fn an_exchange_whose_answer_is_lost_is_asked_about() {
     on_every_major(|server| {
         let swap = Swap::new(server, SOURCE);
         let proxy = Proxy::to(server.port);
-        let child = swap.start_through(&proxy, AtCommit::Unheard, &[]);
-        swap.wait_for_new();
+        let mut child = swap.start_through(&proxy, AtCommit::Unheard, &[]);
+        swap.wait_for_new(&mut child);
         proxy.cut();
         let said = ended_with(0, child);
         assert!(said.contains("is kept as"), "{said}");
@@ -542,8 +541,8 @@ fn an_exchange_that_nobody_can_be_asked_about_is_in_doubt() {
     on_newest(|server| {
         let swap = Swap::new(server, SOURCE);
         let proxy = Proxy::to(server.port);
-        let child = swap.start_through(&proxy, AtCommit::Unheard, &["--retry-for=0"]);
-        swap.wait_for_new();
+        let mut child = swap.start_through(&proxy, AtCommit::Unheard, &["--retry-for=0"]);
+        swap.wait_for_new(&mut child);
         proxy.refuse();
         let said = ended_with(6, child);
         assert!(said.contains("txid_status("), "{said}");
@@ -563,15 +562,20 @@ fn a_session_that_is_ended_in_the_commit_of_the_exchange_is_asked_about() {
         "BEGIN; COMMENT ON DATABASE {} IS 'locked'",
         swap.target.name
     ));
-    let child = swap.start(None);
-    wait_for_exchange(&swap.source);
+    let mut child = swap.start(None);
+    wait_for_exchange(&swap.source, &mut child);
     elsewhere.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     elsewhere.sql("SELECT pg_reload_conf()");
+    wait_until("new sessions have the setting", || {
+        elsewhere.sql("SHOW synchronous_standby_names") == "nobody\n"
+    });
+    // COMMIT waits when the checkpointer has it, too, which looks before each checkpoint; the first may have begun before.
+    elsewhere.sql("CHECKPOINT; CHECKPOINT");
     holder.release();
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'SyncRep'";
-    while elsewhere.sql(end) != "t\n" {
-        std::thread::yield_now();
-    }
+    wait_while_running(&mut child, "its COMMIT waits for a standby", || {
+        elsewhere.sql(end) == "t\n"
+    });
     let said = ended_with(0, child);
     assert!(said.contains("is kept as"), "{said}");
     elsewhere.sql("ALTER SYSTEM RESET synchronous_standby_names");
@@ -583,17 +587,20 @@ fn a_session_that_is_ended_in_the_commit_of_the_exchange_is_asked_about() {
 #[test]
 fn a_server_that_restarts_during_the_build_is_waited_for() {
     let server = newest_alone();
+    // The index waits for whoever holds a lock, in any database; the crash ends him.
     let source = format!(
         "{SOURCE} CREATE FUNCTION slow(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN \
-         IF n = 1 AND current_database() ~ '_pgstow_' THEN PERFORM pg_sleep(2); END IF; RETURN n; END $$;
+         WHILE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objid = 42) LOOP \
+         PERFORM pg_catalog.pg_sleep(0.1); END LOOP; RETURN n; END $$;
          CREATE INDEX ON t (slow(id))"
     );
     let swap = Swap::new(server, &source);
-    let child = swap.start(None);
+    let _holder = swap.source.hold("SELECT pg_advisory_lock(42)");
+    let mut child = swap.start(None);
     let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-    while swap.source.sql(asleep) == "0\n" {
-        std::thread::yield_now();
-    }
+    wait_while_running(&mut child, "the index is built", || {
+        swap.source.sql(asleep) != "0\n"
+    });
     server.crash();
     let said = ended_with(0, child);
     assert!(said.contains("Trying again"), "{said}");

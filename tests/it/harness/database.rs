@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
-use super::{Failure, Server, server};
+use super::{Failure, Server, server, wait_until};
 
 /// A line of pg_dump without the version that new servers keep among a column's options, and old clients take for the user's.
 fn without_attribute_version(line: &str) -> Option<String> {
@@ -146,6 +146,17 @@ impl Database {
             child,
             stdin: Some(stdin),
         }
+    }
+
+    /// Until nobody else works in it: what the server still did for somebody who is gone is done or undone, and its locks leave room
+    /// for a connection again.
+    #[track_caller]
+    pub(crate) fn wait_for_quiet(&self) {
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                      AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        wait_until("nobody else works in the database", || {
+            self.try_sql(others).is_ok_and(|count| count == "0\n")
+        });
     }
 
     /// Drops it at once; its name is free again.

@@ -13,6 +13,8 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Line {
+    /// Clients that were let in.
+    clients: AtomicU64,
     /// Bytes that went to the server.
     sent: AtomicU64,
     /// How many more may go before the line breaks; below zero: it does not break.
@@ -63,6 +65,11 @@ impl Proxy {
         Proxy { port, line }
     }
 
+    /// How many were let in so far.
+    pub(crate) fn clients(&self) -> u64 {
+        self.line.clients.load(Ordering::SeqCst)
+    }
+
     /// Bytes that went to the server so far.
     pub(crate) fn sent(&self) -> u64 {
         self.line.sent.load(Ordering::SeqCst)
@@ -109,6 +116,7 @@ impl Line {
             open.push(stream.try_clone().unwrap());
         }
         drop(open);
+        self.clients.fetch_add(1, Ordering::SeqCst);
         for (from, to, counts) in [(client, server, true), (server, client, false)] {
             let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             let line = Arc::clone(self);
