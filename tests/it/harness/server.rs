@@ -4,6 +4,7 @@
 //! included, leaves no server behind.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use super::database::run_psql;
+use super::wait_until;
 
 /// Majors that tests know how to get.
 const KNOWN_MAJORS: std::ops::RangeInclusive<u32> = 10..=18;
@@ -56,7 +58,11 @@ impl Server {
         for statement in statements {
             write!(file, "{statement};\n\n").expect("it takes text");
         }
-        let server = start_with(major, &[("PGSTOW_TEST_FIRST_SQL", file.path())]);
+        let server = start_with(
+            major,
+            KEEPER,
+            &[("PGSTOW_TEST_FIRST_SQL", file.path().as_os_str())],
+        );
         Box::leak(Box::new(server))
     }
 
@@ -95,40 +101,26 @@ impl Server {
         assert!(compiled.expect("cc runs").success());
         let full = dir.path().join("full");
         let environment = [
-            ("LD_PRELOAD", library.as_path()),
-            ("PGSTOW_FULL_DISK", &full),
+            ("LD_PRELOAD", library.as_os_str()),
+            ("PGSTOW_FULL_DISK", full.as_os_str()),
         ];
-        let server = start_with(newest(), &environment);
+        let server = start_with(newest(), KEEPER, &environment);
         (server, dir)
     }
 
     /// Another server that follows this one, which is stopped for a moment. It follows when this returns.
     pub(crate) fn standby(&self) -> &'static Server {
-        let port = free_port();
-        let mut keeper = Command::new("bash")
-            .args(["-c", STANDBY])
-            .env("BIN", server_dir(self.major))
-            .env("DIR", &self.dir)
-            .env("PORT", self.port.to_string())
-            .env("STANDBY_PORT", port.to_string())
-            .env("SCRIPT", SCRIPT)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("bash starts");
-        expect_ready(&mut keeper, self.major);
+        let port = self.port.to_string();
+        let environment = [
+            ("PRIMARY", self.dir.as_os_str()),
+            ("PRIMARY_PORT", OsStr::new(&port)),
+        ];
+        let standby = start_with(self.major, STANDBY, &environment);
         let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
-        while run_psql(self, "postgres", streaming).expect("the primary is back") != "1\n" {
-            std::thread::yield_now();
-        }
-        Box::leak(Box::new(Server {
-            major: self.major,
-            port,
-            dir: self.dir.clone(),
-            next_database: AtomicU32::new(1),
-            loading: Mutex::new(()),
-            _keeper: Mutex::new(keeper),
-        }))
+        wait_until("the standby follows", || {
+            run_psql(self, "postgres", streaming).expect("the primary is back") == "1\n"
+        });
+        Box::leak(Box::new(standby))
     }
 
     /// Stops as by a crash, and stays away.
@@ -265,10 +257,17 @@ fn caches() -> Vec<PathBuf> {
 }
 
 fn start(major: u32) -> Server {
-    start_with(major, &[])
+    start_with(major, KEEPER, &[])
 }
 
-fn start_with(major: u32, environment: &[(&str, &Path)]) -> Server {
+/// Somebody may take the port before the server does: what does not start gets another one.
+fn start_with(major: u32, script: &str, environment: &[(&str, &OsStr)]) -> Server {
+    (0..3)
+        .find_map(|_| try_start(major, script, environment))
+        .unwrap_or_else(|| panic!("PostgreSQL {major} did not start, see above"))
+}
+
+fn try_start(major: u32, script: &str, environment: &[(&str, &OsStr)]) -> Option<Server> {
     let programs = server_dir(major);
     let dir = tempfile::Builder::new()
         .prefix(&format!("pgstow-test-{major}-"))
@@ -276,26 +275,29 @@ fn start_with(major: u32, environment: &[(&str, &Path)]) -> Server {
         .expect("a temporary directory")
         .keep();
     let port = free_port();
+    // Tables are analyzed when tests say so.
+    let wanted = std::env::var("PGSTOW_TEST_SERVER_OPTIONS").unwrap_or_default();
+    let options = format!("{wanted} -c autovacuum=off");
     let mut keeper = Command::new("bash")
-        .args(["-c", KEEPER])
+        .args(["-c", script])
         .env("BIN", programs)
         .env("DIR", &dir)
         .env("PORT", port.to_string())
         .env("SCRIPT", SCRIPT)
+        .env("PGSTOW_TEST_SERVER_OPTIONS", options)
         .envs(environment.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("bash starts");
-    expect_ready(&mut keeper, major);
-    Server {
+    is_ready(&mut keeper).then(|| Server {
         major,
         port,
         dir,
         next_database: AtomicU32::new(1),
         loading: Mutex::new(()),
         _keeper: Mutex::new(keeper),
-    }
+    })
 }
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres.sh");
@@ -307,24 +309,21 @@ fn free_port() -> u16 {
         .port()
 }
 
-fn expect_ready(keeper: &mut Child, major: u32) {
+fn is_ready(keeper: &mut Child) -> bool {
     let mut answer = String::new();
     BufReader::new(keeper.stdout.take().expect("its output is piped"))
         .read_line(&mut answer)
         .expect("bash answers");
-    assert_eq!(
-        answer.trim(),
-        "ready",
-        "PostgreSQL {major} did not start, see above"
-    );
+    answer.trim() == "ready"
 }
 
 /// Starts the server, says so, waits until its input closes, stops the server. Signals from a terminal reach the
-/// whole process group: the shell outlives them to clean up.
+/// whole process group: the shell outlives them to clean up. What the server had preloaded may be gone by then.
 const KEEPER: &str = r#"
 trap '' INT TERM HUP
 . "$SCRIPT"
 start_server "$BIN" "$DIR" "$PORT" && echo ready
+unset LD_PRELOAD
 exec >&-
 cat >/dev/null
 stop_server "$BIN" "$DIR"
@@ -350,18 +349,18 @@ const STANDBY: &str = r#"
 set -e
 trap '' INT TERM HUP
 . "$SCRIPT"
+trap 'set +e; stop_server "$BIN" "$DIR"' EXIT
 control() { as_server_user env LC_ALL=C "$BIN/pg_ctl" -w -D "$@" >/dev/null; }
-options=$(head -1 "$DIR/data/postmaster.opts")
-control "$DIR/data" -m fast stop
-as_server_user cp -a "$DIR/data" "$DIR/standby"
-as_server_user touch "$DIR/standby/standby.signal"
-echo "primary_conninfo = 'host=127.0.0.1 port=$PORT user=postgres'" >>"$DIR/standby/postgresql.auto.conf"
-control "$DIR/data" -l "$DIR/log" -o "${options#* }" start
-control "$DIR/standby" -l "$DIR/standby.log" -o "-p $STANDBY_PORT -k '$DIR' -h 127.0.0.1 -c fsync=off" start
+options=$(head -1 "$PRIMARY/data/postmaster.opts")
+control "$PRIMARY/data" -m fast stop
+cp -a "$PRIMARY/." "$DIR"
+control "$PRIMARY/data" -l "$PRIMARY/log" -o "${options#* }" start
+as_server_user touch "$DIR/data/standby.signal"
+echo "primary_conninfo = 'host=127.0.0.1 port=$PRIMARY_PORT user=postgres'" >>"$DIR/data/postgresql.auto.conf"
+control "$DIR/data" -l "$DIR/log" -o "-p $PORT -k '$DIR' -h 127.0.0.1 -c fsync=off $PGSTOW_TEST_SERVER_OPTIONS" start
 echo ready
 exec >&-
 cat >/dev/null
-control "$DIR/standby" -m immediate stop || true
 "#;
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
