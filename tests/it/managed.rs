@@ -1,7 +1,7 @@
 //! Restores by a role that owns its database and is no superuser, as managed services give it.
 
 use crate::harness::pgstow::archive_of;
-use crate::harness::{Database, Host, Server, on_every_major, on_newest, pgstow};
+use crate::harness::{Database, Host, Server, on_every_major, on_newest, pgstow, wait_until};
 
 /// A role that owns a database.
 struct Tenant {
@@ -254,6 +254,11 @@ fn fewer_connections_than_jobs_do_the_work() {
             let told = told.expect_status(0).stderr();
             assert!(told.contains(&format!("{held} do the work")), "{told}");
             assert_eq!(tenant.target.sql("SELECT sum(id) FROM u"), "500500\n");
+            // Which would count among those of the next mode.
+            let left = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}'");
+            wait_until("no session of the role is left", || {
+                source.sql(&left) == "0\n"
+            });
         }
     });
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -154,18 +155,20 @@ fn a_killed_upload_is_cleared_by_the_next_run() {
             assert!(!killed.success());
             assert!(host.ids().is_empty(), "{place}");
         }
+        let begun = Instant::now();
         host.create("manual");
+        let full = begun.elapsed();
         let mut older = host.ids();
         assert_eq!(older.len(), 1);
-        // And at random moments, parts of the upload under way.
-        for pause_ms in [150, 300, 450, 600] {
+        // And with parts of the upload under way.
+        for share in [0.3, 0.5, 0.7, 0.9] {
             let mut child = host
                 .command()
                 .arg("create")
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
-            std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+            std::thread::sleep(full.mul_f64(share));
             child.kill().unwrap();
             child.wait().unwrap();
             let ids = host.ids();

@@ -829,23 +829,18 @@ fn a_dump_of_one_table_waits_for_no_lock_on_another() {
                 if server.major >= 14 { sql_body } else { "" },
             ),
         );
-        // Whoever waits fails.
-        source.sql(&format!(
-            "ALTER DATABASE {} SET lock_timeout = '1s'",
-            source.name
-        ));
         let _held = source.hold(&format!(
             "BEGIN; LOCK TABLE other {} {}; REFRESH MATERIALIZED VIEW kept; ALTER SEQUENCE other_id_seq RENAME TO renamed",
             if server.major >= 11 { ", seen, many, few" } else { "" },
             if with_generated { ", twice" } else { "" },
         ));
         let url = source.url();
-        for jobs in ["1", "2"] {
-            let script = pgstow([
-                "create", &url, "-t", "chosen", "-j", jobs, "-Z", "none", "-o", "-",
-            ])
-            .expect_status(0)
-            .stdout();
+        // Whoever waits fails.
+        let create = ["create", &url, "-t", "chosen", "--lock-wait-timeout=1s"];
+        for jobs in ["-j1", "-j2"] {
+            let script = pgstow(create.into_iter().chain([jobs, "-Znone", "-o-"]))
+                .expect_status(0)
+                .stdout();
             for part in [
                 "CHECK ((length(t) > 0))",
                 "USING btree (lower(t)) WHERE (id > 0)",
