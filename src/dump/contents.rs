@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use tokio_postgres::Row;
 
 use crate::archive::{DumpId, Section};
@@ -206,14 +206,11 @@ pub(super) async fn read_contents(
         comments: by_object(&catalog, comments),
     };
     drop(swept);
-    let contents = Contents {
-        entries: render(session.version(), &catalog, &ordered, &about, options)?,
+    Ok(Contents {
+        entries: render(session.version(), catalog, ordered, &about, options)?,
         unsupported: lines,
         warnings,
-    };
-    // Of 50 000 tables these are ten million pieces of memory: they are freed while the script is written.
-    tokio::task::spawn_blocking(move || drop((catalog, ordered)));
-    Ok(contents)
+    })
 }
 
 /// Limits the rows of a table to those that `--where` and `--sample` ask for.
@@ -565,42 +562,49 @@ fn describe_broken(catalog: &Catalog, chosen: &[usize], broken: &Broken) -> Stri
     }
 }
 
-/// The entries in script order: objects with their comments, then privileges, then refreshes.
+/// The entries in script order: objects with their comments, then privileges, then refreshes. Objects are dropped as soon as
+/// their entries are made: there is never room for all of both.
 fn render(
     server: ServerVersion,
-    catalog: &Catalog,
-    ordered: &Ordered,
+    mut catalog: Catalog,
+    ordered: Ordered,
     about: &About,
     options: &ContentOptions,
 ) -> Result<Vec<ContentEntry>> {
-    let context = RenderContext {
-        server,
-        separate: &ordered.separate,
-    };
+    let objects = std::mem::take(&mut catalog.objects);
+    // Only the order needed them.
+    (catalog.dependencies, catalog.depends_on) = Default::default();
     // Objects that had to be moved are known by where they ended up.
     let is_of_sections = |&index: &usize| {
-        let kind = catalog.objects[index].as_dump_object().kind();
-        let section = ordered.section[index];
-        options.parts.includes_section(kind, section)
+        let kind = objects[index].as_dump_object().kind();
+        options.parts.includes_section(kind, ordered.section[index])
     };
     let of_sections = ordered.sequence.iter().copied().filter(is_of_sections);
-    let rank = |index: &usize| rank_of_last(&catalog.objects[*index]);
+    let rank = |index: &usize| rank_of_last(&objects[*index]);
     let (mut last, regular): (Vec<usize>, Vec<usize>) =
         of_sections.partition(|index| rank(index).is_some());
     last.sort_by_key(rank);
 
-    let mut script = Script {
-        catalog,
-        ordered,
+    let printer = Printer {
+        context: RenderContext {
+            server,
+            separate: &ordered.separate,
+        },
         about,
         options,
+    };
+    let mut script = Script {
         entries: Vec::with_capacity(regular.len() + last.len()),
         privileges: Vec::new(),
-        entry_of: vec![None; catalog.objects.len()],
-        stands_for: vec![StandsFor::Nothing; catalog.objects.len()],
+        entry_of: vec![None; objects.len()],
+        stands_for: vec![StandsFor::Nothing; objects.len()],
+        catalog: &catalog,
+        ordered: &ordered,
+        options,
     };
+    let mut objects: Vec<Option<Object>> = objects.into_iter().map(Some).collect();
     for sequence in [regular, last] {
-        script.add_all(&sequence, &context)?;
+        script.add_all(&sequence, &mut objects, &printer)?;
         script.add_privileges()?;
     }
     Ok(script.entries)
@@ -609,49 +613,90 @@ fn render(
 /// Objects that are rendered before the first of them is put into the script.
 const RENDERED_AT_ONCE: usize = 1 << 14;
 
-/// Renders objects on all cores, and passes each statement through the lexical guard.
-fn render_all(
-    catalog: &Catalog,
-    indexes: &[usize],
-    context: &RenderContext<'_>,
-    options: &ContentOptions,
-) -> Result<Vec<Rendered>> {
-    let objects = indexes.par_iter().map(|&index| &catalog.objects[index]);
-    objects
-        .map(|object| render_one(object, context, options))
-        .collect()
+/// Makes statements of objects, and passes each through the lexical guard.
+struct Printer<'a> {
+    context: RenderContext<'a>,
+    about: &'a About,
+    options: &'a ContentOptions,
 }
 
-fn render_one(
-    object: &Object,
-    context: &RenderContext<'_>,
-    options: &ContentOptions,
-) -> Result<Rendered> {
-    let mut rendered = object.as_dump_object().render(context);
-    if options.no_owner {
-        rendered.alter_owner = None;
+/// What is left of an object once it is rendered.
+struct Printed {
+    /// Its place among the objects.
+    index: usize,
+    kind: Kind,
+    schema: Option<String>,
+    tag: String,
+    owner: Option<String>,
+    relation: Option<ObjectId>,
+    folded_into: Option<ObjectId>,
+    locks: Vec<(ObjectId, LockStrength)>,
+    rendered: Rendered,
+    labels: Vec<String>,
+    data: Option<DataSource>,
+}
+
+impl Printer<'_> {
+    /// On all cores.
+    fn print_all(&self, objects: Vec<(usize, Object)>) -> Result<Vec<Printed>> {
+        let objects = objects.into_par_iter();
+        objects
+            .map(|(index, object)| self.print(index, object))
+            .collect()
     }
-    if !options.parts.includes_about(Kind::Comment) {
-        rendered.comments.clear();
+
+    fn print(&self, index: usize, object: Object) -> Result<Printed> {
+        let labels = statements_of(&self.about.labels, index);
+        let rendered = self.statements(index, &object);
+        let statements = (rendered.create.iter())
+            .chain(&rendered.alter_owner)
+            .chain(&rendered.drop)
+            .chain(&rendered.comments)
+            .chain(&rendered.acl)
+            .chain(&labels);
+        guard(&object, statements)?;
+        let known = object.as_dump_object();
+        Ok(Printed {
+            index,
+            kind: known.kind(),
+            schema: known.schema().map(str::to_owned),
+            tag: known.tag(),
+            owner: known.owner().map(str::to_owned),
+            relation: known.relation(),
+            folded_into: known.folded_into(),
+            locks: known.locks(),
+            rendered,
+            labels,
+            data: data_source(object, &self.options.column_order),
+        })
     }
-    if !options.parts.includes_about(Kind::Acl) {
-        rendered.acl.clear();
-    }
-    if options.no_dollar_quoting {
-        for statement in rendered.create.iter_mut().chain(&mut rendered.drop) {
-            // What is no statement to the lexer is refused by name below.
-            if let Ok(plain) = lexer::without_dollar_quotes(statement) {
-                *statement = plain;
+
+    fn statements(&self, index: usize, object: &Object) -> Rendered {
+        let mut rendered = object.as_dump_object().render(&self.context);
+        if self.options.no_owner {
+            rendered.alter_owner = None;
+        }
+        (rendered.comments).extend(statements_of(&self.about.comments, index));
+        if !self.options.parts.includes_about(Kind::Comment) {
+            rendered.comments.clear();
+        }
+        if !self.options.parts.includes_about(Kind::Acl) {
+            rendered.acl.clear();
+        }
+        if self.options.no_dollar_quoting {
+            for statement in rendered.create.iter_mut().chain(&mut rendered.drop) {
+                // What is no statement to the lexer is refused by name.
+                if let Ok(plain) = lexer::without_dollar_quotes(statement) {
+                    *statement = plain;
+                }
             }
         }
+        rendered
     }
-    let statements = (rendered.create.iter())
-        .chain(&rendered.alter_owner)
-        .chain(&rendered.drop)
-        .chain(&rendered.comments)
-        .chain(&rendered.acl);
-    guard(object, statements)?;
-    Ok(rendered)
+}
+
+fn statements_of(about: &HashMap<usize, Vec<String>>, index: usize) -> Vec<String> {
+    about.get(&index).cloned().unwrap_or_default()
 }
 
 /// Passes an object's statements through the lexical guard.
@@ -677,13 +722,13 @@ fn rank_of_last(object: &Object) -> Option<u8> {
 
 /// The growing list of entries.
 struct Script<'a> {
+    /// Without its objects.
     catalog: &'a Catalog,
     ordered: &'a Ordered,
-    about: &'a About,
     options: &'a ContentOptions,
     entries: Vec<ContentEntry>,
-    /// By object: what is said of its privileges, still to be added.
-    privileges: Vec<(usize, Vec<String>)>,
+    /// What is said of the privileges of objects, still to be added.
+    privileges: Vec<(Printed, Vec<String>)>,
     /// By object: its entry.
     entry_of: Vec<Option<DumpId>>,
     /// By object: the entries that must have been restored before its dependents.
@@ -711,68 +756,56 @@ impl StandsFor {
 }
 
 impl Script<'_> {
-    /// Adds objects, a stretch at a time: what is rendered has to wait somewhere. Meanwhile the next is rendered.
-    fn add_all(&mut self, sequence: &[usize], context: &RenderContext<'_>) -> Result<()> {
-        let (catalog, options) = (self.catalog, self.options);
-        let render = |stretch| render_all(catalog, stretch, context, options);
-        let mut stretches = sequence.chunks(RENDERED_AT_ONCE);
-        let mut next = stretches.next().map(|stretch| (stretch, render(stretch)));
-        while let Some((stretch, rendered)) = next {
-            let rendered = rendered?;
+    /// Adds objects, a stretch at a time. Meanwhile the next is rendered.
+    fn add_all(
+        &mut self,
+        sequence: &[usize],
+        objects: &mut [Option<Object>],
+        printer: &Printer<'_>,
+    ) -> Result<()> {
+        let mut stretches = sequence.chunks(RENDERED_AT_ONCE).map(|stretch| {
+            let objects = stretch.iter().map(|&index| (index, objects[index].take()));
+            let objects = objects.filter_map(|(index, object)| Some((index, object?)));
+            objects.collect::<Vec<_>>()
+        });
+        let mut next = stretches.next().map(|stretch| printer.print_all(stretch));
+        while let Some(printed) = next {
+            let printed = printed?;
             let following = stretches.next();
-            let (added, rendering) = rayon::join(
-                || self.add_stretch(stretch, rendered),
-                || following.map(|stretch| (stretch, render(stretch))),
+            let (added, printing) = rayon::join(
+                || (printed.into_iter()).try_for_each(|object| self.add_object(object)),
+                || following.map(|stretch| printer.print_all(stretch)),
             );
             added?;
-            next = rendering;
-        }
-        Ok(())
-    }
-
-    fn add_stretch(&mut self, stretch: &[usize], rendered: Vec<Rendered>) -> Result<()> {
-        for (&index, rendered) in stretch.iter().zip(rendered) {
-            self.add_object(index, rendered)?;
+            next = printing;
         }
         Ok(())
     }
 
     /// Adds an object with its comments and labels; its privileges, which come later, are kept.
-    fn add_object(&mut self, index: usize, mut rendered: Rendered) -> Result<()> {
-        self.add(index, &mut rendered)?;
-        let section = self.ordered.section[index];
-        let mut comments = std::mem::take(&mut rendered.comments);
-        comments.extend(self.statements_about(index, &self.about.comments)?);
-        self.add_about(index, Kind::Comment, section, comments)?;
-        let labels = self.statements_about(index, &self.about.labels)?;
-        self.add_about(index, Kind::SecurityLabel, section, labels)?;
-        if !rendered.acl.is_empty() {
-            self.privileges.push((index, rendered.acl));
+    fn add_object(&mut self, mut object: Printed) -> Result<()> {
+        self.add(&mut object)?;
+        let section = self.ordered.section[object.index];
+        let Rendered { comments, acl, .. } = std::mem::take(&mut object.rendered);
+        self.add_about(&object, Kind::Comment, section, comments)?;
+        let labels = std::mem::take(&mut object.labels);
+        self.add_about(&object, Kind::SecurityLabel, section, labels)?;
+        if !acl.is_empty() {
+            self.privileges.push((object, acl));
         }
         Ok(())
     }
 
-    fn statements_about(
-        &self,
-        index: usize,
-        statements: &HashMap<usize, Vec<String>>,
-    ) -> Result<Vec<String>> {
-        let Some(statements) = statements.get(&index) else {
-            return Ok(Vec::new());
-        };
-        guard(&self.catalog.objects[index], statements.iter())?;
-        Ok(statements.clone())
-    }
-
     fn add_privileges(&mut self) -> Result<()> {
-        for (index, acl) in std::mem::take(&mut self.privileges) {
-            self.add_about(index, Kind::Acl, Section::PostData, acl)?;
+        for (object, acl) in std::mem::take(&mut self.privileges) {
+            self.add_about(&object, Kind::Acl, Section::PostData, acl)?;
         }
         Ok(())
     }
 
     /// Adds an object's own entry, unless there is nothing to say or to copy.
-    fn add(&mut self, index: usize, rendered: &mut Rendered) -> Result<()> {
+    fn add(&mut self, object: &mut Printed) -> Result<()> {
+        let index = object.index;
         if self.ordered.is_folded[index] {
             return Ok(()); // its owner has seen to it
         }
@@ -782,33 +815,32 @@ impl Script<'_> {
             }
         }
         let needed = self.needed_entries(index);
-        let alter_owner = rendered.alter_owner.take();
-        let data = data_source(&self.catalog.objects[index], &self.options.column_order);
-        if rendered.create.is_empty() && alter_owner.is_none() && data.is_none() {
+        let alter_owner = object.rendered.alter_owner.take();
+        let data = object.data.take();
+        if object.rendered.create.is_empty() && alter_owner.is_none() && data.is_none() {
             self.stands_for[index] = StandsFor::Others(needed);
             return Ok(());
         }
         let id = self.next_id()?;
         self.entry_of[index] = Some(id);
         self.stands_for[index] = StandsFor::Itself(id);
-        let object = self.catalog.objects[index].as_dump_object();
+        let locks = object.locks.iter().filter_map(|&(id, lock)| {
+            let table = self.entry(id)?;
+            Some((table, lock == LockStrength::Exclusive))
+        });
         let entry = ContentEntry {
             id,
-            kind: object.kind(),
-            schema: object.schema().map(str::to_owned),
-            tag: object.tag(),
-            relation: object.relation().and_then(|id| self.entry(id)),
-            subject: self.printed_by(index),
-            owner: object.owner().map(str::to_owned),
+            kind: object.kind,
+            schema: object.schema.clone(),
+            tag: object.tag.clone(),
+            relation: object.relation.and_then(|id| self.entry(id)),
+            subject: self.printed_by(object),
+            owner: object.owner.clone(),
             section: self.ordered.section[index],
             depends_on: needed,
-            locks: object
-                .locks()
-                .into_iter()
-                .filter_map(|(id, lock)| Some((self.entry(id)?, lock == LockStrength::Exclusive)))
-                .collect(),
-            drop: rendered.drop.take(),
-            create: std::mem::take(&mut rendered.create),
+            locks: locks.collect(),
+            drop: object.rendered.drop.take(),
+            create: std::mem::take(&mut object.rendered.create),
             alter_owner,
             data,
         };
@@ -819,7 +851,7 @@ impl Script<'_> {
     /// Adds an entry about an object: its comments or its privileges.
     fn add_about(
         &mut self,
-        index: usize,
+        object: &Printed,
         kind: Kind,
         section: Section,
         create: Vec<String>,
@@ -827,19 +859,19 @@ impl Script<'_> {
         if create.is_empty() || !self.options.parts.includes_about(kind) {
             return Ok(());
         }
-        let object = self.catalog.objects[index].as_dump_object();
-        let printed_by = match self.catalog.owner_of(index) {
-            Some(owner) if self.ordered.is_folded[index] => owner,
-            _ => index,
+        let owner = object.folded_into.and_then(|id| self.catalog.find(id));
+        let printed_by = match owner {
+            Some(owner) if self.ordered.is_folded[object.index] => owner,
+            _ => object.index,
         };
         let entry = ContentEntry {
             id: self.next_id()?,
             kind,
-            schema: object.schema().map(str::to_owned),
-            tag: format!("{} {}", word(object.kind()), object.tag()),
-            relation: object.relation().and_then(|id| self.entry(id)),
+            schema: object.schema.clone(),
+            tag: format!("{} {}", word(object.kind), object.tag),
+            relation: object.relation.and_then(|id| self.entry(id)),
             subject: self.entry_of[printed_by],
-            owner: object.owner().map(str::to_owned),
+            owner: object.owner.clone(),
             section,
             depends_on: self.stands_for[printed_by].entries().to_vec(),
             locks: Vec::new(),
@@ -871,9 +903,8 @@ impl Script<'_> {
     }
 
     /// Of what came out of an object that is no relation: this object's entry, for it comes along with it.
-    fn printed_by(&self, part: usize) -> Option<DumpId> {
-        let object = self.catalog.objects[part].as_dump_object();
-        let owner = object.folded_into().filter(|_| object.relation().is_none());
+    fn printed_by(&self, part: &Printed) -> Option<DumpId> {
+        let owner = part.folded_into.filter(|_| part.relation.is_none());
         owner.and_then(|owner| self.entry(owner))
     }
 
@@ -882,14 +913,13 @@ impl Script<'_> {
     }
 }
 
-fn data_source(object: &Object, order: &ColumnOrder) -> Option<DataSource> {
+fn data_source(object: Object, order: &ColumnOrder) -> Option<DataSource> {
     match object {
-        Object::TableData(data) => {
-            let mut data = data.clone();
+        Object::TableData(mut data) => {
             order.arrange(&data.schema, &data.name, &mut data.columns);
             Some(DataSource::Table(data))
         }
-        Object::LargeObjectData(data) => Some(DataSource::LargeObjects(data.clone())),
+        Object::LargeObjectData(data) => Some(DataSource::LargeObjects(data)),
         _ => None,
     }
 }
