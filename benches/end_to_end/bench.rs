@@ -253,22 +253,24 @@ impl Bench {
         })
     }
 
-    /// Plain scripts to standard output.
-    pub(crate) fn scripts(&self) -> [Contender; 2] {
-        let of = |name: &str, program: PathBuf, options: &'static [&'static str]| {
-            let arguments = move |command: &mut Command, database: &str, _: &Path| {
-                command.args(options).arg(database).stderr(Stdio::null());
-            };
-            one(name.to_owned(), self.command(program), arguments)
-        };
-        [
-            of("pg_dump -Fp", self.client.join("pg_dump"), &["-Fp"]),
-            of(
-                "pgstow create -j2",
-                env!("CARGO_BIN_EXE_pgstow").into(),
-                &["create", "-j2", "-Z", "none", "-o", "-"],
+    /// Dumps that say on standard output when they begin with the rows, and how they say it.
+    fn until_rows(&self) -> ([Contender; 2], [&'static str; 2]) {
+        let theirs = self.command(self.client.join("pg_dump"));
+        let ours = "exec \"$1\" create -j2 --progress plain -o - \"$2\" 2>&1 >/dev/null";
+        let contenders = [
+            one("pg_dump -Fp".to_owned(), theirs, |command, database, _| {
+                command.args(["-Fp", database]);
+            }),
+            one(
+                "pgstow create -j2".to_owned(),
+                self.command("bash"),
+                move |command, database, _| {
+                    let pgstow = env!("CARGO_BIN_EXE_pgstow");
+                    command.args(["-c", ours, "bash", pgstow, database]);
+                },
             ),
-        ]
+        ];
+        (contenders, ["COPY ", "data"])
     }
 
     /// What the server alone takes to send rows: statements side by side, to nowhere.
@@ -508,17 +510,13 @@ impl Bench {
         measured
     }
 
-    /// Runs dumps to standard output in turns until the first rows come.
-    pub(crate) fn compare_first_rows(
-        &self,
-        database: &str,
-        title: &str,
-        contenders: &[Contender],
-    ) -> Comparison {
-        let about = "until the script's first COPY".to_owned();
-        self.take_turns(title, about, contenders, |contender| {
+    /// Runs dumps in turns until the first rows come.
+    pub(crate) fn compare_first_rows(&self, database: &str, title: &str) -> Comparison {
+        let (contenders, signs) = self.until_rows();
+        let about = "catalogs, locks, order and definitions".to_owned();
+        self.take_turns(title, about, &contenders, |contender| {
             let command = &mut contender.commands(database, self.dir.path())[0];
-            until_line(command, "COPY ", self.postmaster())
+            until_line(command, &signs, self.postmaster())
         })
     }
 

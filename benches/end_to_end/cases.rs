@@ -215,11 +215,7 @@ fn first_rows(bench: &Bench) -> Vec<Section> {
     }
     let database = fill_schema(bench, MANY);
     let title = format!("{MANY} tables, time to the first row");
-    vec![
-        bench
-            .compare_first_rows(&database, &title, &bench.scripts())
-            .into(),
-    ]
+    vec![bench.compare_first_rows(&database, &title).into()]
 }
 
 /// What takes a lock for each relation needs a server with room for them.

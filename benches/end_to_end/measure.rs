@@ -30,16 +30,23 @@ pub(crate) fn run(commands: &mut [Command], postmaster: Option<u32>) -> Run {
     }
 }
 
-/// Runs a command until it writes a line that begins so, and kills it.
-pub(crate) fn until_line(command: &mut Command, start: &str, postmaster: Option<u32>) -> Run {
+/// Runs a command until it writes a line that begins so or so, and kills it.
+pub(crate) fn until_line(command: &mut Command, starts: &[&str], postmaster: Option<u32>) -> Run {
     let (client, server) = (cpu_of_waited_children("self"), server_cpu(postmaster));
     let started = Instant::now();
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).split(b'\n');
-    let found = lines
-        .map(Result::unwrap)
-        .any(|line| line.starts_with(start.as_bytes()));
-    assert!(found, "{command:?} never wrote {start}");
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .split(b'\n')
+        .map(Result::unwrap);
+    let is_sign = |line: Vec<u8>| {
+        starts
+            .iter()
+            .any(|start| line.starts_with(start.as_bytes()))
+    };
+    assert!(
+        lines.any(is_sign),
+        "{command:?} never wrote one of {starts:?}"
+    );
     let seconds = started.elapsed().as_secs_f64();
     let (peak_bytes, server_after) = (resident_bytes(child.id()), server_cpu(postmaster));
     child.kill().unwrap();
