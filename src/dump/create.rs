@@ -391,7 +391,8 @@ async fn leave_out_journals(
     Ok(())
 }
 
-/// Sizes of the tables whose rows are wanted. Measured after the locks: `relpages` may be stale.
+/// Sizes of the tables whose rows are wanted. Measured after the locks: `relpages` may be stale. Each fork of a relation takes
+/// the server a look at its file system: `pg_table_size` would ask for all of them.
 async fn read_sizes(leader: &Session, entries: &[ContentEntry]) -> Result<Vec<TableSize>> {
     let tables: Vec<_> = entries
         .iter()
@@ -404,9 +405,11 @@ async fn read_sizes(leader: &Session, entries: &[ContentEntry]) -> Result<Vec<Ta
     let rows = leader
         .query(
             "SELECT pg_catalog.pg_relation_size(t.oid) AS heap_bytes, \
-                    pg_catalog.pg_table_size(t.oid) AS size_bytes, \
+                    pg_catalog.pg_relation_size(t.oid) \
+                      + COALESCE(pg_catalog.pg_relation_size(NULLIF(c.reltoastrelid, 0)), 0) AS size_bytes, \
                     pg_catalog.current_setting('block_size')::pg_catalog.int8 AS block_size \
-             FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY AS t (oid, n) ORDER BY t.n",
+             FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY AS t (oid, n) \
+             LEFT JOIN pg_catalog.pg_class c ON c.oid = t.oid ORDER BY t.n",
             &[&oids],
         )
         .await

@@ -10,8 +10,12 @@ use super::{
 use crate::conn::{ServerVersion, Session};
 use crate::{Error, ErrorKind, Result};
 
-/// Sequences per statement where each must be read by name: statements stay below 1 MiB.
-const SEQUENCES_PER_QUERY: usize = 500;
+/// Sequences per statement where each must be read by name. 3 000 of them on 15, on one machine:
+///
+/// | per statement | 10 | 30 | 100 | 300 |
+/// |---|---|---|---|---|
+/// | seconds | 0.52 | 0.38 | 0.39 | 0.52 |
+const SEQUENCES_PER_QUERY: usize = 100;
 
 /// Where a sequence stands.
 #[derive(Clone, Debug)]
