@@ -413,7 +413,7 @@ impl Bench {
         assert!(status.success(), "psql failed");
     }
 
-    /// The same over a slow line.
+    /// The same over such a line.
     pub(crate) fn over<const N: usize>(
         &self,
         line: Line,

@@ -19,44 +19,43 @@ pub(crate) struct Run {
 
 /// Runs commands side by side, the server's processes watched beside them.
 pub(crate) fn run(commands: &mut [Command], postmaster: Option<u32>) -> Run {
+    watched(postmaster, || time(commands))
+}
+
+/// Runs a command until it writes a line that begins so or so, and kills it.
+pub(crate) fn until_line(command: &mut Command, starts: &[&str], postmaster: Option<u32>) -> Run {
+    watched(postmaster, || {
+        let started = Instant::now();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap())
+            .split(b'\n')
+            .map(Result::unwrap);
+        let is_sign = |line: Vec<u8>| {
+            starts
+                .iter()
+                .any(|start| line.starts_with(start.as_bytes()))
+        };
+        assert!(
+            lines.any(is_sign),
+            "{command:?} never wrote one of {starts:?}"
+        );
+        let (seconds, peak_bytes) = (started.elapsed().as_secs_f64(), resident_bytes(child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        (seconds, peak_bytes)
+    })
+}
+
+/// What the work, which says how long it took and its peak of memory, cost client and server.
+fn watched(postmaster: Option<u32>, work: impl FnOnce() -> (f64, u64)) -> Run {
     let (client, server) = (cpu_of_waited_children("self"), server_cpu(postmaster));
-    let (seconds, peak_bytes) = time(commands);
+    let (seconds, peak_bytes) = work();
     Run {
         seconds,
         bytes: 0,
         peak_bytes,
         client_cpu: cpu_of_waited_children("self") - client,
         server_cpu: server_cpu(postmaster) - server,
-    }
-}
-
-/// Runs a command until it writes a line that begins so or so, and kills it.
-pub(crate) fn until_line(command: &mut Command, starts: &[&str], postmaster: Option<u32>) -> Run {
-    let (client, server) = (cpu_of_waited_children("self"), server_cpu(postmaster));
-    let started = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap())
-        .split(b'\n')
-        .map(Result::unwrap);
-    let is_sign = |line: Vec<u8>| {
-        starts
-            .iter()
-            .any(|start| line.starts_with(start.as_bytes()))
-    };
-    assert!(
-        lines.any(is_sign),
-        "{command:?} never wrote one of {starts:?}"
-    );
-    let seconds = started.elapsed().as_secs_f64();
-    let (peak_bytes, server_after) = (resident_bytes(child.id()), server_cpu(postmaster));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    Run {
-        seconds,
-        bytes: 0,
-        peak_bytes,
-        client_cpu: cpu_of_waited_children("self") - client,
-        server_cpu: server_after - server,
     }
 }
 

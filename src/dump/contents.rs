@@ -563,7 +563,7 @@ fn describe_broken(catalog: &Catalog, chosen: &[usize], broken: &Broken) -> Stri
 }
 
 /// The entries in script order: objects with their comments, then privileges, then refreshes. Objects are dropped as soon as
-/// their entries are made: there is never room for all of both.
+/// their entries are made: memory never holds all of both.
 fn render(
     server: ServerVersion,
     mut catalog: Catalog,
@@ -763,18 +763,23 @@ impl Script<'_> {
         objects: &mut [Option<Object>],
         printer: &Printer<'_>,
     ) -> Result<()> {
-        let mut stretches = sequence.chunks(RENDERED_AT_ONCE).map(|stretch| {
-            let objects = stretch.iter().map(|&index| (index, objects[index].take()));
-            let objects = objects.filter_map(|(index, object)| Some((index, object?)));
-            objects.collect::<Vec<_>>()
-        });
-        let mut next = stretches.next().map(|stretch| printer.print_all(stretch));
+        let mut print = |stretch: &[usize]| {
+            let mut taken = Vec::with_capacity(stretch.len());
+            for &index in stretch {
+                let object = objects[index].take();
+                let twice = || Error::internal("an object is twice in the order");
+                taken.push((index, object.ok_or_else(twice)?));
+            }
+            printer.print_all(taken)
+        };
+        let mut stretches = sequence.chunks(RENDERED_AT_ONCE);
+        let mut next = stretches.next().map(&mut print);
         while let Some(printed) = next {
             let printed = printed?;
             let following = stretches.next();
             let (added, printing) = rayon::join(
                 || (printed.into_iter()).try_for_each(|object| self.add_object(object)),
-                || following.map(|stretch| printer.print_all(stretch)),
+                || following.map(&mut print),
             );
             added?;
             next = printing;
