@@ -35,7 +35,7 @@ export PGSTOW_TEST_MAJORS=$major PGSTOW_TEST_SERVERS=$major=$server PGSTOW_TEST_
 export PGSTOW_TEST_SERVER_OPTIONS=${PGSTOW_TEST_SERVER_OPTIONS:--c max_locks_per_transaction=2500}
 if [ -n "$quick" ]; then
     export PGSTOW_BENCH_SCALE=${PGSTOW_BENCH_SCALE:-0.05} PGSTOW_BENCH_ROUNDS=${PGSTOW_BENCH_ROUNDS:-1}
-    export PGSTOW_BENCH_ONLY=${PGSTOW_BENCH_ONLY:-two,workers,one,text,numbers,binary,wide,partitions,schema,restore_one,restore_two,resume,copy,far,cores,gentle}
+    export PGSTOW_BENCH_ONLY=${PGSTOW_BENCH_ONLY:-two,workers,one,text,numbers,binary,wide,partitions,schema,restore_one,restore_two,analyze,resume,copy,far,cores,gentle}
 else
     export PGSTOW_BENCH_SCALE=${PGSTOW_BENCH_SCALE:-0.25} PGSTOW_BENCH_ROUNDS=${PGSTOW_BENCH_ROUNDS:-5} PGSTOW_BENCH_REPORT=benches
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Chooses the cargo features of our builds. Source it after scripts/postgres.sh:
 #
-#   choose_features            # sets the array `features`: (--features isal), or () and a line that says why
+#   choose_features            # sets the array `features`: (--features isal --workspace), or () and a line that says why
 #   cargo build "${features[@]}"
 
 # What ISA-L's build takes: autotools, on x86 an assembler, and a C library to link statically, as its configure tries.
@@ -20,7 +20,8 @@ choose_features() {
     fi
     # shellcheck disable=SC2034
     if has_isal_tools; then
-        features=(--features isal)
+        # The workspace's other crate is the one in front of ISA-L, which cannot be built without.
+        features=(--features isal --workspace)
     else
         echo "built without ISA-L, gzip is slower: nasm, autoconf, automake, libtool and make are not all there" >&2
         features=()

@@ -158,31 +158,38 @@ impl Bench {
 
     /// Makes the database, unless an earlier case did from the same scripts.
     pub(crate) fn fill(&self, database: &str, scripts: &[String]) {
-        let script = scripts.concat();
+        self.fill_side_by_side(database, &[scripts.concat()]);
+    }
+
+    /// The same by scripts that need nothing of each other, each in a session of its own.
+    pub(crate) fn fill_side_by_side(&self, database: &str, scripts: &[String]) {
+        let mark = mark(scripts);
         let made = format!("SELECT count(*) FROM pg_database WHERE datname = '{database}'");
-        if self.sql("postgres", &made) == "1" && self.is_filled_by(database, &script) {
+        if self.sql("postgres", &made) == "1" && self.is_marked(database, &mark) {
             return;
         }
         self.fresh(database);
-        // A file, not -c: the script commits as it goes.
-        let file = self.dir.path().join("fill.sql");
-        std::fs::write(&file, &script).unwrap();
-        let mut psql = self.psql(database);
-        assert!(
-            psql.arg("-f").arg(&file).status().unwrap().success(),
-            "psql failed"
-        );
+        let start = |(number, script): (usize, &String)| {
+            // A file, not -c: the script commits as it goes.
+            let file = self.dir.path().join(format!("fill-{number}.sql"));
+            std::fs::write(&file, script).unwrap();
+            self.psql(database).arg("-f").arg(&file).spawn().unwrap()
+        };
+        let sessions: Vec<_> = scripts.iter().enumerate().map(start).collect();
+        for mut psql in sessions {
+            assert!(psql.wait().unwrap().success(), "psql failed");
+        }
         self.sql(database, "VACUUM ANALYZE");
         self.sql(
             database,
-            &format!("COMMENT ON DATABASE {database} IS '{}'", mark(&script)),
+            &format!("COMMENT ON DATABASE {database} IS '{mark}'"),
         );
         self.sql(database, "CHECKPOINT");
     }
 
-    fn is_filled_by(&self, database: &str, script: &str) -> bool {
+    fn is_marked(&self, database: &str, mark: &str) -> bool {
         let comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()";
-        self.sql(database, comment) == mark(script)
+        self.sql(database, comment) == mark
     }
 
     pub(crate) fn size(&self, database: &str) -> String {
@@ -561,8 +568,10 @@ impl Bench {
 }
 
 /// What a database is marked with.
-fn mark(script: &str) -> String {
-    blake3::hash(script.as_bytes()).to_hex().to_string()
+fn mark(scripts: &[String]) -> String {
+    blake3::hash(scripts.concat().as_bytes())
+        .to_hex()
+        .to_string()
 }
 
 fn owned(options: &[&str]) -> Vec<String> {

@@ -30,9 +30,10 @@ pub(crate) const ALL: &[Case] = &[
     case("partitions", partitions).in_rounds(3),
     case("schema", small_tables).in_rounds(3),
     case("schema_many", many_small_tables).in_rounds(3),
-    case("first_rows", first_rows).in_rounds(3),
+    case("first_rows", first_rows).in_rounds(1),
     case("restore_one", restore_of_one_table),
     case("restore_two", restore_of_two_tables),
+    case("analyze", restore_and_analyze).in_rounds(3),
     case("resume", resume_after_a_cut).in_rounds(3),
     case("copy", copy_of_a_database).in_rounds(3),
     // The line decides: rounds are alike.
@@ -247,7 +248,7 @@ fn schema_of(bench: &Bench, tables: u32) -> Comparison {
 
 fn fill_schema(bench: &Bench, tables: u32) -> String {
     let database = format!("bench_schema_{tables}");
-    bench.fill(&database, &[data::many_tables(tables)]);
+    bench.fill_side_by_side(&database, &data::many_tables(tables));
     database
 }
 
@@ -306,7 +307,7 @@ fn load_from(table: &str, file: &Path) -> String {
     format!("-c \"COPY {table} FROM STDIN\" < '{}'", file.display())
 }
 
-/// Of what pg_dump and pgstow made of the database: without statistics, and with.
+/// Of what pg_dump and pgstow made of the database, without statistics.
 fn restores(
     bench: &Bench,
     database: &str,
@@ -315,16 +316,12 @@ fn restores(
     after: [String; 2],
 ) -> Comparison {
     let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
-    let archive = archive(bench, database, dir.path());
-    bench.run(&bench.pg_dump(&["-Fd", "-j2"]), database, dir.path());
-    let directory = dir.path().join("out");
+    let archives = Archives::of(bench, database, dir.path());
     let tables = format!("{} {}", data::CREATE_TEXTS, data::CREATE_NUMBERS);
     let contenders = [
-        bench.pg_restore(directory.clone()),
-        bench.restore(&archive, &["-j2", "--no-analyze"]),
+        bench.pg_restore(archives.theirs),
+        bench.restore(&archives.ours, &["-j2", "--no-analyze"]),
         bench.restore_floor(&tables, loads, after),
-        bench.pg_restore_and_analyze(&directory),
-        bench.restore(&archive, &["-j2"]),
     ];
     let ours = "pgstow restore -j2 --no-analyze";
     let floor = "COPY FROM and indexes, 2 connections (floor)";
@@ -332,6 +329,23 @@ fn restores(
         .compare_restores(database, title, &contenders)
         .goal(ours, "pg_restore -j2", Figure::Time, 0.99)
         .goal(ours, floor, Figure::Time, 1.08)
+}
+
+/// A restore with the statistics that pg_restore leaves to the user.
+fn restore_and_analyze(bench: &Bench) -> Vec<Section> {
+    bench.fill("bench_indexed", &[data::indexed(bench.indexed_rows())]);
+    let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
+    let archives = Archives::of(bench, "bench_indexed", dir.path());
+    let contenders = [
+        bench.pg_restore_and_analyze(&archives.theirs),
+        bench.restore(&archives.ours, &["-j2"]),
+    ];
+    let title = "Restore of one table with four indexes, with statistics";
+    vec![
+        bench
+            .compare_restores("bench_indexed", title, &contenders)
+            .into(),
+    ]
 }
 
 /// What is left to do after a restore was killed at nine tenths of its time.
@@ -348,7 +362,7 @@ fn resume_after_a_cut(bench: &Bench) -> Vec<Section> {
 
 fn resumes(bench: &Bench, database: &str, title: &str) -> Option<Comparison> {
     let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
-    let archive = archive(bench, database, dir.path());
+    let archive = Archives::of(bench, database, dir.path()).ours;
     let whole = bench.restore(&archive, &["-j2", "--no-analyze"]);
     let rest = bench.restore(&archive, &["-j2", "--no-analyze", "--resume"]);
     let (mut of_whole, mut of_rest) = (Vec::new(), Vec::new());
@@ -401,11 +415,14 @@ fn copy_of_a_database(bench: &Bench) -> Vec<Section> {
     ]
 }
 
-/// A server at the other end of a slow line: 200 small tables, and one of which the line takes a few seconds.
+/// A server at the other end of a slow line: 100 small tables, and one of which the line takes a few seconds.
 fn far_away(bench: &Bench) -> Vec<Section> {
+    let [some, others] = data::many_tables(100);
     let scripts = [
-        data::numbers(bench.number_rows() / 2),
-        data::many_tables(200),
+        data::numbers(bench.number_rows() / 3),
+        some,
+        others,
+        data::few_rows(100),
     ];
     bench.fill("bench_far", &scripts);
     let line = format!(
@@ -422,13 +439,12 @@ fn far_away(bench: &Bench) -> Vec<Section> {
         ],
     );
     let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
-    let archive = archive(bench, "bench_far", dir.path());
-    bench.run(&bench.pg_dump(&["-Fd", "-j2"]), "bench_far", dir.path());
+    let archives = Archives::of(bench, "bench_far", dir.path());
     let restores = bench.over(
         link::FAR,
         [
-            bench.pg_restore(dir.path().join("out")),
-            bench.restore(&archive, &["-j2", "--no-analyze"]),
+            bench.pg_restore(archives.theirs),
+            bench.restore(&archives.ours, &["-j2", "--no-analyze"]),
         ],
     );
     vec![
@@ -467,13 +483,12 @@ fn more_cores(bench: &Bench) -> Vec<Section> {
         ],
     );
     let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
-    let archive = archive(bench, "bench_one", dir.path());
-    bench.run(&bench.pg_dump(&["-Fd", "-j2"]), "bench_one", dir.path());
-    let restore = |jobs| bench.restore(&archive, &[jobs, "--no-analyze"]);
+    let archives = Archives::of(bench, "bench_one", dir.path());
+    let restore = |jobs| bench.restore(&archives.ours, &[jobs, "--no-analyze"]);
     let restores = bench.over(
         link::SLOW_CORES,
         [
-            bench.pg_restore(dir.path().join("out")),
+            bench.pg_restore(archives.theirs),
             restore("-j1"),
             restore("-j2"),
             restore("-j4"),
@@ -490,10 +505,22 @@ fn more_cores(bench: &Bench) -> Vec<Section> {
     ]
 }
 
-/// An archive of the database.
-fn archive(bench: &Bench, database: &str, dir: &Path) -> PathBuf {
-    bench.run(&bench.create(&["-j2"]), database, dir);
-    dir.join("out.sql.gz")
+/// What a restore is made from.
+struct Archives {
+    ours: PathBuf,
+    /// In the directory format.
+    theirs: PathBuf,
+}
+
+impl Archives {
+    fn of(bench: &Bench, database: &str, dir: &Path) -> Archives {
+        bench.run(&bench.create(&["-j2"]), database, dir);
+        bench.run(&bench.pg_dump(&["-Fd", "-j2"]), database, dir);
+        Archives {
+            ours: dir.join("out.sql.gz"),
+            theirs: dir.join("out"),
+        }
+    }
 }
 
 pub(crate) fn fill_two(bench: &Bench) {

@@ -1,14 +1,29 @@
 //! The tables that are dumped and restored, as SQL.
 
-/// Each with a primary key, an index, the sequence of a serial column, a check and a foreign key.
-pub(crate) fn many_tables(tables: u32) -> String {
+/// Each with a primary key, an index, the sequence of a serial column, a check and a foreign key. In two halves, which two sessions can
+/// make side by side.
+pub(crate) fn many_tables(tables: u32) -> [String; 2] {
+    let half = tables / 2;
+    [(1, half), (half + 1, tables)].map(|(first, last)| {
+        format!(
+            "DO $$ BEGIN
+                FOR n IN {first}..{last} LOOP
+                    EXECUTE format('CREATE TABLE t%s (id bigserial PRIMARY KEY, parent bigint, name text NOT NULL DEFAULT %L, at timestamptz, CHECK (name <> %L))', n, 'x', '');
+                    EXECUTE format('CREATE INDEX ON t%s (name, at)', n);
+                    IF n > {first} THEN EXECUTE format('ALTER TABLE t%s ADD FOREIGN KEY (parent) REFERENCES t%s', n, n - 1); END IF;
+                    IF n % 100 = 0 THEN COMMIT; END IF;
+                END LOOP;
+            END $$;"
+        )
+    })
+}
+
+/// Twenty rows for each of [`many_tables`].
+pub(crate) fn few_rows(tables: u32) -> String {
     format!(
         "DO $$ BEGIN
             FOR n IN 1..{tables} LOOP
-                EXECUTE format('CREATE TABLE t%s (id bigserial PRIMARY KEY, parent bigint, name text NOT NULL DEFAULT %L, at timestamptz, CHECK (name <> %L))', n, 'x', '');
-                EXECUTE format('CREATE INDEX ON t%s (name, at)', n);
-                IF n > 1 THEN EXECUTE format('ALTER TABLE t%s ADD FOREIGN KEY (parent) REFERENCES t%s', n, n - 1); END IF;
-                IF n % 100 = 0 THEN COMMIT; END IF;
+                EXECUTE format('INSERT INTO t%s (name, at) SELECT md5(r::text), now() FROM generate_series(1, 20) r', n);
             END LOOP;
         END $$;"
     )

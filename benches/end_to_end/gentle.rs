@@ -21,7 +21,7 @@ struct Load {
 /// pgbench's database: 100 000 accounts each.
 const BRANCHES: &str = "10";
 const CLIENTS: &str = "4";
-const SECONDS: u64 = 15;
+const SECONDS: u64 = 10;
 
 /// Runs pgbench alone, then beside dumps of the two large tables that follow each other until it is done.
 pub(crate) fn beside_pgbench(bench: &Bench) -> Section {

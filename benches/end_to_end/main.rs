@@ -47,9 +47,9 @@ fn main() {
         if bench.wants(case.name) {
             bench.rounds = asked.min(case.most_rounds);
             report.add(case.name, (case.run)(&bench));
+            if let Some(dir) = &bench.report_into {
+                report.write(dir, &bench);
+            }
         }
-    }
-    if let Some(dir) = &bench.report_into {
-        report.write(dir, &bench);
     }
 }

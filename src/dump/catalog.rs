@@ -18,7 +18,8 @@ use crate::objects::quote::one_line;
 use crate::objects::table::Check;
 use crate::objects::table_data::Rows;
 use crate::objects::{
-    self, AttributeDefault, CatalogId, Kind, Object, ObjectId, Oid, OidMap, Part, catalog,
+    self, AttributeDefault, CatalogId, Kind, Object, ObjectId, Oid, OidMap, Part, SequenceSet,
+    catalog,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -139,7 +140,13 @@ pub(super) async fn read_catalog(
             None => Ok(None),
         }
     };
-    let ((columns, rules), helped) = futures::try_join!(read_columns(leader), helped)?;
+    let own = async {
+        match futures::join!(read_columns(leader), read_rare_kinds(leader)) {
+            (Ok(columns), Ok(objects)) => Ok((columns, objects)),
+            (columns, objects) => Err(cause([columns.err(), objects.err()].into_iter().flatten())),
+        }
+    };
+    let (((columns, rules), rare), helped) = futures::try_join!(own, helped)?;
     let (aide, ahead) = match helped {
         Some((session, ahead)) => (Some(session), ahead),
         None => (None, read_ahead(leader).await?),
@@ -170,7 +177,7 @@ pub(super) async fn read_catalog(
         (Err(first), Err(_)) if aide.is_some() => return Err(first),
         (Err(first), Err(second)) => return Err(cause([first, second])),
     };
-    drop(aide);
+    objects.extend(rare);
     objects.extend(definitions);
     give_checks_to_tables(&mut objects);
     let_defaults_wait(&mut objects);
@@ -182,6 +189,10 @@ pub(super) async fn read_catalog(
     let parts_of = |object: &Object| parts_of(object, deparser.attributes());
     let folded: Vec<Vec<Object>> = objects.par_iter().map(parts_of).collect::<Result<_>>()?;
     objects.extend(folded.into_iter().flatten());
+    let mut dependents = dependents;
+    let sequences = dependents.iter_mut().filter_map(as_sequence_set).collect();
+    objects::sequence_set::read_values(leader, aide.as_ref(), sequences).await?;
+    drop(aide);
     objects.extend(dependents);
     if parts.wants_statistics() {
         let statistics = objects::relation_statistics::read(leader).await?;
@@ -225,7 +236,8 @@ async fn read_columns(s: &Session) -> Result<(Columns, Rules)> {
     }
 }
 
-/// Reads who depends on whom, what there is at all, and the kinds that are read neither by columns nor with locks.
+/// Reads who depends on whom, what there is at all, and the kinds that are read neither by columns nor with locks, but for those of which there
+/// are few.
 ///
 /// # Errors
 /// As [`read_catalog`].
@@ -237,14 +249,49 @@ pub(super) async fn read_ahead(s: &Session) -> Result<Ahead> {
             Object::ChangedPrivileges,
         ),
         all(objects::row_security::read(s), Object::RowSecurity),
-        all(objects::schema::read(s), Object::Schema),
-        all(objects::extension::read(s), Object::Extension),
         all(objects::enum_type::read(s), Object::EnumType),
         all(objects::shell_type::read(s), Object::ShellType),
         all(objects::composite_type::read(s), Object::CompositeType),
         all(objects::range_type::read(s), Object::RangeType),
         all(objects::domain::read(s), Object::Domain),
         all(objects::aggregate::read(s), Object::Aggregate),
+        all(objects::large_object::read(s), Object::LargeObject),
+        all(
+            objects::large_object::read_large_object_data(s),
+            Object::LargeObjectData,
+        ),
+    ];
+    let reads = futures::join!(
+        pipeline(reads),
+        attribute::read_additions(s),
+        read_depend(s),
+        read_swept(s)
+    );
+    match reads {
+        (Ok(objects), Ok(additions), Ok(dependencies), Ok(swept)) => Ok(Ahead {
+            objects,
+            additions,
+            dependencies,
+            swept,
+        }),
+        (objects, additions, dependencies, swept) => {
+            let failures = [
+                objects.err(),
+                additions.err(),
+                dependencies.err(),
+                swept.err(),
+            ];
+            Err(cause(failures.into_iter().flatten()))
+        }
+    }
+}
+
+/// Kinds of which databases have few objects. What takes time is the server's planning of each query: the leader, which would only wait for
+/// the aide in a small database, reads these.
+async fn read_rare_kinds(s: &Session) -> Result<Vec<Object>> {
+    let reads = vec![
+        all(objects::schema::read(s), Object::Schema),
+        all(objects::extension::read(s), Object::Extension),
         all(objects::language::read(s), Object::Language),
         all(objects::collation::read(s), Object::Collation),
         all(objects::base_type::read(s), Object::BaseType),
@@ -289,35 +336,8 @@ pub(super) async fn read_ahead(s: &Session) -> Result<Ahead> {
         ),
         all(objects::subscription::read(s), Object::Subscription),
         all(objects::default_acl::read(s), Object::DefaultAcl),
-        all(objects::large_object::read(s), Object::LargeObject),
-        all(
-            objects::large_object::read_large_object_data(s),
-            Object::LargeObjectData,
-        ),
     ];
-    let reads = futures::join!(
-        pipeline(reads),
-        attribute::read_additions(s),
-        read_depend(s),
-        read_swept(s)
-    );
-    match reads {
-        (Ok(objects), Ok(additions), Ok(dependencies), Ok(swept)) => Ok(Ahead {
-            objects,
-            additions,
-            dependencies,
-            swept,
-        }),
-        (objects, additions, dependencies, swept) => {
-            let failures = [
-                objects.err(),
-                additions.err(),
-                dependencies.err(),
-                swept.err(),
-            ];
-            Err(cause(failures.into_iter().flatten()))
-        }
-    }
+    pipeline(reads).await
 }
 
 /// What can stand by itself, and all whose deparsing takes locks (queries of views and rules, bodies of functions).
@@ -370,7 +390,6 @@ async fn read_dependents(s: &Session, deparser: &Deparser, parts: &Parts) -> Res
         ),
         all(objects::trigger::read(s, deparser), Object::Trigger),
     ];
-    // Before 18 each sequence has to be read by its name.
     if parts.includes_kind(Kind::SequenceSet) {
         reads.push(all(
             objects::sequence_set::read(s, deparser),
@@ -378,6 +397,13 @@ async fn read_dependents(s: &Session, deparser: &Deparser, parts: &Parts) -> Res
         ));
     }
     pipeline(reads).await
+}
+
+fn as_sequence_set(object: &mut Object) -> Option<&mut SequenceSet> {
+    match object {
+        Object::SequenceSet(set) => Some(set),
+        _ => None,
+    }
 }
 
 fn rows_of(parts: &Parts) -> Rows {

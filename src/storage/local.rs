@@ -137,7 +137,8 @@ impl LocalDirectory {
     }
 
     pub(super) fn upload(&self, names: Vec<String>) -> Result<LocalUpload> {
-        let Some(free) = names.iter().find(|name| self.is_free(name)) else {
+        let free = names.iter().find(|name| self.in_the_way(name).is_none());
+        let Some(free) = free else {
             return Err(self.taken(names.last().map_or("", String::as_str)));
         };
         let temporary = self.temporary(free)?;
@@ -149,20 +150,21 @@ impl LocalDirectory {
         })
     }
 
-    fn is_free(&self, name: &str) -> bool {
+    /// A file of this name, or one that would be beside it: the remains of another set.
+    fn in_the_way(&self, name: &str) -> Option<PathBuf> {
         let path = self.path_of(name);
-        // The files beside it count, too: they would be the remains of another set of that name.
-        [
+        let files = [
             path.clone(),
             beside(&path, ".sha256"),
             beside(&path, ".meta"),
-        ]
-        .iter()
-        .all(|path| path.symlink_metadata().is_err())
+        ];
+        (files.into_iter()).find(|path| path.symlink_metadata().is_ok())
     }
 
     fn taken(&self, name: &str) -> Error {
-        super::taken(&self.path_of(name).display().to_string())
+        // Gone meanwhile: it is the name that was taken.
+        let path = self.in_the_way(name).unwrap_or_else(|| self.path_of(name));
+        super::taken(&path.display().to_string())
     }
 
     pub(super) fn clear_abandoned(&self) -> Result<Vec<String>> {
@@ -354,7 +356,7 @@ impl LocalUpload {
         let mut taken = "";
         for name in &self.names {
             let to = self.directory.path_of(name);
-            if !self.directory.is_free(name) {
+            if self.directory.in_the_way(name).is_some() {
                 taken = name;
                 continue;
             }
@@ -524,6 +526,16 @@ fn failed(verb: &str, path: &Path, error: io::Error) -> Error {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_the_way_of_a_name_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.sql.gz.meta"), "{}").unwrap();
+        let directory = LocalDirectory::new(dir.path().to_owned());
+        let error = directory.upload(vec!["a.sql.gz".to_owned()]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert!(error.to_string().contains("a.sql.gz.meta exists already"));
+    }
 
     #[test]
     fn without_sync_nothing_is_synced() {

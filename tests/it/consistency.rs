@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 
 use crate::harness::database::psql_command;
-use crate::harness::pgstow::{command, ended_with};
+use crate::harness::pgstow::{Running, command, ended_with};
 use crate::harness::share::wants_every;
 use crate::harness::{Database, Server, on_every_major, on_newest, pgstow, wait_until};
 
@@ -135,6 +135,41 @@ fn a_session_that_waits_to_change_a_table_does_not_hang_the_dump() {
         assert!(alter.wait().unwrap().success());
         let dumped = std::fs::read_to_string(&archive).unwrap();
         assert!(dumped.contains("WHERE (n > 10)") && dumped.contains("\n1000\n"));
+    });
+}
+
+/// Before 18 two sessions share the sequences, some hundred at a time. One that waits for a sequence leaves it to the leader.
+#[test]
+fn values_of_many_sequences_are_read_by_both_sessions() {
+    on_every_major(|server| {
+        let source = Database::filled(
+            server,
+            "CREATE TABLE t (n int);
+             DO $$ BEGIN FOR n IN 1000..1249 LOOP
+                 EXECUTE format('CREATE SEQUENCE \"s;%s\"', n);
+                 PERFORM setval(format('\"s;%s\"', n), n * 7, n % 2 = 0);
+             END LOOP; END $$;",
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.sql");
+        let held = source.hold("BEGIN; ALTER SEQUENCE \"s;1000\" RENAME TO other");
+        let url = source.url();
+        let dump = Running::start(command().args(["create", &url, "-j2", "-o"]).arg(&archive));
+        // The leader takes the last hundreds first, the other session those before.
+        if server.major < 18 {
+            wait_for(
+                &source,
+                "relation = '\"s;1000\"'::regclass AND NOT granted
+                 AND pid IN (SELECT pid FROM pg_locks WHERE relation = 't'::regclass AND granted)",
+            );
+        }
+        drop(held);
+        dump.ended_with(0);
+        let dumped = std::fs::read_to_string(&archive).unwrap();
+        for n in 1000..1250 {
+            let set = format!("setval('\"public\".\"s;{n}\"', {}, {});", n * 7, n % 2 == 0);
+            assert!(dumped.contains(&set), "{set}");
+        }
     });
 }
 
