@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
@@ -158,6 +159,9 @@ struct Loader {
     queue: Arc<Mutex<LoadQueue>>,
     /// Somebody failed: nothing more is begun.
     stopped: Arc<AtomicBool>,
+    /// Members that may be read while those before them are sent. Each takes some 6 MiB, and no more of them than there are cores come
+    /// the sooner for it.
+    ahead: Arc<Semaphore>,
 }
 
 /// Loads all members over the sessions and gives these back. The steps of `meanwhile` are done, too, in the end.
@@ -175,6 +179,7 @@ pub(crate) async fn load_members(
         context: context.clone(),
         queue: Arc::new(Mutex::new(LoadQueue::new(loads, rows))),
         stopped: Arc::default(),
+        ahead: Arc::new(Semaphore::new(rayon::current_num_threads())),
     };
     let mut workers = JoinSet::new();
     for (worker, session) in sessions.into_iter().enumerate() {
@@ -220,7 +225,7 @@ impl Loader {
     async fn work_on(&self, worker: usize, session: &Session) -> Result<()> {
         let mut ahead = None;
         let mut before: Option<Sent<'_>> = None;
-        while let Some((item, opening)) = ahead.take().or_else(|| self.fetch()) {
+        while let Some((item, opening)) = ahead.take().map(Ahead::next).or_else(|| self.fetch()) {
             let member = opening.first().await?;
             let form = member.form().clone();
             let coming = Coming {
@@ -311,8 +316,15 @@ impl Loader {
         let piece = coming.member.next().await?;
         let bytes = piece.as_ref().map_or(u64::MAX, |it| it.bytes.len() as u64);
         coming.left = coming.left.saturating_sub(bytes);
-        if coming.left <= AHEAD_BYTES && coming.ahead.is_none() {
-            *coming.ahead = self.fetch();
+        if coming.left <= AHEAD_BYTES
+            && coming.ahead.is_none()
+            && let Ok(permit) = Arc::clone(&self.ahead).try_acquire_owned()
+        {
+            *coming.ahead = self.fetch().map(|(item, opening)| Ahead {
+                item,
+                opening,
+                _permit: permit,
+            });
         }
         Ok(piece)
     }
@@ -502,7 +514,20 @@ struct Coming<'a> {
     /// Bytes that are still to come of it.
     left: u64,
     /// Once it was begun.
-    ahead: &'a mut Option<(LoadItem, Opening)>,
+    ahead: &'a mut Option<Ahead>,
+}
+
+/// A member that is read while the one before it is sent.
+struct Ahead {
+    item: LoadItem,
+    opening: Opening,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Ahead {
+    fn next(self) -> (LoadItem, Opening) {
+        (self.item, self.opening)
+    }
 }
 
 /// A member whose rows the server has taken.
