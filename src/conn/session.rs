@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::JoinHandle;
 use tokio_postgres::error::DbError;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Connection, SimpleQueryMessage, Socket};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{
+    AsyncMessage, CancelToken, Client, Connection, Row, SimpleQueryMessage, Socket,
+};
 
 use super::ServerVersion;
 use super::settings::ConnectSettings;
@@ -202,6 +205,51 @@ impl Session {
             sql.push_str(&format!("SET {name} = {};", quote::literal(value)));
         }
         self.batch_execute(&sql).await
+    }
+
+    /// All rows of a query. Without parameters, whose types the server would have to tell first, it takes one round trip.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        match parameters.is_empty() {
+            true => self.client.query_typed(sql, &[]).await,
+            false => self.client.query(sql, parameters).await,
+        }
+    }
+
+    /// The one row of a query, as [`query`](Self::query).
+    ///
+    /// # Errors
+    /// Whatever the server says; no row, or several.
+    pub async fn query_one(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, tokio_postgres::Error> {
+        match parameters.is_empty() {
+            true => self.client.query_typed_one(sql, &[]).await,
+            false => self.client.query_one(sql, parameters).await,
+        }
+    }
+
+    /// The row of a query, or none, as [`query`](Self::query).
+    ///
+    /// # Errors
+    /// Whatever the server says; several rows.
+    pub async fn query_opt(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
+        match parameters.is_empty() {
+            true => self.client.query_typed_opt(sql, &[]).await,
+            false => self.client.query_opt(sql, parameters).await,
+        }
     }
 
     /// Why the connection ended, if it has ended by itself. Statements only report that it is

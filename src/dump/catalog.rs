@@ -120,7 +120,6 @@ pub(super) struct Ahead {
     objects: Vec<Object>,
     additions: Additions,
     dependencies: Vec<Dependency>,
-    swept: Swept,
 }
 
 /// Reads all objects that the parts need and their dependencies; definitions of those alone that are to be deparsed. An [`Aide`] reads beside the leader: the time is the
@@ -141,12 +140,20 @@ pub(super) async fn read_catalog(
         }
     };
     let own = async {
-        match futures::join!(read_columns(leader), read_rare_kinds(leader)) {
-            (Ok(columns), Ok(objects)) => Ok((columns, objects)),
-            (columns, objects) => Err(cause([columns.err(), objects.err()].into_iter().flatten())),
+        let reads = futures::join!(
+            read_columns(leader),
+            read_rare_kinds(leader),
+            read_swept(leader)
+        );
+        match reads {
+            (Ok(columns), Ok(objects), Ok(swept)) => Ok((columns, objects, swept)),
+            (columns, objects, swept) => {
+                let failures = [columns.err(), objects.err(), swept.err()];
+                Err(cause(failures.into_iter().flatten()))
+            }
         }
     };
-    let (((columns, rules), rare), helped) = futures::try_join!(own, helped)?;
+    let (((columns, rules), rare, swept), helped) = futures::try_join!(own, helped)?;
     let (aide, ahead) = match helped {
         Some((session, ahead)) => (Some(session), ahead),
         None => (None, read_ahead(leader).await?),
@@ -155,7 +162,6 @@ pub(super) async fn read_catalog(
         mut objects,
         additions,
         dependencies,
-        swept,
     } = ahead;
     let attributes = attribute::complete(leader, columns, additions, &deparsed).await?;
     let deparser = Deparser::new(attributes, rules, deparsed);
@@ -236,8 +242,7 @@ async fn read_columns(s: &Session) -> Result<(Columns, Rules)> {
     }
 }
 
-/// Reads who depends on whom, what there is at all, and the kinds that are read neither by columns nor with locks, but for those of which there
-/// are few.
+/// Reads who depends on whom, and the kinds that are read neither by columns nor with locks, but for those of which there are few.
 ///
 /// # Errors
 /// As [`read_catalog`].
@@ -254,6 +259,7 @@ pub(super) async fn read_ahead(s: &Session) -> Result<Ahead> {
         all(objects::composite_type::read(s), Object::CompositeType),
         all(objects::range_type::read(s), Object::RangeType),
         all(objects::domain::read(s), Object::Domain),
+        all(objects::base_type::read(s), Object::BaseType),
         all(objects::aggregate::read(s), Object::Aggregate),
         all(objects::large_object::read(s), Object::LargeObject),
         all(
@@ -264,23 +270,16 @@ pub(super) async fn read_ahead(s: &Session) -> Result<Ahead> {
     let reads = futures::join!(
         pipeline(reads),
         attribute::read_additions(s),
-        read_depend(s),
-        read_swept(s)
+        read_depend(s)
     );
     match reads {
-        (Ok(objects), Ok(additions), Ok(dependencies), Ok(swept)) => Ok(Ahead {
+        (Ok(objects), Ok(additions), Ok(dependencies)) => Ok(Ahead {
             objects,
             additions,
             dependencies,
-            swept,
         }),
-        (objects, additions, dependencies, swept) => {
-            let failures = [
-                objects.err(),
-                additions.err(),
-                dependencies.err(),
-                swept.err(),
-            ];
+        (objects, additions, dependencies) => {
+            let failures = [objects.err(), additions.err(), dependencies.err()];
             Err(cause(failures.into_iter().flatten()))
         }
     }
@@ -294,7 +293,6 @@ async fn read_rare_kinds(s: &Session) -> Result<Vec<Object>> {
         all(objects::extension::read(s), Object::Extension),
         all(objects::language::read(s), Object::Language),
         all(objects::collation::read(s), Object::Collation),
-        all(objects::base_type::read(s), Object::BaseType),
         all(objects::cast::read(s), Object::Cast),
         all(objects::transform::read(s), Object::Transform),
         all(objects::access_method::read(s), Object::AccessMethod),

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use futures::{StreamExt, pin_mut};
+use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use crate::archive::DumpId;
@@ -87,8 +88,7 @@ async fn copy_rest(
         .map_err(failed)?;
     let mut offset = i64::from(CHUNK_BYTES);
     loop {
-        let row = session
-            .query_one(&read, &[&oid, &offset, &CHUNK_BYTES])
+        let row = Client::query_one(session, &read, &[&oid, &offset, &CHUNK_BYTES])
             .await
             .map_err(failed)?;
         let chunk: &[u8] = row.get("chunk");
