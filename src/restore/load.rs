@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures::{FutureExt, SinkExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{SimpleQueryMessage, Statement};
 
 use crate::archive::{ArchiveReader, DumpId, Piece, PieceForm, PlacedFilter, RowFilter};
 use crate::conn::Session;
@@ -38,6 +38,9 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// The next member is taken once so much of one is left: enough to read its beginning while this is sent. Taken earlier, it would wait
 /// for the end of a long one while others have nothing to do.
 const AHEAD_BYTES: u64 = 8 << 20;
+
+/// Members up to here may be read ahead by any number of connections, and their COPY is sent ahead.
+const SMALL_BYTES: u64 = 64 << 10;
 
 /// A member to load next.
 #[derive(Clone, Debug)]
@@ -107,10 +110,14 @@ impl LoadQueue {
         LoadQueue { tables, open }
     }
 
-    /// Takes the next member.
-    pub(crate) fn take(&mut self) -> Option<LoadItem> {
-        let (_, _, at) = self.open.pop_first()?;
+    /// Takes the next member, unless it is longer.
+    pub(crate) fn take(&mut self, at_most: u64) -> Option<LoadItem> {
+        let &(_, _, at) = self.open.first()?;
         let table = self.tables.get_mut(at)?;
+        if table.members.front()?.length > at_most {
+            return None;
+        }
+        self.open.pop_first();
         let member = table.members.pop_front()?;
         table.bytes_left -= member.length;
         table.busy += 1;
@@ -159,8 +166,8 @@ struct Loader {
     queue: Arc<Mutex<LoadQueue>>,
     /// Somebody failed: nothing more is begun.
     stopped: Arc<AtomicBool>,
-    /// Members that may be read while those before them are sent. Each takes some 6 MiB, and no more of them than there are cores come
-    /// the sooner for it.
+    /// Long members that may be read while those before them are sent. Each takes some 6 MiB, and no more of them than there are cores
+    /// come the sooner for it.
     ahead: Arc<Semaphore>,
 }
 
@@ -225,12 +232,19 @@ impl Loader {
     async fn work_on(&self, worker: usize, session: &Session) -> Result<()> {
         let mut ahead = None;
         let mut before: Option<Sent<'_>> = None;
-        while let Some((item, opening)) = ahead.take().map(Ahead::next).or_else(|| self.fetch()) {
-            let member = opening.first().await?;
+        while let Some(next) = ahead.take().or_else(|| self.fetch(u64::MAX, None)) {
+            let Next {
+                item,
+                member,
+                statement,
+                ..
+            } = next;
+            let member = member.here().await?;
             let form = member.form().clone();
             let coming = Coming {
                 member,
                 left: item.member.length,
+                statement,
                 ahead: &mut ahead,
             };
             self.context.events.emit(Event::WorkerStarted {
@@ -304,29 +318,52 @@ impl Loader {
     }
 
     /// Starts to read the next member on a thread that may block.
-    fn fetch(&self) -> Option<(LoadItem, Opening)> {
+    fn fetch<'a>(&self, at_most: u64, permit: Option<OwnedSemaphorePermit>) -> Option<Next<'a>> {
         let stopped = self.stopped.load(Ordering::SeqCst);
-        let item = self.lock_queue().take().filter(|_| !stopped)?;
+        let item = self.lock_queue().take(at_most).filter(|_| !stopped)?;
         let opening = Opening::new(&self.context.reader, item.member.id);
-        Some((item, opening))
+        Some(Next {
+            item,
+            member: Member::Opening(opening),
+            statement: None,
+            _permit: permit,
+        })
     }
 
     /// The next piece of a member. Near its end the next member is begun.
-    async fn next_piece(&self, coming: &mut Coming<'_>) -> Result<Option<Piece>> {
+    async fn next_piece(&self, coming: &mut Coming<'_, '_>) -> Result<Option<Piece>> {
         let piece = coming.member.next().await?;
         let bytes = piece.as_ref().map_or(u64::MAX, |it| it.bytes.len() as u64);
         coming.left = coming.left.saturating_sub(bytes);
-        if coming.left <= AHEAD_BYTES
-            && coming.ahead.is_none()
-            && let Ok(permit) = Arc::clone(&self.ahead).try_acquire_owned()
-        {
-            *coming.ahead = self.fetch().map(|(item, opening)| Ahead {
-                item,
-                opening,
-                _permit: permit,
-            });
+        if coming.left <= AHEAD_BYTES && coming.ahead.is_none() {
+            let permit = Arc::clone(&self.ahead).try_acquire_owned().ok();
+            let at_most = permit.as_ref().map_or(SMALL_BYTES, |_| u64::MAX);
+            *coming.ahead = self.fetch(at_most, permit);
         }
         Ok(piece)
+    }
+
+    /// Sends the COPY of the next member, if that is small, for the server to parse behind the end of this one: a small table takes a
+    /// round trip less.
+    async fn prepare_next<'a>(
+        &self,
+        session: &'a Session,
+        ahead: &mut Option<Next<'a>>,
+    ) -> Result<()> {
+        let is_small = |next: &mut Next<'_>| {
+            next.item.member.length <= SMALL_BYTES && next.item.staging.is_none()
+        };
+        let Some(mut next) = ahead.take_if(is_small) else {
+            return Ok(());
+        };
+        let member = next.member.here().await?;
+        if let PieceForm::Rows(copy) = member.form() {
+            let copy = next.item.copy.as_deref().unwrap_or(copy);
+            next.statement = Some(prepare(session, self.copy_statement(copy)));
+        }
+        next.member = Member::Here(member);
+        *ahead = Some(next);
+        Ok(())
     }
 
     fn lock_queue(&self) -> std::sync::MutexGuard<'_, LoadQueue> {
@@ -334,13 +371,13 @@ impl Loader {
     }
 
     /// Sends one COPY. Gives the number of rows.
-    async fn copy(
+    async fn copy<'a>(
         &self,
         worker: usize,
-        session: &Session,
+        session: &'a Session,
         item: &LoadItem,
         statement: &str,
-        mut coming: Coming<'_>,
+        mut coming: Coming<'_, 'a>,
     ) -> Result<u64> {
         let failed = |error| load_failed(item, error);
         let statement = self.copy_statement(statement);
@@ -361,7 +398,12 @@ impl Loader {
                 continue;
             }
             if sink.is_none() {
-                sink = Some(Box::pin(session.copy_in(&statement).await.map_err(failed)?));
+                let statement = match coming.statement.take() {
+                    Some(statement) => statement.await,
+                    None => session.prepare(&statement).await,
+                };
+                let begun = session.copy_in(&statement.map_err(failed)?).await;
+                sink = Some(Box::pin(begun.map_err(failed)?));
             }
             let Some(sink) = &mut sink else { continue };
             while !rows.is_empty() {
@@ -377,7 +419,10 @@ impl Loader {
         }
         check_read(item, read)?;
         let rows = match &mut sink {
-            Some(sink) => sink.as_mut().finish().await.map_err(failed)?,
+            Some(sink) => {
+                self.prepare_next(session, coming.ahead).await?;
+                sink.as_mut().finish().await.map_err(failed)?
+            }
             None => 0,
         };
         self.context.events.emit(Event::WorkerAdvanced {
@@ -390,12 +435,12 @@ impl Loader {
     }
 
     /// Inserts the rows, or those that are not there yet. Gives their number.
-    async fn insert(
+    async fn insert<'a>(
         &self,
         worker: usize,
-        session: &Session,
+        session: &'a Session,
         item: &LoadItem,
-        coming: Coming<'_>,
+        coming: Coming<'_, 'a>,
     ) -> Result<u64> {
         let failed = |error| load_failed(item, error);
         let Some(staging) = &item.staging else {
@@ -431,12 +476,12 @@ impl Loader {
     }
 
     /// Runs statements that make rows or fill large objects, as one transaction. Gives the number of those that make rows.
-    async fn call(
+    async fn call<'a>(
         &self,
         worker: usize,
-        session: &Session,
+        session: &'a Session,
         item: &LoadItem,
-        mut coming: Coming<'_>,
+        mut coming: Coming<'_, 'a>,
     ) -> Result<u64> {
         let failed = |error| load_failed(item, error);
         let encoding = self.context.reader.index().header.text_encoding();
@@ -509,24 +554,38 @@ fn check_read(item: &LoadItem, read: u64) -> Result<()> {
 }
 
 /// A member of which pieces come, and the one behind it.
-struct Coming<'a> {
+struct Coming<'a, 's> {
     member: Arriving,
     /// Bytes that are still to come of it.
     left: u64,
+    /// Its COPY, if it was sent before.
+    statement: Option<Preparing<'s>>,
     /// Once it was begun.
-    ahead: &'a mut Option<Ahead>,
+    ahead: &'a mut Option<Next<'s>>,
 }
 
-/// A member that is read while the one before it is sent.
-struct Ahead {
+/// A member that is being read.
+struct Next<'s> {
     item: LoadItem,
-    opening: Opening,
-    _permit: OwnedSemaphorePermit,
+    member: Member,
+    /// Its COPY, if it was sent already.
+    statement: Option<Preparing<'s>>,
+    /// To be read ahead, if it is long.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Ahead {
-    fn next(self) -> (LoadItem, Opening) {
-        (self.item, self.opening)
+enum Member {
+    Opening(Opening),
+    Here(Arriving),
+}
+
+impl Member {
+    /// Waits for its first piece.
+    async fn here(self) -> Result<Arriving> {
+        match self {
+            Member::Opening(opening) => opening.first().await,
+            Member::Here(arriving) => Ok(arriving),
+        }
     }
 }
 
@@ -541,6 +600,20 @@ struct Sent<'a> {
 /// The answer to statements that are on their way.
 type Answer<'a> =
     Pin<Box<dyn Future<Output = std::result::Result<(), tokio_postgres::Error>> + Send + 'a>>;
+
+/// A statement that the server is to parse.
+type Preparing<'a> = Pin<
+    Box<dyn Future<Output = std::result::Result<Statement, tokio_postgres::Error>> + Send + 'a>,
+>;
+
+/// Sends a statement to be parsed, without waiting.
+fn prepare(session: &Session, sql: String) -> Preparing<'_> {
+    let mut preparing: Preparing<'_> = Box::pin(async move { session.prepare(&sql).await });
+    match preparing.as_mut().now_or_never() {
+        Some(result) => Box::pin(std::future::ready(result)),
+        None => preparing,
+    }
+}
 
 /// Sends statements without waiting. Whatever is sent after them, the server runs after them.
 fn send(session: &Session, sql: String) -> Answer<'_> {
@@ -620,11 +693,12 @@ mod tests {
     fn members_of_idle_tables_come_first_then_of_the_largest() {
         let loads = [load(1, &[(0, 5)]), load(2, &[(1, 9), (2, 9), (3, 9)])];
         let mut queue = LoadQueue::new(&loads, None);
-        let first = queue.take().unwrap();
-        let second = queue.take().unwrap();
+        assert!(queue.take(0).is_none());
+        let first = queue.take(u64::MAX).unwrap();
+        let second = queue.take(u64::MAX).unwrap();
         assert_eq!((first.member.id.0, second.member.id.0), (1, 0));
         assert_eq!(queue.finish(&second), Some(crate::archive::DumpId(1)));
-        let rest: Vec<u32> = std::iter::from_fn(|| queue.take())
+        let rest: Vec<u32> = std::iter::from_fn(|| queue.take(u64::MAX))
             .map(|item| item.member.id.0)
             .collect();
         assert_eq!(rest, [2, 3]);

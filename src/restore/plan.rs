@@ -694,12 +694,34 @@ impl Weights {
     }
 
     fn is_light(&self, entry: &TocEntry, kind: Kind) -> bool {
+        if reads_no_rows(kind) {
+            return true;
+        }
         match entry.relation {
             Some(_) => self.is_exact && self.of(entry).is_some_and(|bytes| bytes <= LIGHT_BYTES),
             // Of the latter, an entry is a whole group.
             None => !matches!(kind, Kind::MaterializedViewData | Kind::LargeObject),
         }
     }
+}
+
+/// Of what is made for a table when its rows are there: what takes no longer for a large one.
+fn reads_no_rows(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::SequenceSet
+            | Kind::IndexAttach
+            | Kind::ExtendedStatistics
+            | Kind::Rule
+            | Kind::Trigger
+            | Kind::Policy
+            | Kind::RowSecurity
+            | Kind::PublicationTable
+            | Kind::Comment
+            | Kind::SecurityLabel
+            | Kind::Acl
+            | Kind::RelationStatistics
+    )
 }
 
 /// A part of a table that comes without its table, and therefore does not go with it either.
@@ -1030,6 +1052,24 @@ mod tests {
 
     fn kinds(steps: &[Step]) -> Vec<Kind> {
         steps.iter().map(|step| step.kind).collect()
+    }
+
+    #[test]
+    fn what_reads_no_rows_is_light_however_large_the_table() {
+        let mut index = sample();
+        index.entries[6].rows.as_mut().unwrap().bytes = LIGHT_BYTES + 1;
+        let plan = plan_restore(&index, &options()).unwrap();
+        let steps = plan.post_data.iter().chain(&plan.privileges);
+        let light: Vec<_> = steps.map(|step| (step.kind, step.is_light)).collect();
+        for expected in [
+            (Kind::SequenceSet, true),
+            (Kind::Index, false),
+            (Kind::Constraint, false),
+            (Kind::Comment, true),
+            (Kind::Acl, true),
+        ] {
+            assert!(light.contains(&expected), "{expected:?} in {light:?}");
+        }
     }
 
     #[test]
