@@ -17,7 +17,7 @@ use crate::{Error, Result};
 #[cfg(feature = "isal")]
 const FASTEST_LEVEL: i32 = 1;
 
-/// ISA-L clears some 100 KB before it starts. Shorter texts are compressed and read by libdeflate, which keeps its state.
+/// ISA-L clears some 80 KB before it starts. Shorter texts are compressed and read by libdeflate, which keeps its state.
 #[cfg(feature = "isal")]
 const WORTH_ISAL_BYTES: usize = 16 << 10;
 

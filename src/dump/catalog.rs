@@ -154,7 +154,7 @@ pub(super) async fn read_catalog(
         }
     };
     let (((columns, rules), rare, swept), helped) = futures::try_join!(own, helped)?;
-    let (aide, ahead) = match helped {
+    let (mut aide, ahead) = match helped {
         Some((session, ahead)) => (Some(session), ahead),
         None => (None, read_ahead(leader).await?),
     };
@@ -177,6 +177,8 @@ pub(super) async fn read_catalog(
             if aide.is_some() && error.kind() == ErrorKind::LockTimeout =>
         {
             let dependents = read_dependents(leader, &deparser, parts).await?;
+            // Its transaction is lost.
+            aide = None;
             (definitions, dependents)
         }
         (Ok(_), Err(error)) | (Err(error), Ok(_)) => return Err(error),

@@ -237,9 +237,10 @@ impl Loader {
                 item,
                 member,
                 statement,
-                ..
+                permit,
             } = next;
             let member = member.here().await?;
+            drop(permit);
             let form = member.form().clone();
             let coming = Coming {
                 member,
@@ -326,7 +327,7 @@ impl Loader {
             item,
             member: Member::Opening(opening),
             statement: None,
-            _permit: permit,
+            permit,
         })
     }
 
@@ -571,7 +572,7 @@ struct Next<'s> {
     /// Its COPY, if it was sent already.
     statement: Option<Preparing<'s>>,
     /// To be read ahead, if it is long.
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 enum Member {
