@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures pgstow beside pg_dump, pg_restore, pgcopydb and the bare COPY, on a throw-away server of PostgreSQL 15.
 #
-#   scripts/bench.sh             all cases, medians of three or five: about 40 minutes; writes benches/REPORT.md and benches/charts
+#   scripts/bench.sh             all cases, medians of three or five: about 20 minutes; writes benches/REPORT.md and benches/charts
 #   scripts/bench.sh --quick     small tables, one round, a few minutes; only prints
 #   PGSTOW_BENCH_ONLY=two,restore_one scripts/bench.sh --quick
 #
