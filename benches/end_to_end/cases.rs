@@ -30,7 +30,7 @@ pub(crate) const ALL: &[Case] = &[
     case("partitions", partitions).in_rounds(3),
     case("schema", small_tables).in_rounds(3),
     case("schema_many", many_small_tables).in_rounds(3),
-    case("first_rows", first_rows).in_rounds(1),
+    case("first_rows", first_rows).in_rounds(3),
     case("restore_one", restore_of_one_table),
     case("restore_two", restore_of_two_tables),
     case("analyze", restore_and_analyze).in_rounds(3),
