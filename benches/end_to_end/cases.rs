@@ -362,7 +362,7 @@ fn resume_after_a_cut(bench: &Bench) -> Vec<Section> {
 
 fn resumes(bench: &Bench, database: &str, title: &str) -> Option<Comparison> {
     let dir = tempfile::tempdir_in(bench.dir.path()).unwrap();
-    let archive = Archives::of(bench, database, dir.path()).ours;
+    let archive = archive(bench, database, dir.path());
     let whole = bench.restore(&archive, &["-j2", "--no-analyze"]);
     let rest = bench.restore(&archive, &["-j2", "--no-analyze", "--resume"]);
     let (mut of_whole, mut of_rest) = (Vec::new(), Vec::new());
@@ -505,6 +505,12 @@ fn more_cores(bench: &Bench) -> Vec<Section> {
     ]
 }
 
+/// An archive of the database.
+fn archive(bench: &Bench, database: &str, dir: &Path) -> PathBuf {
+    bench.run(&bench.create(&["-j2"]), database, dir);
+    dir.join("out.sql.gz")
+}
+
 /// What a restore is made from.
 struct Archives {
     ours: PathBuf,
@@ -514,10 +520,9 @@ struct Archives {
 
 impl Archives {
     fn of(bench: &Bench, database: &str, dir: &Path) -> Archives {
-        bench.run(&bench.create(&["-j2"]), database, dir);
         bench.run(&bench.pg_dump(&["-Fd", "-j2"]), database, dir);
         Archives {
-            ours: dir.join("out.sql.gz"),
+            ours: archive(bench, database, dir),
             theirs: dir.join("out"),
         }
     }

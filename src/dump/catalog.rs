@@ -139,21 +139,7 @@ pub(super) async fn read_catalog(
             None => Ok(None),
         }
     };
-    let own = async {
-        let reads = futures::join!(
-            read_columns(leader),
-            read_rare_kinds(leader),
-            read_swept(leader)
-        );
-        match reads {
-            (Ok(columns), Ok(objects), Ok(swept)) => Ok((columns, objects, swept)),
-            (columns, objects, swept) => {
-                let failures = [columns.err(), objects.err(), swept.err()];
-                Err(cause(failures.into_iter().flatten()))
-            }
-        }
-    };
-    let (((columns, rules), rare, swept), helped) = futures::try_join!(own, helped)?;
+    let (((columns, rules), rare, swept), helped) = futures::try_join!(read_own(leader), helped)?;
     let (mut aide, ahead) = match helped {
         Some((session, ahead)) => (Some(session), ahead),
         None => (None, read_ahead(leader).await?),
@@ -170,7 +156,7 @@ pub(super) async fn read_catalog(
         read_definitions(leader, &deparser, parts),
         read_dependents(helper, &deparser, parts)
     );
-    let (definitions, dependents) = match reads {
+    let (definitions, mut dependents) = match reads {
         (Ok(definitions), Ok(dependents)) => (definitions, dependents),
         // What the aide waits for may wait for our leader: the server cannot see that circle.
         (Ok(definitions), Err(error))
@@ -185,6 +171,9 @@ pub(super) async fn read_catalog(
         (Err(first), Err(_)) if aide.is_some() => return Err(first),
         (Err(first), Err(second)) => return Err(cause([first, second])),
     };
+    let sequences = dependents.iter_mut().filter_map(as_sequence_set).collect();
+    objects::sequence_set::read_values(leader, aide.as_ref(), sequences).await?;
+    drop(aide);
     objects.extend(rare);
     objects.extend(definitions);
     give_checks_to_tables(&mut objects);
@@ -197,10 +186,6 @@ pub(super) async fn read_catalog(
     let parts_of = |object: &Object| parts_of(object, deparser.attributes());
     let folded: Vec<Vec<Object>> = objects.par_iter().map(parts_of).collect::<Result<_>>()?;
     objects.extend(folded.into_iter().flatten());
-    let mut dependents = dependents;
-    let sequences = dependents.iter_mut().filter_map(as_sequence_set).collect();
-    objects::sequence_set::read_values(leader, aide.as_ref(), sequences).await?;
-    drop(aide);
     objects.extend(dependents);
     if parts.wants_statistics() {
         let statistics = objects::relation_statistics::read(leader).await?;
@@ -233,6 +218,17 @@ fn without_circle<T>(helped: Result<Option<T>>) -> Result<Option<T>> {
     match helped {
         Err(error) if error.kind() == ErrorKind::LockTimeout => Ok(None),
         helped => helped,
+    }
+}
+
+/// What the leader reads while the aide reads ahead.
+async fn read_own(s: &Session) -> Result<((Columns, Rules), Vec<Object>, Swept)> {
+    match futures::join!(read_columns(s), read_rare_kinds(s), read_swept(s)) {
+        (Ok(columns), Ok(objects), Ok(swept)) => Ok((columns, objects, swept)),
+        (columns, objects, swept) => {
+            let failures = [columns.err(), objects.err(), swept.err()];
+            Err(cause(failures.into_iter().flatten()))
+        }
     }
 }
 

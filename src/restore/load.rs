@@ -560,7 +560,7 @@ struct Coming<'a, 's> {
     /// Bytes that are still to come of it.
     left: u64,
     /// Its COPY, if it was sent before.
-    statement: Option<Preparing<'s>>,
+    statement: Option<Answer<'s, Statement>>,
     /// Once it was begun.
     ahead: &'a mut Option<Next<'s>>,
 }
@@ -570,7 +570,7 @@ struct Next<'s> {
     item: LoadItem,
     member: Member,
     /// Its COPY, if it was sent already.
-    statement: Option<Preparing<'s>>,
+    statement: Option<Answer<'s, Statement>>,
     /// To be read ahead, if it is long.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -598,28 +598,25 @@ struct Sent<'a> {
     record: Option<Answer<'a>>,
 }
 
-/// The answer to statements that are on their way.
-type Answer<'a> =
-    Pin<Box<dyn Future<Output = std::result::Result<(), tokio_postgres::Error>> + Send + 'a>>;
-
-/// A statement that the server is to parse.
-type Preparing<'a> = Pin<
-    Box<dyn Future<Output = std::result::Result<Statement, tokio_postgres::Error>> + Send + 'a>,
->;
-
-/// Sends a statement to be parsed, without waiting.
-fn prepare(session: &Session, sql: String) -> Preparing<'_> {
-    let mut preparing: Preparing<'_> = Box::pin(async move { session.prepare(&sql).await });
-    match preparing.as_mut().now_or_never() {
-        Some(result) => Box::pin(std::future::ready(result)),
-        None => preparing,
-    }
-}
+/// The answer to what is on its way.
+type Answer<'a, T = ()> =
+    Pin<Box<dyn Future<Output = std::result::Result<T, tokio_postgres::Error>> + Send + 'a>>;
 
 /// Sends statements without waiting. Whatever is sent after them, the server runs after them.
 fn send(session: &Session, sql: String) -> Answer<'_> {
-    let mut answer: Answer<'_> = Box::pin(async move { session.batch_execute(&sql).await });
-    // The first poll sends. An answer that is there already is an error of the connection, which the next request meets, too.
+    sent(async move { session.batch_execute(&sql).await })
+}
+
+/// Sends a statement to be parsed, without waiting.
+fn prepare(session: &Session, sql: String) -> Answer<'_, Statement> {
+    sent(async move { session.prepare(&sql).await })
+}
+
+/// Polls once, which sends. An answer that is there already is an error of the connection, which the next request meets, too.
+fn sent<'a, T: Send + 'a>(
+    answer: impl Future<Output = std::result::Result<T, tokio_postgres::Error>> + Send + 'a,
+) -> Answer<'a, T> {
+    let mut answer: Answer<'a, T> = Box::pin(answer);
     match answer.as_mut().now_or_never() {
         Some(result) => Box::pin(std::future::ready(result)),
         None => answer,
